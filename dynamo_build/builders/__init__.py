@@ -1,0 +1,1 @@
+"""Implementations of the `ImageBuilder` seam, one file each."""

@@ -1,0 +1,61 @@
+"""What the library says while it works. A listener renders; nothing below the command line prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A stage began."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Some of a stage is done; `done` and `total` are in `unit` (bytes unless said), total 0 means unknown."""
+
+    what: str
+    done: int
+    total: int = 0
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One line of a program that was run."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Something worth one line: a choice that was made, and why."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something the user should look at, though the work goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A stage ended well. `detail` is a short result such as a size or a digest."""
+
+    what: str
+    detail: str = ""
+
+
+Event: TypeAlias = Started | Progress | Output | Noted | Warned | Finished
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that listens to nothing."""

@@ -1,0 +1,1 @@
+"""Implementations of the `Locker` seam, one file each."""

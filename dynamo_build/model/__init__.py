@@ -1,0 +1,1 @@
+"""The nouns: frozen values that pass between stages. No input or output here, no behaviour beyond parsing."""

@@ -1,0 +1,138 @@
+"""The image before and after it is built, and where it should go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dynamo_build.model.plan import LockedPackage
+from dynamo_build.model.reference import ImageReference
+
+#: Where things lie inside an image; the worker and the Dockerfile rest on the same names.
+APPLICATION = "/app"
+PACKAGES = "/app/packages"
+RUNTIME = "/app/runtime"
+SOURCE = "/app/src"
+CONFIGURATION = "/app/bento"
+USER = "10001:0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagesLayer:
+    """Locked packages installed below `/app/packages` for one Python and platform."""
+
+    packages: tuple[LockedPackage, ...]
+    requirements: str
+    python: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelLayer:
+    """A pure wheel unpacked below `target`."""
+
+    wheel: str
+    target: str = RUNTIME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesLayer:
+    """Files of a folder copied below `target`; `paths` are relative to `folder`. `name` is for reports."""
+
+    name: str
+    folder: str
+    paths: tuple[str, ...]
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemPackages:
+    """Debian packages, installed by a command in the image."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupCommand:
+    """A shell command run in the image."""
+
+    command: str
+
+
+PlannedLayer = PackagesLayer | WheelLayer | FilesLayer | SystemPackages | SetupCommand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlan:
+    """An image as a list of layers over a base, ordered by how rarely they change. Knows nothing of Dockerfiles.
+
+    `services` are the services that this image serves; `bento` is the folder of the bento it is made from.
+    """
+
+    name: str
+    version: str
+    bento: str
+    services: tuple[str, ...]
+    base: ImageReference
+    platform: str = "linux/amd64"
+    layers: tuple[PlannedLayer, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] = ("python", "-m", "dynamo.worker")
+    command: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    user: str = USER
+    working_directory: str = APPLICATION
+    ports: tuple[int, ...] = (8000, 9090)
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToRegistry:
+    """Push under these references (one repository, one or more tags)."""
+
+    references: tuple[ImageReference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToEngine:
+    """Put into the local Docker Engine under this reference."""
+
+    reference: ImageReference
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToFolder:
+    """Write an OCI image layout. `tag` is the `org.opencontainers.image.ref.name` of its index entry."""
+
+    folder: str
+    tag: str = "latest"
+
+
+Destination = ToRegistry | ToEngine | ToFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltLayer:
+    """A layer as shipped: digest of the blob, digest of the tar (diff id), bytes of the blob, what it holds."""
+
+    digest: str
+    diff_id: str
+    size: int
+    name: str = ""
+    sent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A built image. `reference` is how to run it: with digest in a registry, by id in an engine, a path for a folder."""
+
+    reference: str
+    digest: str
+    config_digest: str
+    platform: str
+    size: int
+    layers: tuple[BuiltLayer, ...] = ()
+    base: str = ""
+    services: tuple[str, ...] = ()
+    builder: str = ""

@@ -1,0 +1,71 @@
+"""What will be packed: files with digests, wanted and exact packages, platforms, the resolved configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dynamo.sdk.graph import Problem, ServiceGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """A file of the project: POSIX path relative to it, size in bytes, whether it is executable."""
+
+    path: str
+    size: int
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What the project asks for: PEP 508 lines, where they were read, and the lock that lies beside it ("" if none)."""
+
+    lines: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    lock: str = ""
+    python: str = "3.11"
+    platforms: tuple[str, ...] = ("linux/amd64",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPackage:
+    """One exact package. `hashes` are `sha256:…`, all of the files that would do."""
+
+    name: str
+    version: str
+    hashes: tuple[str, ...] = ()
+    marker: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Exact packages per platform, in the order of their normalised names (PEP 503)."""
+
+    python: str
+    packages: Mapping[str, tuple[LockedPackage, ...]] = field(default_factory=dict)
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """Everything `pack` needs but the lock. `project` is the folder; `config` maps a service to its resolved keys."""
+
+    project: str
+    name: str
+    graph: ServiceGraph
+    files: tuple[PlannedFile, ...]
+    requirements: Requirements
+    config: Mapping[str, Any] = field(default_factory=dict)
+    base: str = ""
+    system_packages: tuple[str, ...] = ()
+    setup_commands: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)

@@ -1,0 +1,1 @@
+"""The OCI image format. No network, no subprocess."""

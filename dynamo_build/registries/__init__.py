@@ -1,0 +1,1 @@
+"""Implementations of the `Registry` seam, one file each."""

@@ -1,0 +1,85 @@
+"""Everything that can be extended, on one screen: four Protocols and what their factories are given.
+
+To add an implementation: one file beside the others, one line in `catalog`. The contract suites run over the
+catalogue, so it is tested at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dynamo_build.events import Listener
+from dynamo_build.model.deployment import Deployment, Manifests
+from dynamo_build.model.image import Destination, Image, ImagePlan
+from dynamo_build.model.plan import Lock, Requirements
+from dynamo_build.model.reference import Digest, ImageReference
+
+if TYPE_CHECKING:
+    from dynamo_build.oci.image import OciImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a factory of the catalogue is called with: the environment and the cache folder."""
+
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cache: Path = field(default_factory=lambda: default_home() / "cache")
+    insecure: tuple[str, ...] = ()
+
+
+def default_home(environment: Mapping[str, str] | None = None) -> Path:
+    """`$DYNAMO_HOME`, else `~/.dynamo`."""
+    environment = os.environ if environment is None else environment
+    return Path(environment.get("DYNAMO_HOME") or Path.home() / ".dynamo")
+
+
+class Locker(Protocol):
+    """Turns wanted packages into exact ones."""
+
+    def lock(self, wanted: Requirements, project: Path, on: Listener) -> Lock:
+        """Exact packages with hashes for each platform. Raises LockError or ToolMissing."""
+        ...
+
+
+class ImageBuilder(Protocol):
+    """Makes an image from a plan."""
+
+    def problems(self, plan: ImagePlan, to: Destination) -> tuple[str, ...]:
+        """Why this builder cannot build this plan to this destination; empty when it can."""
+        ...
+
+    def build(self, plan: ImagePlan, to: Destination, on: Listener) -> Image:
+        """Build and deliver. Raises ImageBuildError, RegistryError or ToolMissing."""
+        ...
+
+
+class Registry(Protocol):
+    """A place that holds images: a server, or a folder."""
+
+    def resolve(self, reference: ImageReference) -> Digest:
+        """The digest behind a reference. Raises RegistryError."""
+        ...
+
+    def pull(self, reference: ImageReference, platform: str) -> OciImage:
+        """The image of one platform; layers are fetched when they are opened. Raises RegistryError."""
+        ...
+
+    def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
+        ...
+
+
+class DeployTarget(Protocol):
+    """Somewhere a graph can run."""
+
+    def render(self, deployment: Deployment) -> Manifests:
+        """The manifests; pure. Raises DeployError for what the target cannot express."""
+        ...
+
+    def apply(self, manifests: Manifests, on: Listener) -> str:
+        """Make it so, and give the deployment's name. Raises DeployError or ToolMissing."""
+        ...

@@ -1,0 +1,1 @@
+"""Implementations of the `DeployTarget` seam, one file each."""

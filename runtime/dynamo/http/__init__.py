@@ -1,0 +1,1 @@
+"""The HTTP front of services that have `@api` methods, and the health pages of all."""

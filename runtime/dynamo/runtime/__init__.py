@@ -1,0 +1,1 @@
+"""Processes talking to processes; async only. No HTTP and no user code here."""
