@@ -1,0 +1,33 @@
+.PHONY: demo test lint bench campaign stack-up stack-down environment clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+environment: $(VENV)/.ready
+
+$(VENV)/.ready: .ci/requirements.txt pyproject.toml runtime/pyproject.toml
+	@bash .ci/environment.sh "$(PYTHON)" "$(VENV)"
+
+demo: environment
+	@$(BIN)/python examples/demo.py
+
+test: environment
+	@bash .ci/test.sh $(ARGS)
+
+lint: environment
+	@bash .ci/lint.sh
+
+bench: environment
+	@$(BIN)/python tests/bench/run.py
+
+campaign: environment
+	@bash .ci/campaign.sh
+
+stack-up: environment
+	@bash tests/support/stack.sh up
+
+stack-down:
+	@bash tests/support/stack.sh down
+
+clean:
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

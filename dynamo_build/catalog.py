@@ -1,0 +1,67 @@
+"""Every implementation of a seam by name. Modules are named as strings and imported only when chosen.
+
+Other distributions add theirs by entry points in the groups `dynamo.lockers`, `dynamo.builders`, `dynamo.registries`
+and `dynamo.targets`; a factory is anything that is called with `Surroundings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from dynamo_build.errors import UsageError
+from dynamo_build.seams import DeployTarget, ImageBuilder, Locker, Registry, Surroundings
+
+LOCKERS = {
+    "uv": "dynamo_build.lockers.uv:UvLocker",
+    "given": "dynamo_build.lockers.given:GivenLocker",
+}
+BUILDERS = {
+    "oci": "dynamo_build.builders.oci:OciBuilder",
+    "docker": "dynamo_build.builders.docker:DockerBuilder",
+}
+REGISTRIES = {
+    "http": "dynamo_build.registries.http:HttpRegistry",
+    "folder": "dynamo_build.registries.folder:FolderRegistry",
+}
+TARGETS = {
+    "k8s": "dynamo_build.targets.k8s:KubernetesTarget",
+    "dynamo-crd": "dynamo_build.targets.dynamo_crd:DynamoCrdTarget",
+    "compose": "dynamo_build.targets.compose:ComposeTarget",
+}
+ALIASES = {"kubernetes": "k8s"}
+
+
+def locker(name: str, surroundings: Surroundings) -> Locker:
+    """The locker of that name. Raises UsageError."""
+    return cast(Locker, _make("locker", "dynamo.lockers", LOCKERS, name, surroundings))
+
+
+def builder(name: str, surroundings: Surroundings) -> ImageBuilder:
+    """The image builder of that name. Raises UsageError."""
+    return cast(ImageBuilder, _make("builder", "dynamo.builders", BUILDERS, name, surroundings))
+
+
+def registry(name: str, surroundings: Surroundings) -> Registry:
+    """The registry of that kind. Raises UsageError."""
+    return cast(Registry, _make("registry", "dynamo.registries", REGISTRIES, name, surroundings))
+
+
+def target(name: str, surroundings: Surroundings) -> DeployTarget:
+    """The deploy target of that name or alias. Raises UsageError."""
+    return cast(DeployTarget, _make("target", "dynamo.targets", TARGETS, ALIASES.get(name, name), surroundings))
+
+
+def _make(kind: str, group: str, known: dict[str, str], name: str, surroundings: Surroundings) -> Any:
+    if name in known:
+        module, _, attribute = known[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)(surroundings)
+    added = {entry.name: entry for entry in entry_points(group=group)}
+    if name in added:
+        return added[name].load()(surroundings)
+    names = sorted({*known, *added})
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(names)}."
+    raise UsageError(f"there is no {kind} `{name}`", [hint])

@@ -1,0 +1,127 @@
+"""The command table, and the one place that catches errors and exits."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NamedTuple
+
+import typer
+from typer._click.exceptions import ClickException  # typer ships its own click and does not re-export this
+from typer.core import TyperGroup
+
+from dynamo_build import __version__
+from dynamo_build.cli import console
+from dynamo_build.errors import DynamoError, UsageError
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and the line that `dynamo --help` shows without importing it."""
+
+    module: str
+    help: str
+    attribute: str = ""
+
+
+COMMANDS: dict[str, Entry] = {
+    "serve": Entry("serve", "Run a graph on this machine."),
+    "build": Entry("build", "Freeze a graph into a versioned bento."),
+    "containerize": Entry("containerize", "Turn a bento into an image."),
+    "deploy": Entry("deploy", "Render manifests for a bento, and apply them when asked."),
+    "list": Entry("list", "List the bentos in the store."),
+    "get": Entry("get", "Show one bento."),
+    "delete": Entry("delete", "Delete bentos from the store."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and imports one only to run it or to show its help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"dynamo_build.cli.{entry.module}")
+        loaded = getattr(module, entry.attribute or cmd_name)
+        if isinstance(loaded, typer.Typer):
+            return typer.main.get_command(loaded)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        settings = {"help_option_names": ["-h", "--help"], **getattr(module, "context_settings", {})}
+        single.command(cmd_name, context_settings=settings)(loaded)
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="dynamo",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"dynamo {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: dynamo serve hello_world:Frontend")
+def dynamo(
+    version: bool = typer.Option(False, "--version", "-v", help="Show the version.", callback=_show_version, is_eager=True),
+) -> None:
+    """Package, containerize and deploy graphs of Python services."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the documented code of what happened."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and give its exit code. Bugs are not caught: they keep their traceback."""
+    try:
+        _refuse_foreign_runtime()
+        result = app(args=arguments, prog_name="dynamo", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except DynamoError as error:
+        console.show_error(error)
+        return error.exit_code
+    except ClickException as error:
+        hint = "See `dynamo --help`."
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            hint = f"See `{context.command_path} --help`."
+        console.show_error(UsageError(_sentence(error.format_message()), [hint]))
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        console.say("interrupted")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
+        return 141
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _refuse_foreign_runtime() -> None:
+    import dynamo
+
+    if getattr(dynamo, "DISTRIBUTION", "") != "dynamo-runtime":
+        where = next(iter(getattr(dynamo, "__path__", [])), "?")
+        raise UsageError(
+            f"the `dynamo` package in `{where}` is not ours",
+            ["It belongs to another distribution (ai-dynamo?): uninstall that, or use an environment of its own."],
+        )

@@ -1,0 +1,128 @@
+"""What the user sees: results on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dynamo.sdk.graph import Problem
+from dynamo_build.errors import DynamoError, GraphError, UsageError
+from dynamo_build.events import Event, Finished, Listener, Noted, Output, Progress, Started, Warned
+
+_RESET, _RED, _YELLOW, _DIM, _BOLD = "\033[0m", "\033[31m", "\033[33m", "\033[2m", "\033[1m"
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _paint(text: str, *codes: str) -> str:
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return "".join(codes) + text + _RESET if coloured else text
+
+
+def show_problem(problem: Problem, kind: str = "error") -> None:
+    """One problem of a graph: `file:line: error: message`, and its hint below."""
+    place = f"{problem.where}: " if str(problem.where) else ""
+    say(place + _paint(f"{kind}: ", _RED if kind == "error" else _YELLOW, _BOLD) + problem.message)
+    if problem.hint:
+        say(_paint("  hint: ", _DIM) + problem.hint)
+
+
+def show_error(error: DynamoError) -> None:
+    """An error: its problems when it holds any, then one line, then what to do."""
+    if isinstance(error, GraphError):
+        for problem in error.problems:
+            show_problem(problem)
+    say(_paint("error: ", _RED, _BOLD) + error.message)
+    for hint in error.hints:
+        say(_paint("  hint: ", _DIM) + hint)
+
+
+def listener(quiet: bool = False) -> Listener:
+    """A listener for this terminal: progress bars on a terminal, plain lines elsewhere."""
+    return _Talk(quiet)
+
+
+class _Talk:
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty()
+        self.drawn = 0.0
+        self.begun: dict[str, float] = {}
+        self.pending = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self._line(_paint("warning: ", _YELLOW, _BOLD) + event.text)
+        elif self.quiet:
+            return
+        elif isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, Started):
+            self.begun[event.what] = time.monotonic()
+            if self.terminal:
+                self._draw(f"{event.what} …")
+        elif isinstance(event, Output):
+            self._line(_paint(event.line, _DIM))
+        elif isinstance(event, Noted):
+            self._line(event.text)
+        elif isinstance(event, Finished):
+            self._line(event.what + (f": {event.detail}" if event.detail else ""))
+
+    def _line(self, text: str) -> None:
+        if self.pending:
+            sys.stderr.write("\r\033[K")
+            self.pending = False
+        say(text)
+
+    def _draw(self, text: str) -> None:
+        width = max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)
+        sys.stderr.write("\r\033[K" + text[:width])
+        sys.stderr.flush()
+        self.pending = True
+
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        self.begun.setdefault(event.what, now)
+        if not self.terminal or (now - self.drawn < 0.1 and event.done < event.total):
+            return
+        self.drawn = now
+        shown = size if event.unit == "bytes" else str
+        text = f"{event.what} {shown(event.done)}"
+        if event.total:
+            rest = (now - self.begun[event.what]) / max(event.done, 1) * (event.total - event.done)
+            text += f"/{shown(event.total)} {100 * event.done // event.total}% ETA {rest:.0f}s"
+        self._draw(text)
+
+
+def size(count: int) -> str:
+    """Bytes for people: `12.3 MiB`."""
+    amount, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def emit(value: Any, output: str, *, text: Callable[[], str] | str, name: str = "") -> None:
+    """Print a result on stdout as `text`, `json`, `yaml` or `name` (`name`: the bare tag, reference or path)."""
+    from dynamo.sdk import codec
+
+    if output == "json":
+        print(codec.pretty(value))
+    elif output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(codec.plain(value), sort_keys=False, allow_unicode=True), end="")
+    elif output == "name":
+        print(name)
+    elif output == "text":
+        print(text if isinstance(text, str) else text())
+    else:
+        raise UsageError(f"`{output}` is not an output form", ["Use text, json, yaml or name."])
