@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# The real parts that the integration tests need, on loopback and free ports: two registries, a Docker Engine, NATS, a base image.
+#
+#   bash tests/support/stack.sh up       install what is missing (root, apt), start what is not running, wait until it answers
+#   bash tests/support/stack.sh env      print export lines: eval "$(bash tests/support/stack.sh env)"
+#   bash tests/support/stack.sh status   what runs, and what was left out
+#   bash tests/support/stack.sh down     stop what `up` started; data stays
+#   bash tests/support/stack.sh purge    down, then delete the data
+#
+# Without root nothing is installed and there is no engine; the rest starts where its program is there.
+# Settings: DYNAMO_STACK (the data folder), DYNAMO_STACK_STORAGE (the engine's storage driver).
+set -euo pipefail
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+support=$checkout/tests/support
+python=python3
+[ ! -x "$checkout/.venv/bin/python" ] || python=$checkout/.venv/bin/python
+stack=${DYNAMO_STACK:-${TMPDIR:-/tmp}/dynamo-stack-$(printf %s "$checkout" | cksum | cut -d' ' -f1)}
+user=tester password=not-a-secret
+parts="nats dockerd registry-tls registry"
+
+say() { printf 'stack: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+left_out() { say "left out: $*"; printf '%s\n' "$*" >>"$stack/left-out"; }
+have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# A process is its number and its start: a number alone may have been given to another one since.
+born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+alive() {
+  local pid start
+  [ -f "$stack/run/$1" ] && read -r pid start <"$stack/run/$1" || return 1
+  [ -n "$start" ] && [ "$(born "$pid")" = "$start" ]
+}
+launch() {
+  local name=$1; shift
+  setsid "$@" >"$stack/log/$name" 2>&1 </dev/null 9>&- &
+  sleep 0.02
+  echo "$! $(born $!)" >"$stack/run/$name"
+}
+stop() {
+  local pid start tries
+  if alive "$1"; then
+    read -r pid start <"$stack/run/$1"
+    kill "$pid" 2>/dev/null || true
+    for tries in $(seq 150); do alive "$1" || break; sleep 0.1; done
+    ! alive "$1" || kill -9 "$pid" 2>/dev/null || true
+    say "$1 stopped"
+  fi
+  rm -f "$stack/run/$1"
+}
+answers() { "$python" "$support/probe.py" "$@"; }
+free_port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port_of() { cat "$stack/port/$1"; }
+
+# start NAME SECONDS FUNCTION URL [PROBE OPTION...]: FUNCTION launches it on $port; another port is tried when one was taken meanwhile.
+start() {
+  local name=$1 seconds=$2 begin=$3 url=$4 attempt; shift 4
+  ! alive "$name" || return 0
+  for attempt in 1 2 3; do
+    port=$(free_port); echo "$port" >"$stack/port/$name"
+    "$begin" "$attempt"
+    if answers "${url//PORT/$port}" --seconds "$seconds" --pid "$(cut -d' ' -f1 "$stack/run/$name")" "$@"; then
+      say "$name answers, pid $(cut -d' ' -f1 "$stack/run/$name")"
+      return 0
+    fi
+    stop "$name"
+  done
+  tail -n 20 "$stack/log/$name" >&2
+  fail "$name does not start; its last lines are above, all of them in $stack/log/$name"
+}
+
+install_programs() {
+  local wanted=() policy=/usr/sbin/policy-rc.d made=0
+  have docker-registry || wanted+=(docker-registry)
+  have htpasswd || wanted+=(apache2-utils)
+  have openssl || wanted+=(openssl)
+  have dockerd || wanted+=(docker.io)
+  have containerd || wanted+=(containerd)
+  have runc || wanted+=(runc)
+  [ -x /bin/busybox ] || wanted+=(busybox-static)
+  if is_root && have apt-get; then
+    have skopeo || wanted+=(skopeo)
+    have umoci || wanted+=(umoci)
+    if ! have docker && apt-cache show docker-cli >/dev/null 2>&1; then wanted+=(docker-cli); fi
+    [ ${#wanted[@]} -gt 0 ] || return 0
+    say "installing ${wanted[*]}"
+    # The packages' own scripts must not start services on this machine.
+    if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; fi
+    if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+           -o DPkg::Lock::Timeout=300 install "${wanted[@]}"; } >"$stack/log/apt" 2>&1 9>&-; then
+      [ $made = 0 ] || rm -f $policy
+      tail -n 20 "$stack/log/apt" >&2
+      fail "apt cannot install ${wanted[*]}"
+    fi
+    [ $made = 0 ] || rm -f $policy
+  elif [ ${#wanted[@]} -gt 0 ]; then
+    say "not root, or no apt: not installing ${wanted[*]}"
+  fi
+}
+
+registry_settings() { # NAME [EXTRA LINES]
+  mkdir -p "$stack/data/$1"
+  cat >"$stack/$1.yml" <<YAML
+version: 0.1
+log: {level: warn, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: "$stack/data/$1"}, delete: {enabled: true}}
+http:
+  addr: 127.0.0.1:$port
+  secret: only-for-tests
+${2:-}
+YAML
+}
+begin_registry() { registry_settings registry; launch registry docker-registry serve "$stack/registry.yml"; }
+begin_registry_tls() {
+  local certificates=$stack/certificates
+  if ! openssl x509 -checkend 86400 -noout -in "$certificates/ca.crt" >/dev/null 2>&1; then
+    mkdir -p "$certificates"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj /CN=127.0.0.1 \
+      -addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout "$certificates/key" -out "$certificates/ca.crt" 2>/dev/null
+  fi
+  htpasswd -Bbn "$user" "$password" >"$stack/htpasswd"
+  registry_settings registry-tls "  tls: {certificate: \"$certificates/ca.crt\", key: \"$certificates/key\"}
+auth: {htpasswd: {realm: tests, path: \"$stack/htpasswd\"}}"
+  launch registry-tls docker-registry serve "$stack/registry-tls.yml"
+}
+begin_nats() { launch nats "$nats" -a 127.0.0.1 -p "$(free_port | tee "$stack/port/nats-clients")" -m "$port" -js -sd "$stack/data/nats"; }
+begin_dockerd() { # no bridge and no rules: the machine's own network stays as it is, containers get `--network host` or none
+  local driver=${DYNAMO_STACK_STORAGE:-overlay2}
+  [ "$1" != 3 ] || [ -n "${DYNAMO_STACK_STORAGE:-}" ] || driver=vfs
+  rm -f "$stack/docker.sock" "$stack/dockerd.pid"
+  launch dockerd dockerd --host "unix://$stack/docker.sock" --pidfile "$stack/dockerd.pid" \
+    --data-root "$stack/data/dockerd-$driver" --exec-root "$stack/exec" --storage-driver "$driver" \
+    --bridge=none --iptables=false --ip6tables=false --ip-forward=false
+}
+
+base_image() {
+  local name
+  name=base:py$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])')
+  rm -rf "$stack/base.new"
+  if [ ! -f "$stack/base/index.json" ] || [ "$checkout/container/make_base.py" -nt "$stack/base/index.json" ]; then
+    "$python" "$checkout/container/make_base.py" --output "$stack/base.new" >"$stack/log/base" 2>&1 || { tail -n 20 "$stack/log/base" >&2; fail "the base image cannot be made"; }
+    rm -rf "$stack/base"; mv "$stack/base.new" "$stack/base"; touch "$stack/base/index.json"
+  fi
+  printf %s "$name" >"$stack/base-name"
+  ! alive registry || "$python" "$support/push_layout.py" "$stack/base" "127.0.0.1:$(port_of registry)" "$name" >&2
+}
+
+write_environment() {
+  mkdir -p "$stack/docker-config"
+  [ -s "$stack/docker-config/config.json" ] || echo '{}' >"$stack/docker-config/config.json"
+  {
+    echo "export DYNAMO_STACK='$stack'"
+    if alive registry; then
+      echo "export REGISTRY='127.0.0.1:$(port_of registry)'"
+      [ ! -f "$stack/base-name" ] || echo "export TEST_BASE_IMAGE='127.0.0.1:$(port_of registry)/$(cat "$stack/base-name")'"
+    fi
+    if alive registry-tls; then
+      echo "export REGISTRY_TLS='127.0.0.1:$(port_of registry-tls)' REGISTRY_TLS_CA='$stack/certificates/ca.crt'"
+      echo "export REGISTRY_USER='$user' REGISTRY_PASS='$password'"
+    fi
+    ! alive nats || echo "export NATS_URL='nats://127.0.0.1:$(port_of nats-clients)'"
+    ! alive dockerd || echo "export DOCKER_HOST='unix://$stack/docker.sock' DOCKER_CONFIG='$stack/docker-config'"
+    [ ! -f "$stack/base-name" ] || echo "export TEST_BASE_LAYOUT='$stack/base'"
+  } >"$stack/env.new"
+  mv "$stack/env.new" "$stack/env"
+}
+
+up() {
+  umask 022
+  mkdir -p -m 711 "$stack"
+  [ -O "$stack" ] || fail "$stack belongs to someone else; set DYNAMO_STACK to a folder of your own"
+  [ ${#stack} -le 60 ] || fail "$stack is too long for unix sockets; set DYNAMO_STACK to a shorter folder"
+  mkdir -p "$stack/run" "$stack/log" "$stack/port" "$stack/data"
+  exec 9>"$stack/lock"; flock 9
+  : >"$stack/left-out"
+  install_programs
+  nats=$(PATH=$checkout/.venv/bin:$PATH command -v nats-server || true)
+  if have docker-registry; then
+    start registry 20 begin_registry "http://127.0.0.1:PORT/v2/"
+    if have htpasswd && have openssl; then
+      start registry-tls 20 begin_registry_tls "https://127.0.0.1:PORT/v2/" --accept 401
+    else
+      left_out "registry with TLS and passwords: openssl or htpasswd (apache2-utils) is missing"
+    fi
+  else
+    left_out "registries: docker-registry is missing, and installing it needs root"
+  fi
+  if [ -n "$nats" ]; then
+    start nats 20 begin_nats "http://127.0.0.1:PORT/healthz?js-enabled-only=true"
+  else
+    left_out "NATS: nats-server is missing (it comes with the development requirements)"
+  fi
+  if is_root && have dockerd; then
+    start dockerd 60 begin_dockerd "http://engine/_ping" --socket "$stack/docker.sock"
+  else
+    left_out "Docker Engine: needs root and docker.io"
+  fi
+  if [ -f "$checkout/container/make_base.py" ]; then base_image; else left_out "base image: container/make_base.py is missing"; fi
+  write_environment
+}
+
+status() {
+  local name
+  for name in $parts; do
+    if alive "$name"; then echo "$name: pid $(cut -d' ' -f1 "$stack/run/$name")"; else echo "$name: not running"; fi
+  done
+  [ ! -s "$stack/left-out" ] || sed 's/^/left out: /' "$stack/left-out"
+}
+
+down() {
+  [ -d "$stack" ] || return 0
+  [ -O "$stack" ] || fail "$stack belongs to someone else"
+  local name mount
+  for name in $parts; do stop "$name"; done
+  rm -f "$stack/env"
+  # An engine leaves mounts behind when it is stopped with containers in it.
+  awk -v top="$stack/" 'index($2, top) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount" || true; done
+}
+
+case ${1:-} in
+  up) up; status ;;
+  env) [ -f "$stack/env" ] || fail "nothing runs; start it with \`make stack-up\`"; cat "$stack/env" ;;
+  status) status ;;
+  down) down ;;
+  purge) down; rm -rf "$stack" ;;
+  *) fail "say one of: up, env, status, down, purge" ;;
+esac
