@@ -1,0 +1,54 @@
+"""What the user sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from dynamo.sdk.graph import Position, Problem
+from dynamo_build.cli import console
+from dynamo_build.errors import GraphError, UsageError
+from dynamo_build.events import Finished, Progress, Started, Warned
+
+
+def test_problems_come_before_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each problem is one line with file and line, its hint below, and stdout stays clean."""
+    problem = Problem(where=Position(file="graph.py", line=3), message="cycle: A, B", hint="Drop an edge.")
+    console.show_error(GraphError("the graph has 1 problem", problems=[problem]))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "graph.py:3: error: cycle: A, B", "  hint: Drop an edge.", "error: the graph has 1 problem",
+    ]
+
+
+def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """No progress bars in a log; results and warnings are lines."""
+    listen = console.listener()
+    for event in (Started(what="packing"), Progress(what="packing", done=1, total=2), Finished(what="packed", detail="2 files")):
+        listen(event)
+    assert capsys.readouterr().err == "packed: 2 files\n"
+
+
+def test_quiet_still_warns(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--quiet` keeps warnings."""
+    listen = console.listener(quiet=True)
+    listen(Finished(what="packed"))
+    listen(Warned(text="large file"))
+    assert capsys.readouterr().err == "warning: large file\n"
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")])
+def test_sizes(count: int, text: str) -> None:
+    """Bytes for people."""
+    assert console.size(count) == text
+
+
+def test_output_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    """One result in four forms, each alone on stdout."""
+    console.emit({"tag": "a:1"}, "json", text="", name="a:1")
+    console.emit({"tag": "a:1"}, "yaml", text="", name="a:1")
+    console.emit({"tag": "a:1"}, "name", text="", name="a:1")
+    console.emit({"tag": "a:1"}, "text", text=lambda: "bento a:1", name="a:1")
+    assert capsys.readouterr().out == '{\n  "tag": "a:1"\n}\ntag: a:1\na:1\nbento a:1\n'
+    with pytest.raises(UsageError):
+        console.emit({}, "xml", text="")
