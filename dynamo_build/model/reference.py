@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from dynamo_build.errors import UsageError
 
+#: What the reference of an image in a folder begins with.
+LAYOUT = "oci:"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
@@ -44,7 +47,11 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """`[host[:port]/]path[:tag][@digest]`. `host` is "" when none was written."""
+    """`[host[:port]/]path[:tag][@digest]`. `host` is "" when none was written.
+
+    `oci:FOLDER[:TAG]` names an image in an OCI image layout; its host is `oci:` and its path the absolute folder
+    without the first slash.
+    """
 
     host: str
     path: str
@@ -56,6 +63,8 @@ class ImageReference:
         rest, _, digest = text.partition("@")
         if digest:
             Digest.parse(digest)
+        if rest.startswith(LAYOUT):
+            return cls._parse_layout(rest.removeprefix(LAYOUT), digest)
         host = ""
         first, slash, remainder = rest.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost" or first.startswith("[")):
@@ -73,6 +82,20 @@ class ImageReference:
                 ["Write it as `registry.example:5000/team/name:tag`, in lower case."],
             )
         return cls(host, path, tag, digest)
+
+    @classmethod
+    def _parse_layout(cls, text: str, digest: str) -> ImageReference:
+        folder, colon, tag = text.rpartition(":")
+        if not colon or "/" in tag:
+            folder, tag = text, ""
+        if not folder or (tag and not _TAG.fullmatch(tag)):
+            raise UsageError(f"`{LAYOUT}{text}` is not an image in a folder", ["Write it as `oci:FOLDER:TAG`."])
+        return cls(LAYOUT, str(Path(folder).absolute())[1:], tag, digest)
+
+    @property
+    def folder(self) -> str:
+        """The folder of an image in an OCI image layout; "" for an image in a registry."""
+        return f"/{self.path}" if self.host == LAYOUT else ""
 
     @property
     def repository(self) -> str:

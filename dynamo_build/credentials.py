@@ -1,0 +1,133 @@
+"""Who we are to a registry: from the docker config, its credential helpers, or `DOCKER_AUTH_CONFIG`; from nowhere else.
+
+Source: the docker CLI's config file (`auths`, `credHelpers`, `credsStore`) and the credential helper protocol.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dynamo_build.errors import RegistryError, UsageError
+
+_HUB = "https://index.docker.io/v1/"
+_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A user with a secret, or an identity token that buys access tokens. Neither shows in a repr."""
+
+    user: str = ""
+    secret: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of a basic Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+
+
+def find(host: str, environment: Mapping[str, str]) -> Credentials | None:
+    """The credentials for a registry. Raises UsageError for a damaged config, RegistryError for a failing helper."""
+    for config in _configs(environment):
+        if found := _from_config(config, host, environment):
+            return found
+    return None
+
+
+def _configs(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    found = []
+    if text := environment.get("DOCKER_AUTH_CONFIG", ""):
+        found.append(_parse(text, "DOCKER_AUTH_CONFIG"))
+    home = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME") or "/nonexistent", ".docker"))
+    path = Path(home, "config.json")
+    try:
+        found.append(_parse(path.read_text(), f"`{path}`"))
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"`{path}` cannot be read: {error}", ["Mend it or remove it."]) from error
+    return found
+
+
+def _parse(text: str, what: str) -> Mapping[str, Any]:
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise UsageError(f"{what} is not a docker config", ["Mend it or remove it; `docker login` writes a new one."])
+    return config
+
+
+def _from_config(config: Mapping[str, Any], host: str, environment: Mapping[str, str]) -> Credentials | None:
+    names = _names(host)
+    helpers = config.get("credHelpers")
+    helper = next((helpers[name] for name in names if name in helpers), "") if isinstance(helpers, dict) else ""
+    if helper or config.get("credsStore"):
+        for name in names:
+            if found := _from_helper(str(helper or config["credsStore"]), name, environment, required=bool(helper)):
+                return found
+    entries = config.get("auths")
+    for name in names:
+        entry = entries.get(name) if isinstance(entries, dict) else None
+        if isinstance(entry, dict) and (found := _from_entry(entry)):
+            return found
+    return None
+
+
+def _names(host: str) -> list[str]:
+    names = [host, f"https://{host}", f"https://{host}/v1/", f"https://{host}/v2/", f"http://{host}"]
+    return [_HUB, "index.docker.io", *names] if host in ("docker.io", "registry-1.docker.io") else names
+
+
+def _from_entry(entry: Mapping[str, Any]) -> Credentials | None:
+    token = str(entry.get("identitytoken") or "")
+    user, secret = str(entry.get("username") or ""), str(entry.get("password") or "")
+    if entry.get("auth"):
+        try:
+            user, _, secret = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise UsageError(
+                "an `auth` in the docker config is not base64", ["Log in again with `docker login`."]
+            ) from None
+    return Credentials(user=user, secret=secret.rstrip("\0"), identity_token=token) if token or user else None
+
+
+def _from_helper(helper: str, name: str, environment: Mapping[str, str], *, required: bool) -> Credentials | None:
+    program = f"docker-credential-{helper}"
+    found = shutil.which(program, path=environment.get("PATH")) if "/" not in helper else None
+    if found is None:
+        if not required:
+            return None
+        raise RegistryError(f"the docker config names `{program}`, which is not on PATH", [f"Install `{program}`."])
+    try:
+        done = subprocess.run(
+            [found, "get"],
+            input=name,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            env=dict(environment),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RegistryError(f"`{program}` gave no answer: {type(error).__name__}", ["Run it by hand."]) from None
+    if done.returncode:
+        return None
+    try:
+        answer = json.loads(done.stdout)
+        user, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError):
+        raise RegistryError(f"`{program}` gave an answer that is no credentials", ["Run it by hand."]) from None
+    if user == "<token>":
+        return Credentials(identity_token=secret)
+    return Credentials(user=user, secret=secret)

@@ -1,0 +1,84 @@
+"""An image as one tar that engines load: an OCI layout with the `manifest.json` that Docker looks for.
+
+Engines before 26 with the containerd store refuse a bare OCI layout, so both forms are in the one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+from collections.abc import Collection, Iterator
+from typing import BinaryIO
+
+from dynamo.sdk import codec
+from dynamo_build.errors import ImageBuildError
+from dynamo_build.oci import documents
+from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import CHUNK, STAMP, Layer
+
+
+def pieces(image: OciImage, references: tuple[str, ...], leave_out: Collection[str] = ()) -> Iterator[bytes]:
+    """The archive, piece by piece. `leave_out` are digests of layers that the engine has already."""
+    named = [
+        {
+            "Config": _path(image.config_digest),
+            "RepoTags": list(references),
+            "Layers": [_path(layer.digest) for layer in image.layers],
+        }
+    ]
+    index = {
+        "schemaVersion": 2,
+        "mediaType": documents.INDEX,
+        "manifests": [
+            {
+                "mediaType": image.media_type,
+                "digest": image.digest,
+                "size": len(image.manifest),
+                "annotations": {"io.containerd.image.name": reference},
+            }
+            for reference in references
+        ],
+    }
+    yield from _member("manifest.json", codec.canonical(named))
+    yield from _member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    yield from _member("index.json", codec.canonical(index))
+    yield from _member(_path(image.digest), image.manifest)
+    yield from _member(_path(image.config_digest), image.config)
+    written = set(leave_out)
+    for layer in image.layers:
+        if layer.digest not in written:
+            written.add(layer.digest)
+            yield from _blob(layer)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def write(image: OciImage, references: tuple[str, ...], out: BinaryIO, leave_out: Collection[str] = ()) -> None:
+    """Write the archive to a file or a socket."""
+    for piece in pieces(image, references, leave_out):
+        out.write(piece)
+
+
+def _path(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _header(name: str, size: int) -> bytes:
+    header = tarfile.TarInfo(name)
+    header.size, header.mtime, header.mode = size, STAMP, 0o644
+    return header.tobuf(tarfile.GNU_FORMAT)
+
+
+def _member(name: str, content: bytes) -> Iterator[bytes]:
+    yield _header(name, len(content)) + content + b"\0" * (-len(content) % tarfile.BLOCKSIZE)
+
+
+def _blob(layer: Layer) -> Iterator[bytes]:
+    if "zstd" in layer.media_type:
+        raise ImageBuildError(
+            f"layer {layer.digest} is zstd, which not every engine loads", ["Use a base with gzip layers."]
+        )
+    yield _header(_path(layer.digest), layer.size)
+    with contextlib.closing(layer.open()) as stream:
+        while piece := stream.read(CHUNK):
+            yield piece
+    yield b"\0" * (-layer.size % tarfile.BLOCKSIZE)

@@ -1,0 +1,91 @@
+"""Whether an image is whole: every digest, size, diff id and count that its documents claim, and safe names inside.
+
+What the contract suites hold every source and every builder to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import tarfile
+import zlib
+from typing import Any, cast
+
+from dynamo_build.errors import RegistryError
+from dynamo_build.oci import documents
+from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import CHUNK, GZIP, Layer, Readable
+
+
+def problems(image: OciImage) -> tuple[str, ...]:
+    """All that is wrong with the image; empty when it is whole. Reads every layer."""
+    found = [*_documents(image)]
+    for layer in image.layers:
+        try:
+            found += _layer(layer)
+        except (RegistryError, tarfile.TarError, zlib.error, OSError, EOFError) as error:
+            found.append(f"layer {layer.digest}: {error}")
+    return tuple(found)
+
+
+def _documents(image: OciImage) -> list[str]:
+    found = []
+    manifest = documents.parse(image.manifest, "the manifest")
+    digest, size, _ = documents.descriptor(manifest.get("config"), "the manifest")
+    if digest != image.config_digest or size != len(image.config):
+        found.append("the manifest names another config")
+    if [layer[:2] for layer in documents.layers(manifest, "the manifest")] != [
+        (layer.digest, layer.size) for layer in image.layers
+    ]:
+        found.append("the manifest lists other layers")
+    if documents.diff_ids(image.document, "the config") != [layer.diff_id for layer in image.layers]:
+        found.append("the config lists other diff ids")
+    history = image.document.get("history") or []
+    counted = sum(1 for entry in history if not entry.get("empty_layer"))
+    if counted != len(image.layers):
+        found.append(f"the history has {counted} layers, the image {len(image.layers)}")
+    return found
+
+
+class _Unpacked(io.RawIOBase):
+    """The tar inside a blob, hashed while it is read."""
+
+    def __init__(self, stream: Readable, media_type: str) -> None:
+        self._stream = stream
+        self._inflate: Any = zlib.decompressobj(31) if media_type == GZIP else None
+        self._rest = b""
+        self.hash = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            data = self._stream.read(CHUNK)
+            if not data:
+                self._rest = self._inflate.flush() if self._inflate else b""
+                self._inflate = None
+                break
+            self._rest = self._inflate.decompress(data) if self._inflate else data
+        taken, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(taken)] = taken
+        self.hash.update(taken)
+        return len(taken)
+
+
+def _layer(layer: Layer) -> list[str]:
+    if layer.media_type.endswith("zstd"):
+        return []
+    found = []
+    with contextlib.closing(layer.open()) as stream:
+        plain = _Unpacked(stream, layer.media_type)
+        with tarfile.open(fileobj=cast(Any, plain), mode="r|") as archive:
+            for member in archive:
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    found.append(f"layer {layer.digest} holds the unsafe name {member.name!r}")
+        while plain.read(CHUNK):
+            pass
+    if f"sha256:{plain.hash.hexdigest()}" != layer.diff_id:
+        found.append(f"layer {layer.digest} unpacks to another diff id")
+    return found

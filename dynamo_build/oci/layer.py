@@ -1,0 +1,184 @@
+"""A layer: a deterministic tar of entries, compressed, known by the digests of both forms.
+
+Source: OCI image spec, "Image Layer Filesystem Changeset" and "DiffID". Same entries give the same bytes on any
+machine: sorted names with their parent folders, one stamp, owner 0:0, modes 0644 or 0755, GNU tar, gzip without name
+or time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Protocol
+
+from dynamo_build.errors import ImageBuildError, RegistryError
+from dynamo_build.model.reference import ImageReference
+
+#: 1980-01-01: the first moment a zip file can hold, and what programs that refuse 0 accept.
+STAMP = 315532800
+GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+#: What made the compressed bytes; other libraries and versions may give others for the same tar.
+COMPRESSOR = f"zlib-{zlib.ZLIB_RUNTIME_VERSION}-6"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Something in a layer. `content` is bytes, a file to read, or None for a folder; `link` makes it a link."""
+
+    path: str
+    content: bytes | Path | None = None
+    executable: bool = False
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A compressed layer. `source` opens its blob; `origin` is a repository that holds it, where one is known."""
+
+    digest: str
+    diff_id: str
+    size: int
+    media_type: str = GZIP
+    name: str = ""
+    origin: ImageReference | None = None
+    source: Callable[[], Readable] = field(repr=False, compare=False)
+
+    def open(self) -> Readable:
+        """The blob, checked against its digest and size while it is read. Raises RegistryError at its end."""
+        return Verified(self.source(), self.digest, self.size)
+
+
+class Readable(Protocol):
+    """What a blob is read from."""
+
+    def read(self, amount: int = -1, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Verified:
+    """A stream that refuses to end, or to go on, with other bytes than its digest promises."""
+
+    def __init__(self, stream: Readable, digest: str, size: int) -> None:
+        self._stream = stream
+        self._digest = digest
+        self._size = size
+        self._hash = hashlib.sha256()
+        self._seen = 0
+
+    def read(self, amount: int = -1, /) -> bytes:
+        """Up to `amount` bytes. Raises RegistryError when the content is not the digest's."""
+        data = self._stream.read(amount)
+        self._seen += len(data)
+        self._hash.update(data)
+        if self._seen > self._size:
+            raise RegistryError(f"blob {self._digest} is longer than its {self._size} bytes")
+        ended = amount < 0 or (not data and amount > 0)
+        if ended and (self._seen != self._size or f"sha256:{self._hash.hexdigest()}" != self._digest):
+            raise RegistryError(
+                f"blob {self._digest} has other content than its digest says ({self._seen} of {self._size} bytes)",
+                ["Remove the damaged copy and run the command again."],
+            )
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Verified:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def tar_of(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The tar of these entries and their parent folders. Raises ImageBuildError for an unsafe name."""
+    for entry in _with_parents(entries):
+        yield from _member(entry)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def diff_id_of(entries: Iterable[Entry]) -> str:
+    """The digest of the tar, without making the layer."""
+    digest = hashlib.sha256()
+    for piece in tar_of(entries):
+        digest.update(piece)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def write(entries: Iterable[Entry], file: BinaryIO) -> tuple[str, str, int]:
+    """Write the compressed layer in one pass and give its digest, diff id and size; memory stays bounded."""
+    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+    pack = compressor()
+
+    def out(data: bytes) -> int:
+        packed.update(data)
+        return file.write(data)
+
+    for piece in tar_of(entries):
+        plain.update(piece)
+        size += out(pack.compress(piece))
+    size += out(pack.flush())
+    return f"sha256:{packed.hexdigest()}", f"sha256:{plain.hexdigest()}", size
+
+
+def compressor() -> Any:
+    """The one compressor of layers: zlib in gzip form, level 6, whose header has neither name nor time."""
+    return zlib.compressobj(6, zlib.DEFLATED, 31)
+
+
+def _with_parents(entries: Iterable[Entry]) -> list[Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        path = _checked(entry.path)
+        if path in found and found[path] != entry and found[path].content is not None:
+            raise ImageBuildError(f"two files would be `/{path}` in one layer")
+        found[path] = entry
+        for parent in PurePosixPath(path).parents:
+            if str(parent) != ".":
+                found.setdefault(str(parent), Entry(path=str(parent)))
+    return [found[path] for path in sorted(found)]
+
+
+def _checked(path: str) -> str:
+    parts = path.split("/")
+    if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        raise ImageBuildError(f"{path!r} cannot be the name of a file in an image")
+    return path
+
+
+def _member(entry: Entry) -> Iterator[bytes]:
+    header = tarfile.TarInfo(entry.path)
+    header.mtime = STAMP
+    header.mode = 0o644
+    if entry.link:
+        header.type, header.linkname, header.mode = tarfile.SYMTYPE, entry.link, 0o777
+    elif entry.content is None:
+        header.type, header.mode = tarfile.DIRTYPE, 0o755
+    else:
+        header.mode = 0o755 if entry.executable else 0o644
+        header.size = len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
+    yield header.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    if entry.link or entry.content is None:
+        return
+    if isinstance(entry.content, bytes):
+        yield entry.content
+    else:
+        yield from _content(entry.content, header.size)
+    if header.size % tarfile.BLOCKSIZE:
+        yield b"\0" * (tarfile.BLOCKSIZE - header.size % tarfile.BLOCKSIZE)
+
+
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    rest = size
+    with path.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            rest -= len(piece)
+            yield piece
+    if rest:
+        raise ImageBuildError(f"`{path}` changed while it was read", ["Run the command again."])

@@ -1,0 +1,150 @@
+"""Images in a folder: the OCI image layout, read as hostile and written so that a kill leaves it whole.
+
+Source: OCI image spec, "Image Layout": `oci-layout`, `index.json`, `blobs/sha256/…`; an entry's name is its annotation
+`org.opencontainers.image.ref.name`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dynamo.sdk import codec
+from dynamo_build.errors import RegistryError
+from dynamo_build.oci import documents
+from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import CHUNK
+
+NAME = "org.opencontainers.image.ref.name"
+_MARK = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+def is_layout(folder: Path) -> bool:
+    """Whether the folder holds an OCI image layout."""
+    return (folder / "oci-layout").is_file() and (folder / "index.json").is_file()
+
+
+def resolve(folder: Path, tag: str = "", digest: str = "") -> str:
+    """The digest of an entry by tag or digest; without either, of the only one. Raises RegistryError."""
+    entries = [(documents.descriptor(entry, "index.json")[0], _name(entry)) for entry in _entries(folder)]
+    if digest:
+        if (folder / "blobs" / digest.replace(":", "/")).is_file():
+            return digest
+        raise RegistryError(f"`{folder}` holds no image {digest}", status=404)
+    found = [entry for entry, name in entries if name == tag] if tag else [entry for entry, _ in entries]
+    if len(found) == 1 or (tag and found):
+        return found[-1]
+    names = ", ".join(sorted({name for _, name in entries if name})) or "no names"
+    if tag:
+        raise RegistryError(f"`{folder}` holds no image `{tag}`", [f"It holds {names}."], status=404)
+    raise RegistryError(f"`{folder}` holds {len(entries)} images", [f"Name one of them: {names}."], status=404)
+
+
+def read(folder: Path, platform: str, tag: str = "", digest: str = "") -> OciImage:
+    """The image of one platform. Raises RegistryError."""
+    content = _document(folder, resolve(folder, tag, digest))
+    parsed = documents.parse(content, "the manifest")
+    if documents.is_index(parsed):
+        content = _document(folder, documents.choose(parsed, platform, f"`{folder}`"))
+        parsed = documents.parse(content, "the manifest")
+    config = _document(folder, documents.descriptor(parsed.get("config"), "the manifest")[0])
+    return OciImage.read(content, config, lambda blob, _: _open(folder, blob))
+
+
+def write(folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[int], object] = lambda _: None) -> str:
+    """Add an image under these tags, blobs first and the index last; other entries stay. Gives the image's digest."""
+    blobs = folder / "blobs" / "sha256"
+    try:
+        blobs.mkdir(parents=True, exist_ok=True)
+        for layer in image.layers:
+            target = blobs / layer.digest.removeprefix("sha256:")
+            if not (target.is_file() and target.stat().st_size == layer.size):
+                with replacing(target) as out, contextlib.closing(layer.open()) as stream:
+                    while piece := stream.read(CHUNK):
+                        out.write(piece)
+            done(layer.size)
+        for content in (image.config, image.manifest):
+            _replace(blobs / documents.digest_of(content).removeprefix("sha256:"), content)
+        _replace(folder / "oci-layout", _MARK)
+        _replace(folder / "index.json", codec.canonical(_index(folder, image, tags)))
+    except OSError as error:
+        raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
+    return image.digest
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes its place only when it was written in full."""
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _replace(target: Path, content: bytes) -> None:
+    with replacing(target) as out:
+        out.write(content)
+
+
+def _index(folder: Path, image: OciImage, tags: tuple[str, ...]) -> Mapping[str, Any]:
+    kept = [dict(entry) for entry in _entries(folder) if _name(entry) not in tags] if is_layout(folder) else []
+    system, _, architecture = image.platform.partition("/")
+    for tag in tags:
+        kept.append(
+            {
+                "mediaType": image.media_type,
+                "digest": image.digest,
+                "size": len(image.manifest),
+                "platform": {"os": system, "architecture": architecture},
+                "annotations": {NAME: tag},
+            }
+        )
+    kept.sort(key=lambda entry: (_name(entry), str(entry.get("digest"))))
+    return {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": kept}
+
+
+def _entries(folder: Path) -> list[Mapping[str, Any]]:
+    if not is_layout(folder):
+        raise RegistryError(f"`{folder}` is not an OCI image layout", status=404)
+    entries = documents.parse(_limited(folder / "index.json"), "index.json").get("manifests")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise RegistryError(f"`{folder}/index.json` has no list of manifests")
+    return entries
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    annotations = entry.get("annotations")
+    return str(annotations.get(NAME, "")) if isinstance(annotations, dict) else ""
+
+
+def _open(folder: Path, digest: str) -> BinaryIO:
+    try:
+        return (folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).open("rb")
+    except OSError as error:
+        raise RegistryError(f"`{folder}` lacks the blob {digest}", status=404) from error
+
+
+def _document(folder: Path, digest: str) -> bytes:
+    with _open(folder, digest) as stream:
+        content = stream.read(documents.LARGEST + 1)
+    if documents.digest_of(content) != digest:
+        raise RegistryError(f"`{folder}` holds other content under {digest}")
+    return content
+
+
+def _limited(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(documents.LARGEST + 1)
+    except OSError as error:
+        raise RegistryError(f"`{path}` cannot be read: {error.strerror}") from error

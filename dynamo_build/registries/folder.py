@@ -1,0 +1,46 @@
+"""A folder as a registry: an OCI image layout, named `oci:FOLDER:TAG`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dynamo_build.errors import RegistryError
+from dynamo_build.events import Listener, Progress
+from dynamo_build.model.reference import Digest, ImageReference
+from dynamo_build.oci import layout
+from dynamo_build.oci.image import OciImage
+from dynamo_build.seams import Surroundings
+
+
+class FolderRegistry:
+    """Images in OCI image layouts on this machine."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+
+    def resolve(self, reference: ImageReference) -> Digest:
+        """The digest behind a reference. Raises RegistryError."""
+        return Digest.parse(layout.resolve(_folder(reference), reference.tag, reference.digest))
+
+    def pull(self, reference: ImageReference, platform: str) -> OciImage:
+        """The image of one platform; layers are opened when they are read. Raises RegistryError."""
+        return layout.read(_folder(reference), platform, reference.tag, reference.digest)
+
+    def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Write what is missing, the index last. Raises RegistryError."""
+        if not to or len({reference.repository for reference in to}) != 1:
+            raise RegistryError("an image is pushed to one repository at a time")
+        written, total = 0, image.size
+
+        def done(size: int) -> None:
+            nonlocal written
+            written += size
+            on(Progress(what="write", done=written, total=total))
+
+        return Digest.parse(layout.write(_folder(to[0]), image, tuple(item.tag or "latest" for item in to), done))
+
+
+def _folder(reference: ImageReference) -> Path:
+    if not reference.folder:
+        raise RegistryError(f"`{reference}` is not an image in a folder", ["Write it as `oci:FOLDER:TAG`."])
+    return Path(reference.folder)

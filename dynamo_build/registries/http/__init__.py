@@ -1,0 +1,173 @@
+"""Registries that speak the OCI distribution protocol: pull by checked digest, push what is missing, tags last."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from dynamo_build.errors import RegistryError
+from dynamo_build.events import Finished, Listener, Progress
+from dynamo_build.model.reference import Digest, ImageReference
+from dynamo_build.oci import documents
+from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import Layer, Readable
+from dynamo_build.registries.http.client import Client
+from dynamo_build.registries.http.connection import Answer
+from dynamo_build.registries.http.upload import PIECE, Blob, Upload
+from dynamo_build.seams import Surroundings
+
+_AT_ONCE = 4
+_ACCEPT = {"Accept": ", ".join(documents.ACCEPTED)}
+
+
+class HttpRegistry:
+    """Any registry, by the host of the reference. Keeps its connections and tokens for as long as it lives."""
+
+    def __init__(
+        self, surroundings: Surroundings, *, piece: int = PIECE, wait: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._surroundings = surroundings
+        self._piece = piece
+        self._wait = wait
+        self._clients: dict[str, Client] = {}
+
+    def resolve(self, reference: ImageReference) -> Digest:
+        """The digest behind a reference, of the content and not of what a header claims. Raises RegistryError."""
+        return Digest.parse(documents.digest_of(self._manifest(reference)))
+
+    def pull(self, reference: ImageReference, platform: str) -> OciImage:
+        """The image of one platform; layers are fetched when they are opened. Raises RegistryError."""
+        content = self._manifest(reference)
+        parsed = documents.parse(content, f"the manifest of {reference}")
+        if documents.is_index(parsed):
+            chosen = documents.choose(parsed, platform, f"`{reference}`")
+            content = self._manifest(reference.with_digest(chosen))
+            parsed = documents.parse(content, f"the manifest of {reference}")
+        digest, _, _ = documents.descriptor(parsed.get("config"), f"the manifest of {reference}")
+        config = self._get(reference, f"blobs/{digest}", {}, f"config of {reference}").body
+        if documents.digest_of(config) != digest:
+            raise RegistryError(f"the registry of {reference} sent another config than {digest}")
+        origin = ImageReference(reference.host, reference.path)
+        return OciImage.read(content, config, partial(self._open, reference), origin)
+
+    def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
+        if not to or len({reference.repository for reference in to}) != 1:
+            raise RegistryError("an image is pushed to one repository at a time")
+        first = to[0]
+        upload = Upload(client=self._client(first), repository=_name(first), piece=self._piece, wait=self._wait)
+        blobs = {layer.digest: _blob(layer, first) for layer in image.layers}
+        _send(upload, list(blobs.values()), on)
+        config = Blob(digest=image.config_digest, size=len(image.config), open=partial(_Bytes, image.config))
+        upload.send(config)
+        for tag in [reference.tag for reference in to if reference.tag] or [image.digest]:
+            self._tag(upload, image, tag)
+        return Digest.parse(image.digest)
+
+    def _tag(self, upload: Upload, image: OciImage, tag: str) -> None:
+        answer = upload.client.request(
+            "PUT",
+            f"/v2/{upload.repository}/manifests/{tag}",
+            scopes=upload.scopes,
+            headers={"Content-Type": image.media_type},
+            body=image.manifest,
+            expected=(201, 200),
+            what=f"manifest {upload.repository}:{tag}",
+        )
+        stored = answer.headers.get("docker-content-digest", image.digest)
+        if stored != image.digest:
+            raise RegistryError(
+                f"`{upload.client.address}` stored {upload.repository}:{tag} as {stored}, not {image.digest}"
+            )
+
+    def _manifest(self, reference: ImageReference) -> bytes:
+        name = reference.digest or reference.tag or "latest"
+        content = self._get(reference, f"manifests/{name}", _ACCEPT, f"image {reference}").body
+        if reference.digest and documents.digest_of(content) != reference.digest:
+            raise RegistryError(f"the registry sent another manifest for {reference}")
+        return content
+
+    def _get(
+        self, reference: ImageReference, path: str, headers: dict[str, str], what: str, *, stream: bool = False
+    ) -> Answer:
+        return self._client(reference).request(
+            "GET",
+            f"/v2/{_name(reference)}/{path}",
+            scopes=(f"repository:{_name(reference)}:pull",),
+            headers=headers,
+            stream=stream,
+            what=what,
+        )
+
+    def _open(self, reference: ImageReference, digest: str, size: int) -> Readable:
+        answer = self._get(reference, f"blobs/{digest}", {}, f"blob {digest}", stream=True)
+        assert answer.stream is not None
+        return answer.stream
+
+    def _client(self, reference: ImageReference) -> Client:
+        if reference.host not in self._clients:
+            around = self._surroundings
+            self._clients[reference.host] = Client(reference.host, around.environment, around.insecure, self._wait)
+        return self._clients[reference.host]
+
+
+def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
+    """Send the blobs, a few at a time; the first failure ends it."""
+    total, lock, done = sum(blob.size for blob in blobs), threading.Lock(), [0]
+
+    def moved(amount: int) -> None:
+        with lock:
+            done[0] += amount
+            on(Progress(what="push", done=done[0], total=total))
+
+    def one(blob: Blob) -> None:
+        seen = [0]
+
+        def sent(amount: int) -> None:
+            seen[0] += amount
+            moved(amount)
+
+        how = upload.send(blob, sent)
+        moved(blob.size - min(seen[0], blob.size))
+        with lock:
+            on(Finished(what=f"layer {blob.digest}", detail=how))
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
+        futures = [pool.submit(one, blob) for blob in blobs]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _blob(layer: Layer, to: ImageReference) -> Blob:
+    origin = layer.origin
+    near = origin is not None and origin.host == to.host
+    return Blob(
+        digest=layer.digest, size=layer.size, open=layer.open, mountable=_name(origin) if near and origin else ""
+    )
+
+
+def _name(reference: ImageReference) -> str:
+    official = reference.host in ("", "docker.io", "index.docker.io") and "/" not in reference.path
+    return f"library/{reference.path}" if official else reference.path
+
+
+class _Bytes:
+    """A blob that is in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = content
+
+    def read(self, amount: int = -1, /) -> bytes:
+        taken = self._rest if amount < 0 else self._rest[:amount]
+        self._rest = self._rest[len(taken) :]
+        return taken
+
+    def close(self) -> None:
+        self._rest = b""

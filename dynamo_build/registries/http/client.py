@@ -1,0 +1,159 @@
+"""Requests to one registry: its address and scheme, authorization, redirects, retries, and what it refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from urllib.parse import urljoin, urlsplit
+
+from dynamo_build.errors import RegistryError
+from dynamo_build.oci.layer import Readable
+from dynamo_build.registries.http.authorization import Authorization
+from dynamo_build.registries.http.connection import Answer, Connections
+
+TRIES = 5
+_LONGEST_WAIT = 30.0
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TEMPORARY = (408, 429, 500, 502, 503, 504)
+
+Body = Callable[[], Readable] | bytes | None
+
+
+class Client:
+    """One registry. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        host: str,
+        environment: Mapping[str, str],
+        insecure: tuple[str, ...] = (),
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.host = host
+        self.address = "registry-1.docker.io" if host in ("", "docker.io", "index.docker.io") else host
+        self.connections = Connections(insecure=insecure)
+        self.authorization = Authorization(
+            host=host or "docker.io", environment=environment, connections=self.connections
+        )
+        self._wait = wait
+        self._root = ""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        scopes: tuple[str, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body = None,
+        expected: Collection[int] = (200,),
+        stream: bool = False,
+        tries: int = TRIES,
+        what: str = "",
+    ) -> Answer:
+        """Send until it is answered with an expected status. Raises RegistryError with what the registry said."""
+        for attempt in range(tries):
+            asked = ""
+            try:
+                answer = self._authorized(method, path, scopes, headers or {}, body, stream)
+                if answer.status in expected:
+                    return answer
+                asked = answer.headers.get("retry-after", "")
+                raise self._refusal(answer, what or path)
+            except RegistryError as error:
+                if not error.temporary or attempt == tries - 1:
+                    raise
+                self._wait(pause(attempt, asked))
+        raise AssertionError("unreachable")
+
+    def root(self) -> str:
+        """`https://host`, or `http://host` where that is allowed and is what answers."""
+        if not self._root:
+            self._root = f"https://{self.address}"
+            if self.connections.may_be_plain(self.address):
+                self._root = self._probed()
+        return self._root
+
+    def _probed(self) -> str:
+        plain = f"http://{self.address}"
+        try:
+            answer = self.connections.send("GET", f"{plain}/v2/", {})
+        except RegistryError as error:
+            if not error.temporary:
+                raise
+            return f"https://{self.address}"
+        # a TLS server answers a plain request with 400, before it looks at the path
+        return f"https://{self.address}" if answer.status == 400 else plain
+
+    def _authorized(
+        self, method: str, path: str, scopes: tuple[str, ...], headers: Mapping[str, str], body: Body, stream: bool
+    ) -> Answer:
+        url = urljoin(self.root(), path)
+        for _ in range(3):
+            sent = dict(headers)
+            header = self.authorization.header(scopes)
+            if header and urlsplit(url).netloc == self.address:
+                sent["Authorization"] = header
+            answer = self._follow(method, url, sent, body, stream)
+            challenge = answer.headers.get("www-authenticate", "")
+            if answer.status != 401 or not self.authorization.answer(challenge, scopes, header):
+                break
+        return answer
+
+    def _follow(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
+        answer = self._once(method, url, headers, body, stream)
+        for _ in range(5):
+            location = answer.headers.get("location", "")
+            if answer.status not in _REDIRECTS or method not in ("GET", "HEAD") or not location:
+                return answer
+            target = urljoin(url, location)
+            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise RegistryError(f"`{self.address}` sends us from TLS to plain HTTP")
+            if urlsplit(target).netloc != urlsplit(url).netloc:
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+            url = target
+            answer = self._once(method, url, headers, body, stream)
+        raise RegistryError(f"`{self.address}` redirects without end")
+
+    def _once(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
+        if not callable(body):
+            return self.connections.send(method, url, headers, body, stream=stream)
+        opened = body()
+        with contextlib.closing(opened):
+            return self.connections.send(method, url, headers, opened, stream=stream)
+
+    def _refusal(self, answer: Answer, what: str) -> RegistryError:
+        code, said = _said(answer.body)
+        status = answer.status
+        said = f": {said}" if said else ""
+        if status == 401:
+            did = "refused the credentials" if self.authorization.tried else "asks for a login"
+            hint = f"Run `docker login {self.address}`, or set DOCKER_AUTH_CONFIG."
+            return RegistryError(f"`{self.address}` {did}", [hint], status=401, code=code)
+        if status == 403:
+            hint = "Ask for the rights, or name another repository."
+            return RegistryError(f"`{self.address}` denies access to {what}{said}", [hint], status=403, code=code)
+        if status == 404:
+            hint = "Check its name, and that it was pushed."
+            return RegistryError(f"`{self.address}` has no {what}", [hint], status=404, code=code)
+        return RegistryError(
+            f"`{self.address}` answered {status} for {what}{said}",
+            status=status,
+            code=code,
+            temporary=status in _TEMPORARY,
+        )
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    try:
+        first = json.loads(body)["errors"][0]
+        return str(first.get("code", ""))[:80], str(first.get("message", ""))[:200].replace("\n", " ")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return "", ""
+
+
+def pause(attempt: int, asked: str = "") -> float:
+    """Seconds before the next try: what the server asked for, else twice as long each time."""
+    return min(float(asked) if asked.isdigit() else 0.2 * 2.0**attempt, _LONGEST_WAIT)
