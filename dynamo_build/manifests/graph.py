@@ -1,0 +1,133 @@
+"""All objects of a deployment, in the order in which they are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dynamo_build.errors import DeployError
+from dynamo_build.manifests import nats, network
+from dynamo_build.manifests.layout import CONFIG_KEY, Layout
+from dynamo_build.manifests.merge import strategic_merge
+from dynamo_build.manifests.order import sort_key
+from dynamo_build.manifests.pod import CONTAINER, claim_name
+from dynamo_build.manifests.workload import autoscaler, disruption_budget, workload_deployment
+from dynamo_build.model.deployment import Deployment, Manifest, Workload
+
+#: A ConfigMap holds at most 1 MiB.
+_LARGEST_CONFIG = 1_000_000
+
+
+def objects(deployment: Deployment) -> tuple[Manifest, ...]:
+    """The objects. Raises DeployError for what Kubernetes cannot express."""
+    layout = Layout(deployment)
+    found = [*_shared(layout), *(document for workload in deployment.workloads for document in _own(layout, workload))]
+    if (entrance := network.ingress(layout)) is not None:
+        found.append(entrance)
+    found.sort(key=sort_key)
+    return tuple(Manifest(document=document, file=_file(document)) for document in found)
+
+
+def _file(document: Mapping[str, Any]) -> str:
+    return f"{document['kind'].lower()}-{document['metadata']['name']}"
+
+
+def _shared(layout: Layout) -> list[dict[str, Any]]:
+    if len(layout.config.encode()) > _LARGEST_CONFIG:
+        raise DeployError("the configuration is larger than a ConfigMap may be (1 MiB)", ["Put large values into files."])
+    labels = layout.labels()
+    found: list[dict[str, Any]] = []
+    if layout.options.create_namespace:
+        guarded = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+        found.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": layout.namespace, "labels": guarded}})
+    found.append(
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": layout.metadata(layout.service_account, labels),
+            "automountServiceAccountToken": False,
+        }
+    )
+    found.append(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": layout.metadata(layout.config_name, labels),
+            "immutable": True,
+            "data": {CONFIG_KEY: layout.config},
+        }
+    )
+    if layout.options.model_cache_size and not layout.options.model_cache:
+        found.append(_model_claim(layout))
+    if not layout.deployment.nats:
+        found += [nats.nats_service(layout), nats.nats_stateful_set(layout)]
+        if layout.options.network_policy:
+            found.append(network.nats_policy(layout))
+    if layout.options.pod_monitor:
+        found.append(_pod_monitor(layout))
+    return found
+
+
+def _own(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
+    found = [
+        network.service(layout, workload),
+        workload_deployment(layout, workload),
+        autoscaler(layout, workload),
+        disruption_budget(layout, workload),
+        network.network_policy(layout, workload) if layout.options.network_policy else None,
+    ]
+    overrides = strategic_merge(workload.overrides, layout.options.overrides.get(workload.service, {}))
+    return _overridden(workload.service, [document for document in found if document is not None], overrides)
+
+
+def _overridden(service: str, found: list[dict[str, Any]], overrides: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`entrypoint` and `cmd` of the container, `container`, `pod`, or the whole of an object by its kind."""
+    patches: dict[str, Any] = {}
+    kinds = {document["kind"] for document in found}
+    for key, value in overrides.items():
+        if key in ("entrypoint", "cmd"):
+            words = value if isinstance(value, list) else [value]
+            field = {"command" if key == "entrypoint" else "args": [str(word) for word in words]}
+            patch = _on_container(field)
+        elif key == "container":
+            patch = _on_container(value)
+        elif key == "pod":
+            patch = {"Deployment": {"spec": {"template": {"spec": value}}}}
+        elif key in kinds:
+            patch = {key: value}
+        else:
+            known = ["entrypoint", "cmd", "container", "pod", *sorted(kinds)]
+            message = f"service {service}: kubernetes_overrides has no `{key}`"
+            raise DeployError(message, [f"Use {', '.join(known)}."])
+        patches = strategic_merge(patches, patch)
+    return [strategic_merge(document, patches.get(document["kind"], {})) for document in found]
+
+
+def _on_container(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Deployment": {"spec": {"template": {"spec": {"containers": [{"name": CONTAINER, **fields}]}}}}}
+
+
+def _model_claim(layout: Layout) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": layout.options.model_cache_size}},
+    }
+    if layout.options.storage_class:
+        spec["storageClassName"] = layout.options.storage_class
+    metadata = layout.metadata(claim_name(layout), layout.labels())
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+
+
+def _pod_monitor(layout: Layout) -> dict[str, Any]:
+    endpoint = {"port": "system", "path": "/metrics"}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": layout.metadata(layout.instance, layout.labels()),
+        "spec": {
+            "selector": {"matchLabels": layout.selector(), "matchExpressions": [
+                {"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["nats"]}
+            ]},
+            "podMetricsEndpoints": [endpoint],
+        },
+    }

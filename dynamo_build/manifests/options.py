@@ -1,0 +1,79 @@
+"""The settings of the Kubernetes targets, decoded from a deployment's `options`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dynamo.sdk import codec
+from dynamo_build.errors import DeployError
+from dynamo_build.model.deployment import Deployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscaling:
+    """Replicas of one service by CPU use; the workload then names no replicas of its own."""
+
+    minimum: int = 1
+    maximum: int = 2
+    cpu_percent: int = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesOptions:
+    """Everything about a cluster that a graph does not say.
+
+    `egress` is `open` (no limit) or `graph` (DNS, NATS and the graph's own edges only). `read_only_root` is `auto`
+    (services without GPUs: the GPU container hook writes into the root), `always` or `never`. `shared_memory` is a
+    quantity, or "" for half of a GPU service's memory and at most 8Gi.
+    """
+
+    architecture: str = ""
+    autoscaling: Mapping[str, Autoscaling] = field(default_factory=dict)
+    create_namespace: bool = False
+    egress: str = "open"
+    gpu_resource: str = "nvidia.com/gpu"
+    gpu_toleration: bool = True
+    image_pull_secrets: tuple[str, ...] = ()
+    ingress_class: str = ""
+    ingress_host: str = ""
+    ingress_tls_secret: str = ""
+    metrics_namespace: str = ""
+    model_cache: str = ""
+    model_cache_path: str = "/models"
+    model_cache_size: str = ""
+    nats_image: str = "nats:2"
+    nats_storage: str = "1Gi"
+    network_policy: bool = True
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    pod_monitor: bool = False
+    priority_class: str = ""
+    read_only_root: str = "auto"
+    runtime_class: str = ""
+    shared_memory: str = ""
+    storage_class: str = ""
+    tolerations: tuple[Mapping[str, object], ...] = ()
+
+
+_CHOICES = {"egress": ("open", "graph"), "read_only_root": ("auto", "always", "never")}
+
+
+def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
+    """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unknown or unfit ones."""
+    document = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
+    try:
+        options = codec.decode(KubernetesOptions, document)
+    except codec.CodecError as error:
+        hint = "See the options of the Kubernetes targets in the documentation."
+        raise DeployError(f"target option: {error}", [hint]) from error
+    for name, choices in _CHOICES.items():
+        if getattr(options, name) not in choices:
+            raise DeployError(f"target option {name} is `{getattr(options, name)}`", [f"Use {' or '.join(choices)}."])
+    services = {workload.service for workload in deployment.workloads}
+    for field_name in ("autoscaling", "overrides"):
+        for name in getattr(options, field_name):
+            if name not in services:
+                hint = f"The graph has {', '.join(sorted(services))}."
+                raise DeployError(f"target option {field_name} names `{name}`, which is no service", [hint])
+    return options

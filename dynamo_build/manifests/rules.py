@@ -1,0 +1,22 @@
+"""Every rule over a set of manifests, without a server and without a client."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from dynamo_build.manifests.finding import Document, Finding
+from dynamo_build.manifests.link_rules import Identity, link_findings
+from dynamo_build.manifests.object_rules import object_findings
+from dynamo_build.manifests.pod_rules import pod_findings
+
+
+def findings(
+    documents: Sequence[Document], namespace: str, provided: Collection[Identity] = ()
+) -> tuple[Finding, ...]:
+    """Everything wrong with the manifests of a deployment in a namespace, errors first."""
+    found: list[Finding] = []
+    for document in documents:
+        found += object_findings(document, namespace)
+        found += pod_findings(document)
+    found += link_findings(documents, provided)
+    return tuple(sorted(dict.fromkeys(found), key=lambda finding: finding.warning))

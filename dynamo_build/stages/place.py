@@ -1,0 +1,114 @@
+"""Place a bento: which image each service runs, and what a target needs to know to run it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dynamo.sdk import config as service_config
+from dynamo.sdk.graph import ServiceGraph, ServiceSpec
+from dynamo_build.errors import UsageError
+from dynamo_build.model.bento import Bento
+from dynamo_build.model.deployment import Deployment, SecretReference, Workload
+from dynamo_build.model.reference import ImageReference
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Seconds in which a service must answer for the first time; with GPUs it also loads a model.
+_STARTUP = 300
+_STARTUP_WITH_GPU = 1800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOptions:
+    """What is decided at deploy time. `config` overrides the bento's, deeply; `options` are the target's own.
+
+    `startup` and `drain` are seconds per service.
+    """
+
+    name: str = ""
+    namespace: str = "default"
+    target: str = "k8s"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[SecretReference, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    nats: str = ""
+    startup: Mapping[str, int] = field(default_factory=dict)
+    drain: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Deployment:
+    """A deployment of a bento. `images` maps each service to a reference with a digest.
+
+    Raises UsageError for a service without an image, an image without a digest, or a variable that has two values.
+    """
+    manifest = bento.manifest
+    resolved = service_config.merge(manifest.config, options.config)
+    graph = service_config.configured(manifest.graph, resolved)
+    _check_images(graph, images)
+    _check_environment(options)
+    name = options.name or manifest.name
+    architectures = {platform.partition("/")[2] for platform in manifest.platforms}
+    target_options = dict(options.options)
+    if len(architectures) == 1 and options.target in ("k8s", "kubernetes"):
+        target_options.setdefault("architecture", architectures.pop())
+    return Deployment(
+        name=name,
+        namespace=options.namespace,
+        bento=manifest.tag,
+        target=options.target,
+        entry=graph.entry,
+        workloads=tuple(_workload(graph, service, images[service.name], options) for service in graph.services),
+        config=resolved,
+        nats=options.nats,
+        options=target_options,
+    )
+
+
+def _workload(graph: ServiceGraph, service: ServiceSpec, image: str, options: PlaceOptions) -> Workload:
+    gpu = service.resources.gpu not in ("", "0")
+    secret = {item.variable for item in options.secrets}
+    own = {key: value for key, value in service.envs.items() if key not in secret}
+    return Workload(
+        service=service.name,
+        image=image,
+        namespace=service.namespace,
+        dynamo=service.dynamo,
+        http=service.http,
+        entry=service.name == graph.entry,
+        replicas=service.workers,
+        resources=service.resources,
+        environment={**own, **options.environment},
+        secrets=options.secrets,
+        labels=service.labels,
+        calls=tuple(dict.fromkeys(edge.service for edge in service.edges)),
+        component_type=service.component_type,
+        startup=options.startup.get(service.name, _STARTUP_WITH_GPU if gpu else _STARTUP),
+        drain=options.drain.get(service.name, 60),
+        overrides=service.kubernetes_overrides,
+    )
+
+
+def _check_images(graph: ServiceGraph, images: Mapping[str, str]) -> None:
+    known = set(graph.names)
+    for service, text in images.items():
+        if service not in known:
+            raise UsageError(f"there is no service `{service}` in the graph", [f"It has {', '.join(graph.names)}."])
+        if not ImageReference.parse(text).digest:
+            raise UsageError(
+                f"the image `{text}` of service {service} has no digest",
+                ["Name it as `repository@sha256:…`, so that what runs is what was tested."],
+            )
+    if missing := [name for name in graph.names if name not in images]:
+        raise UsageError(f"no image for {', '.join(missing)}", ["Name it with --set-image SERVICE=REFERENCE@DIGEST."])
+
+
+def _check_environment(options: PlaceOptions) -> None:
+    names = [*options.environment, *(item.variable for item in options.secrets)]
+    for name in names:
+        if not _VARIABLE.fullmatch(name):
+            raise UsageError(f"`{name}` cannot be the name of a variable", ["Use letters, digits and `_`."])
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is set both as a value and from a secret", ["Keep one of the two."])
