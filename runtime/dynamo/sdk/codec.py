@@ -60,11 +60,13 @@ def decode(cls: type[T], document: Any, where: str = "") -> T:
     """Build a dataclass from parsed JSON. Missing fields take their defaults, unknown ones are refused."""
     if not isinstance(document, Mapping):
         raise CodecError(f"{where or cls.__name__}: expected an object, got {type(document).__name__}")
-    hints = _hints(cls)
+    hints = _hints(typing.cast(Any, cls))
     unknown = sorted(set(map(str, document)) - set(hints))
     if unknown:
         raise CodecError(f"{where or cls.__name__}: unknown field {unknown[0]!r}")
-    values = {name: _convert(hints[name], item, f"{where}.{name}" if where else name) for name, item in document.items()}
+    values = {
+        name: _convert(hints[name], item, f"{where}.{name}" if where else name) for name, item in document.items()
+    }
     try:
         return cls(**values)
     except TypeError as error:

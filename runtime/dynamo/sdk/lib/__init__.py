@@ -1,0 +1,1 @@
+"""Names at the addresses that the documentation gives them; nothing of its own."""
