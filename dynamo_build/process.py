@@ -1,0 +1,126 @@
+"""Running one program: its lines become events, its failure an error that holds the end of what it said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from dynamo_build.errors import DynamoError, ToolMissing
+from dynamo_build.events import Listener, Output, ignore
+
+TAIL = 20
+
+
+class ProgramFailed(DynamoError):
+    """A program ended with an error or took too long. `code` is negative for a signal, and None when time ran out."""
+
+    def __init__(self, program: str, code: int | None, tail: Sequence[str], timeout: float | None = None) -> None:
+        self.program = program
+        self.code = code
+        self.tail = tuple(tail)
+        if code is None:
+            seen = f"`{program}` was stopped after {timeout:g} s"
+        elif code < 0:
+            seen = f"`{program}` was ended by signal {_signal_name(-code)}"
+        else:
+            seen = f"`{program}` ended with code {code}"
+        super().__init__(f"{seen}: {self.tail[-1]}" if self.tail else seen)
+
+
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    on: Listener = ignore,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    timeout: float | None = None,
+    hints: Sequence[str] = (),
+) -> str:
+    """Run a program to its end and give what it wrote to stdout; every line of stderr is an `Output` event.
+
+    The program gets a process group of its own, which is ended as a whole when time runs out or the caller is
+    interrupted. Raises ToolMissing (with `hints`) when there is no such program, ProgramFailed otherwise.
+    """
+    words = [os.fspath(word) for word in command]
+    program = Path(words[0]).name
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env=None if environment is None else dict(environment),
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if folder is not None and not folder.is_dir():
+            raise DynamoError(f"there is no folder {folder} to run `{program}` in") from error
+        raise ToolMissing(f"there is no program `{program}`", hints) from error
+    except PermissionError as error:
+        raise ToolMissing(f"`{program}` may not be run here", hints) from error
+    said: list[str] = []
+    tail: deque[str] = deque(maxlen=TAIL)
+
+    def heard(line: str) -> None:
+        tail.append(line)
+        on(Output(line=line))
+
+    readers = [_reader(process.stdout, said.append), _reader(process.stderr, heard)]
+    try:
+        _give(process, given)
+        process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        raise ProgramFailed(program, None, tuple(tail), timeout) from error
+    finally:
+        _end(process)
+        for reader in readers:
+            reader.join(5)
+    if process.returncode != 0:
+        raise ProgramFailed(program, process.returncode, tuple(tail) or tuple(said[-TAIL:]))
+    return "".join(f"{line}\n" for line in said)
+
+
+def _reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Thread:
+    assert pipe is not None
+
+    def read() -> None:
+        with pipe:
+            for raw in pipe:
+                line(raw.decode("utf-8", "replace").rstrip("\r\n"))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _give(process: subprocess.Popen[bytes], given: bytes) -> None:
+    if process.stdin is None:
+        return
+    try:
+        with process.stdin:
+            process.stdin.write(given)
+    except BrokenPipeError:
+        pass  # it did not want all of it; its code says whether that matters
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the group: also of a program that left children behind."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
