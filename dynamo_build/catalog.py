@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, cast
 
 from dynamo_build.errors import UsageError
-from dynamo_build.seams import DeployTarget, ImageBuilder, Locker, Registry, Surroundings
+from dynamo_build.model.reference import ImageReference
+from dynamo_build.seams import DeployTarget, ImageBuilder, Locker, Registry, Surroundings, default_home
 
 LOCKERS = {
     "uv": "dynamo_build.lockers.uv:UvLocker",
@@ -47,6 +52,24 @@ def builder(name: str, surroundings: Surroundings) -> ImageBuilder:
 def registry(name: str, surroundings: Surroundings) -> Registry:
     """The registry of that kind. Raises UsageError."""
     return cast(Registry, _make("registry", "dynamo.registries", REGISTRIES, name, surroundings))
+
+
+def surroundings(
+    environment: Mapping[str, str] | None = None, cache: Path | None = None, insecure: tuple[str, ...] = ()
+) -> Surroundings:
+    """Surroundings whose references find their registry: a folder for `oci:`, else the server that the host names."""
+    environment = dict(os.environ) if environment is None else environment
+    cache = cache or default_home(environment) / "cache"
+    around = Surroundings(environment=environment, cache=cache, insecure=insecure)
+    made: dict[str, Registry] = {}
+
+    def found(reference: ImageReference) -> Registry:
+        kind = "folder" if reference.folder else "http"
+        if kind not in made:
+            made[kind] = registry(kind, around)
+        return made[kind]
+
+    return replace(around, registry=found)
 
 
 def target(name: str, surroundings: Surroundings) -> DeployTarget:

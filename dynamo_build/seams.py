@@ -7,11 +7,12 @@ catalogue, so it is tested at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import Destination, Image, ImagePlan
@@ -24,17 +25,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a factory of the catalogue is called with: the environment and the cache folder."""
+    """What a factory of the catalogue is called with: the environment, the cache folder, and what the user said to it.
+
+    `options` are settings of one implementation, such as the cluster's context; each documents its own.
+    """
 
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cache: Path = field(default_factory=lambda: default_home() / "cache")
     insecure: tuple[str, ...] = ()
+    registry: Callable[[ImageReference], Registry] = field(default_factory=lambda: _no_registry)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_home(environment: Mapping[str, str] | None = None) -> Path:
     """`$DYNAMO_HOME`, else `~/.dynamo`."""
     environment = os.environ if environment is None else environment
     return Path(environment.get("DYNAMO_HOME") or Path.home() / ".dynamo")
+
+
+def _no_registry(reference: ImageReference) -> Registry:
+    raise RegistryError(f"nothing here knows where `{reference}` is")
 
 
 class Locker(Protocol):

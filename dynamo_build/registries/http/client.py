@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urljoin, urlsplit
@@ -39,6 +40,7 @@ class Client:
         )
         self._wait = wait
         self._root = ""
+        self._asking = threading.Lock()
 
     def request(
         self,
@@ -70,10 +72,10 @@ class Client:
 
     def root(self) -> str:
         """`https://host`, or `http://host` where that is allowed and is what answers."""
-        if not self._root:
-            self._root = f"https://{self.address}"
-            if self.connections.may_be_plain(self.address):
-                self._root = self._probed()
+        with self._asking:
+            if not self._root:
+                plain = self.connections.may_be_plain(self.address)
+                self._root = self._probed() if plain else f"https://{self.address}"
         return self._root
 
     def _probed(self) -> str:

@@ -1,0 +1,162 @@
+"""Locked wheels as files of a layer: unpacked by uv for the image's platform, then made to say nothing of this machine.
+
+Source: PyPA specifications "Recording installed projects" (RECORD, INSTALLER, direct_url.json) and the wheel format
+(scripts); uv's `pip install --target`.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from dynamo.sdk import codec
+from dynamo_build import process
+from dynamo_build.errors import ImageBuildError
+from dynamo_build.events import Listener, Noted
+from dynamo_build.model.image import PACKAGES, PackagesLayer
+from dynamo_build.oci.layer import Entry
+
+#: Raised when the same wheels would give other files.
+FORMAT = 1
+INSTALLER = b"dynamo-build\n"
+#: The oldest glibc that is aimed at; wheels for it run on all newer ones.
+_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
+_NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json", "REQUESTED")
+_SCRIPT = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]*\n' '''|[^\n]*python[^\n]*)\n")
+
+
+def key(wanted: PackagesLayer, interpreter: str) -> str:
+    """All that decides the layer's bytes."""
+    decides = {
+        "format": FORMAT,
+        "requirements": wanted.requirements,
+        "python": wanted.python,
+        "platform": wanted.platform,
+        "interpreter": interpreter,
+    }
+    return f"packages {hashlib.sha256(codec.canonical(decides)).hexdigest()}"
+
+
+def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str], on: Listener) -> None:
+    """Unpack the locked wheels below `folder`. Raises ImageBuildError when one is missing, or has other content."""
+    if wanted.platform not in _PLATFORMS:
+        raise ImageBuildError(f"packages cannot be installed for {wanted.platform}")
+    requirements = folder.with_name("requirements.txt")
+    requirements.write_text(wanted.requirements)
+    command = [
+        uv.find_uv_bin(), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
+        "--python", sys.executable, "--python-version", wanted.python, "--python-platform", _PLATFORMS[wanted.platform],
+        "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy",
+        "--requirements", str(requirements),
+    ]  # fmt: skip
+    try:
+        process.run(command, on=on, environment=environment, folder=folder.parent)
+    except process.ProgramFailed as error:
+        said = [line.strip(" ×╰─▶├│") for line in error.tail if line.strip()]
+        raise ImageBuildError(
+            f"the locked packages cannot be installed: {' '.join(said)[:600] or error.message}",
+            [
+                "Only wheels can be installed without an engine; a package without one needs `--builder docker`.",
+                "Lock again with `dynamo build` when an index no longer has what was locked.",
+            ],
+        ) from error
+
+
+def entries(folder: Path, interpreter: str, on: Listener) -> list[Entry]:
+    """What was installed, as an installer would have left it in the image. Raises ImageBuildError for a clash."""
+    files = _walk(folder)
+    for name in sorted(files):
+        if name.startswith("bin/"):
+            _portable_script(files[name], interpreter)
+    _record(files, on)
+    return [file.entry(f"{PACKAGES[1:]}/{name}") for name, file in files.items()]
+
+
+@dataclass(slots=True)
+class _File:
+    """A file as installed, and its bytes where they are other ones than on disk."""
+
+    path: Path
+    executable: bool = False
+    changed: bytes | None = None
+
+    def read(self) -> bytes:
+        return self.path.read_bytes() if self.changed is None else self.changed
+
+    def entry(self, path: str) -> Entry:
+        return Entry(path=path, content=self.path if self.changed is None else self.changed, executable=self.executable)
+
+
+def _walk(folder: Path) -> dict[str, _File]:
+    found = {}
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            path = Path(parent, name)
+            relative = path.relative_to(folder).as_posix()
+            if relative == ".lock" or path.is_symlink():
+                continue
+            found[relative] = _File(path, executable=bool(path.stat().st_mode & 0o100))
+    return found
+
+
+def _portable_script(file: _File, interpreter: str) -> None:
+    with file.path.open("rb") as stream:
+        if stream.read(2) != b"#!":
+            return
+    content = file.read()
+    if match := _SCRIPT.match(content):
+        file.changed = f"#!{interpreter}\n".encode() + content[match.end() :]
+        file.executable = True
+
+
+def _record(files: dict[str, _File], on: Listener) -> None:
+    """Make each dist-info say what is there: one INSTALLER, no note of where it came from, RECORD sorted and right."""
+    owners: dict[str, str] = {}
+    for name in sorted(files):
+        info, _, last = name.rpartition("/")
+        if last == "RECORD" and info.endswith(".dist-info") and "/" not in info:
+            files[f"{info}/INSTALLER"].changed = INSTALLER
+            for left in _NOT_CARRIED:
+                files.pop(f"{info}/{left}", None)
+            rows = _rows(files, name)
+            for path, checked, _ in rows:
+                if path in owners and not path.startswith("../"):
+                    _clash(path, owners[path], info, on)
+                owners[path] = info
+                del checked
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(rows)
+            files[name].changed = text.getvalue().encode()
+
+
+def _rows(files: Mapping[str, _File], record: str) -> list[tuple[str, str, str]]:
+    rows = []
+    for row in csv.reader(io.StringIO(files[record].path.read_text())):
+        path = row[0] if row else ""
+        if path not in files:
+            continue
+        if path == record:
+            rows.append((path, "", ""))
+        elif files[path].changed is not None or len(row) < 3 or not row[1]:
+            content = files[path].read()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+            rows.append((path, f"sha256={digest}", str(len(content))))
+        else:
+            rows.append((path, row[1], row[2]))
+    return sorted(set(rows))
+
+
+def _clash(path: str, first: str, second: str, on: Listener) -> None:
+    one, other = (info.removesuffix(".dist-info") for info in (first, second))
+    on(Noted(text=f"`{path}` belongs to both {one} and {other}; the one that was unpacked last is in the image"))

@@ -1,0 +1,136 @@
+"""Bento → image plans: layers ordered by how rarely they change, one image for the services that share a base."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dynamo.sdk import codec
+from dynamo.sdk.graph import ServiceGraph
+from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.model.bento import Bento, BentoManifest
+from dynamo_build.model.image import (
+    CONFIGURATION,
+    PACKAGES,
+    RUNTIME,
+    SOURCE,
+    FilesLayer,
+    ImagePlan,
+    PackagesLayer,
+    PlannedLayer,
+    SetupCommand,
+    SystemPackages,
+    WheelLayer,
+)
+from dynamo_build.model.reference import ImageReference
+
+ENVIRONMENT = {
+    "PYTHONPATH": f"{SOURCE}:{RUNTIME}:{PACKAGES}",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "DYNAMO_BENTO": CONFIGURATION,
+    "DYNAMO_HOST": "0.0.0.0",  # noqa: S104  (inside a container only what is published is reached)
+    "DYNAMO_PORT": "8000",
+    "DYNAMO_SYSTEM_HOST": "0.0.0.0",  # noqa: S104
+    "DYNAMO_SYSTEM_PORT": "9090",
+    "HOME": "/tmp",
+}
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def group_images(
+    bento: Bento, bases: Mapping[str, ImageReference]
+) -> tuple[tuple[ImageReference, tuple[str, ...]], ...]:
+    """The bases and the services over each, the entry's first. Raises UsageError for a service without a base.
+
+    `bases` maps a service to its base; the key "" is the graph's.
+    """
+    graph = bento.manifest.graph
+    unknown = sorted(set(bases) - {"", *graph.names})
+    if unknown:
+        raise UsageError(f"there is no service `{unknown[0]}`", [f"The graph has {', '.join(graph.names)}."])
+    groups: dict[str, list[str]] = {}
+    for name in sorted(graph.names, key=lambda name: name != graph.entry):
+        base = bases.get(name) or bases.get("")
+        if base is None:
+            raise UsageError(f"service `{name}` has no base image", ["Name one with `--base`."])
+        groups.setdefault(str(base), []).append(name)
+    return tuple((ImageReference.parse(base), tuple(sorted(names))) for base, names in groups.items())
+
+
+def layer(bento: Bento, base: ImageReference, platform: str, services: Sequence[str] = ()) -> ImagePlan:
+    """The plan of one image. `base` holds its digest. Raises UsageError for a platform that was not locked."""
+    manifest = bento.manifest
+    if platform not in manifest.platforms:
+        raise UsageError(
+            f"the bento `{bento.tag}` is locked for {', '.join(manifest.platforms)}, not for {platform}",
+            [f"Build it with `--platform {platform}`."],
+        )
+    return ImagePlan(
+        name=manifest.name,
+        version=manifest.version,
+        bento=bento.folder,
+        services=tuple(services) or manifest.graph.names,
+        base=base,
+        platform=platform,
+        layers=_layers(bento, platform),
+        environment=ENVIRONMENT,
+        labels=_labels(manifest, base),
+        working_directory=SOURCE,
+    )
+
+
+def schema_digest(graph: ServiceGraph) -> str:
+    """The digest of a graph's canonical form."""
+    return f"sha256:{hashlib.sha256(codec.canonical(graph)).hexdigest()}"
+
+
+def _layers(bento: Bento, platform: str) -> tuple[PlannedLayer, ...]:
+    manifest, folder = bento.manifest, Path(bento.folder)
+    layers: list[PlannedLayer] = []
+    if manifest.system_packages:
+        layers.append(SystemPackages(names=manifest.system_packages))
+    layers += [SetupCommand(command=command) for command in manifest.setup_commands]
+    if packages := manifest.lock.packages.get(platform, ()):
+        requirements = _read(folder / f"env/python/requirements-{platform.replace('/', '-')}.txt")
+        layers.append(
+            PackagesLayer(packages=packages, requirements=requirements, python=manifest.lock.python, platform=platform)
+        )
+    layers += [
+        WheelLayer(wheel=f"runtime/{manifest.runtime}", target=RUNTIME),
+        FilesLayer(name="config", folder="config", paths=("config.json", "graph.json"), target=CONFIGURATION),
+        FilesLayer(name="code", folder="src", paths=_sources(folder), target=SOURCE),
+    ]
+    return tuple(layers)
+
+
+def _labels(manifest: BentoManifest, base: ImageReference) -> Mapping[str, str]:
+    """OCI annotations and ours. Neither place nor time: the same bento over the same base is the same image."""
+    return {
+        **manifest.labels,
+        "org.opencontainers.image.title": manifest.name,
+        "org.opencontainers.image.version": manifest.version,
+        "org.opencontainers.image.base.digest": base.digest,
+        "dynamo.bento": manifest.tag,
+        "dynamo.graph": schema_digest(manifest.graph),
+        "dynamo.lock": f"sha256:{hashlib.sha256(codec.canonical(manifest.lock)).hexdigest()}",
+    }
+
+
+def _sources(folder: Path) -> tuple[str, ...]:
+    found = []
+    for line in _read(folder / "files.sha256").splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None or not match.group(2).startswith("src/"):
+            raise StoreError(f"`{folder / 'files.sha256'}` is damaged", ["Build the bento again."])
+        found.append(match.group(2).removeprefix("src/"))
+    return tuple(sorted(found))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"`{path}` cannot be read: {error}", ["Build the bento again."]) from error
