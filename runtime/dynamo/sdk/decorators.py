@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Generic, TypeVar, overload
 
 from dynamo.sdk import options as service_options
@@ -14,6 +15,7 @@ from dynamo.sdk.depends import Dependency, dependencies_of
 from dynamo.sdk.endpoints import api, dynamo_endpoint, endpoints_of, parameters_of
 from dynamo.sdk.graph import Edge, Position, Problem, ServiceSpec
 from dynamo.sdk.lifecycle import async_on_shutdown, async_on_start, liveness, readiness
+from dynamo.sdk.positions import relative
 
 __all__ = [
     "Service",
@@ -55,6 +57,11 @@ class Service(Generic[T]):
         return str(self._options.values.get("name", self.inner.__name__))
 
     @property
+    def enabled(self) -> bool:
+        """Whether other services of the graph can call it."""
+        return bool(self._options.values.get("dynamo", False))
+
+    @property
     def dependencies(self) -> dict[str, Dependency[Any]]:
         """The `depends` of the class by attribute."""
         return dependencies_of(self.inner)
@@ -77,9 +84,12 @@ class Service(Generic[T]):
             qualname=self.inner.__qualname__,
             dynamo=False,
             parameters=parameters_of(initialiser) if inspect.isfunction(initialiser) else (),
-            endpoints=endpoints_of(self.inner),
+            endpoints=tuple(
+                replace(endpoint, position=relative(endpoint.position, project))
+                for endpoint in endpoints_of(self.inner)
+            ),
             edges=edges,
-            position=self.position,
+            position=relative(self.position, project),
         )
         return self._options.apply(bare)
 

@@ -95,7 +95,7 @@ def marked_methods(cls: type) -> Iterator[tuple[str, Any, tuple[Mark, ...]]]:
 
 
 def endpoints_of(cls: Any) -> tuple[EndpointSpec, ...]:
-    """The endpoints of a class or service, with types, schemas and places; `getattr(instance, e.method)` is the handler."""
+    """The endpoints of a class or service, with types and schemas; `getattr(instance, e.method)` is the handler."""
     return tuple(
         spec
         for name, function, marks in marked_methods(getattr(cls, "inner", cls))

@@ -1,0 +1,147 @@
+"""A target to its graph: the author's code is imported in a child interpreter, and described there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from dynamo.sdk import codec
+from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
+from dynamo_build.errors import GraphError, UsageError
+from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
+
+# dynamo.sdk.describe.BUG: a defect of ours. The toolchain must not import the module that runs the author's code.
+_BUG = 70
+# After its own alarm the child has this long to report where it was, before it is killed.
+_GRACE = 3.0
+_TAIL = 20
+_TAIL_BYTES = 64 * 1024
+_TARGET = re.compile(r"[^:\s]*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
+
+
+def discover(
+    target: str,
+    project: Path,
+    *,
+    timeout: float = 60.0,
+    stand_ins: Sequence[str] = (),
+    on: Listener = ignore,
+) -> ServiceGraph:
+    """The graph that `target` names in the folder `project`.
+
+    Raises GraphError with all problems of the graph, and UsageError for a target or folder of no possible form.
+    """
+    graph = explore(target, project, timeout=timeout, stand_ins=stand_ins, on=on).graph
+    assert graph is not None
+    return graph
+
+
+def explore(
+    target: str,
+    project: Path,
+    *,
+    timeout: float = 60.0,
+    stand_ins: Sequence[str] = (),
+    on: Listener = ignore,
+) -> Discovery:
+    """As `discover`, with the warnings and the project's own files that the import touched. Its graph is never None."""
+    if not project.is_dir():
+        raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
+    if not _TARGET.fullmatch(target):
+        hint = "Write `module:Service`, `path/file.py:Service`, or `module` when it has one entry service."
+        raise UsageError(f"`{target}` is not a target", [hint])
+    on(Started(what="discover"))
+    with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
+        code = _run(target, project.resolve(), timeout, stand_ins, report, output)
+        said = _tail(output)
+        found = _read(report, code, timeout, said)
+    for line in said:
+        on(Output(line=line))
+    for warning in found.warnings:
+        on(Warned(text=told(warning)))
+    if found.graph is None:
+        raise _failure(target, found.problems, said)
+    count = len(found.graph.services)
+    on(Finished(what="discover", detail=f"{count} service{'s' if count != 1 else ''}"))
+    return found
+
+
+def told(problem: Problem) -> str:
+    """A problem on one line: where, what was seen, what to do."""
+    where = f"{problem.where}: " if problem.where.file else ""
+    return f"{where}{problem.message}" + (f" — {problem.hint}" if problem.hint else "")
+
+
+def _run(
+    target: str, project: Path, timeout: float, stand_ins: Sequence[str], report: IO[bytes], output: IO[bytes]
+) -> int:
+    """Run the child to its end and give its exit code. Files, not pipes: nothing the code starts can hold them up."""
+    command = [sys.executable, "-P", "-m", "dynamo.sdk.describe", "--project", str(project)]
+    command += ["--report-fd", str(report.fileno()), "--timeout", str(timeout)]
+    for name in stand_ins:
+        command += ["--stand-in", name]
+    # The order of sets must not decide what a graph looks like.
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+    environment.pop("DYNAMO_IMAGE", None)
+    child = subprocess.Popen(
+        [*command, "--", target],
+        cwd=project,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=(report.fileno(),),
+        start_new_session=True,
+    )
+    try:
+        return child.wait(timeout + _GRACE)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGALRM
+    finally:
+        # Its whole group, in every case: the author's code may have started programs of its own.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _tail(output: IO[bytes]) -> list[str]:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _TAIL_BYTES))
+    return output.read().decode("utf-8", "replace").splitlines()[-_TAIL:]
+
+
+def _read(report: IO[bytes], code: int, timeout: float, said: Sequence[str]) -> Discovery:
+    report.seek(0)
+    document = report.read()
+    if code == _BUG:
+        raise RuntimeError("describing the graph failed:\n" + "\n".join(said))
+    if document:
+        return codec.loads(Discovery, document)
+    if code == -signal.SIGALRM:
+        message, hint = f"the import is not done after {timeout:g} seconds", "Look for code that waits at import."
+    elif code < 0:
+        message, hint = f"the import crashed ({_signal_name(-code)})", "Look for a native module that fails at import."
+    else:
+        message, hint = f"the code ended the interpreter at import (status {code})", "Remove `os._exit` and the like."
+    return Discovery(problems=(Problem(message=message, hint=hint),))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _failure(target: str, problems: Sequence[Problem], said: Sequence[str]) -> GraphError:
+    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    hints = [f"The code printed, last: {line}" for line in said[-3:] if line.strip()]
+    return GraphError(f"the graph of `{target}` has {count}" if target else f"the project has {count}", hints, problems)

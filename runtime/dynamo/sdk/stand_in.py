@@ -1,0 +1,171 @@
+"""Modules that are not there while a graph is described: enough of them to import the code that uses them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, NoReturn, Union
+
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_LIBRARY = os.__file__.rpartition(os.sep)[0] + os.sep
+
+
+class StandInUsed(Exception):
+    """Code asked a stand-in for a value that only the real module has."""
+
+
+def _refuse(name: str, what: str) -> NoReturn:
+    raise StandInUsed(f"{what} `{name}` while the graph is imported, when it is only stood in for")
+
+
+def _asked_by_library() -> bool:
+    """Whether the asking code is not the author's: typing and pydantic compare annotations as a matter of course."""
+    file = sys._getframe(2).f_code.co_filename
+    return file.startswith((_LIBRARY, "<")) or any(part in file for part in _INSTALLED)
+
+
+class StandIn:
+    """Anything taken from a stood-in module: a name, a base class, a decorator, an annotation; it has no value."""
+
+    def __init__(self, module: str, qualname: str) -> None:
+        self.__module__ = module
+        self.__qualname__ = qualname
+        self.__name__ = qualname.rpartition(".")[2]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        made = StandIn(self.__module__, f"{self.__qualname__}.{name}")
+        self.__dict__[name] = made
+        return made
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        # As a decorator it gives back what it decorates, so that the endpoints of a class stay visible.
+        if len(arguments) == 1 and not keywords and _decorable(arguments[0]):
+            return arguments[0]
+        return StandIn(self.__module__, f"{self.__qualname__}()")
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return ()
+
+    def __getitem__(self, item: Any) -> StandIn:
+        return self
+
+    def __or__(self, other: Any) -> Any:
+        return Union[self, other]  # noqa: UP007
+
+    def __ror__(self, other: Any) -> Any:
+        return Union[other, self]  # noqa: UP007
+
+    def __enter__(self) -> StandIn:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        return None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, str]:
+        return {"type": "any"}
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or _asked_by_library():
+            return self is other
+        _refuse(self._told, "compares")
+
+    def __bool__(self) -> bool:
+        if _asked_by_library():
+            return True
+        _refuse(self._told, "asks for the truth of")
+
+    def __instancecheck__(self, instance: object) -> bool:
+        if _asked_by_library():
+            return False
+        _refuse(self._told, "asks for an instance of")
+
+    def __subclasscheck__(self, subclass: type) -> bool:
+        if _asked_by_library():
+            return False
+        _refuse(self._told, "asks for a subclass of")
+
+    @property
+    def _told(self) -> str:
+        return f"{self.__module__}.{self.__qualname__}"
+
+    def __repr__(self) -> str:
+        return self._told
+
+
+def _decorable(value: Any) -> bool:
+    return isinstance(value, type) or (
+        callable(value) and not isinstance(value, StandIn) and hasattr(value, "__name__")
+    )
+
+
+def _refusing(what: str) -> Callable[..., NoReturn]:
+    def refuse(self: StandIn, *arguments: Any) -> NoReturn:
+        _refuse(self._told, what)
+
+    return refuse
+
+
+for _name, _what in {
+    **dict.fromkeys(("__iter__", "__next__", "__aiter__", "__contains__", "__len__"), "goes through"),
+    **dict.fromkeys(("__lt__", "__le__", "__gt__", "__ge__"), "compares"),
+    **dict.fromkeys(("__int__", "__float__", "__index__", "__await__"), "asks for the value of"),
+    **dict.fromkeys(
+        ("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__", "__neg__"),
+        "calculates with",
+    ),
+}.items():
+    setattr(StandIn, _name, _refusing(_what))
+
+
+class StandInModule(ModuleType):
+    """A stood-in module or package; every attribute is there."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            _refuse(self.__name__, "takes `*` from")
+        if name.startswith("__") and name.endswith("__") and name != "__version__":
+            raise AttributeError(name)
+        made = StandIn(self.__name__, name)
+        setattr(self, name, made)
+        return made
+
+
+class Finder(Loader):
+    """Finds the named top-level modules and everything below them. `used` are those that were asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = frozenset(names)
+        self.used: set[str] = set()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        top = name.partition(".")[0]
+        if top not in self.names:
+            return None
+        self.used.add(top)
+        return ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return StandInModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        return None
+
+
+def install(names: Iterable[str]) -> Finder:
+    """Stand in for these modules from now on in this process, whether they are installed or not."""
+    finder = Finder(names)
+    for loaded in [name for name in sys.modules if name.partition(".")[0] in finder.names]:
+        del sys.modules[loaded]
+    sys.meta_path.insert(0, finder)
+    return finder
