@@ -1,0 +1,302 @@
+"""Calls of other services: found by discovery, routed to an instance, retried where nothing was answered yet."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from typing import Any
+
+import msgspec
+
+from dynamo.runtime import context, naming, payload
+from dynamo.runtime.discovery import Instance, Watch
+from dynamo.runtime.transport import END, ITEM, VALUE, Exchange, Transport
+from dynamo.runtime.wire import Request
+from dynamo.sdk.errors import Deadline, NotFound, RemoteError, Unavailable
+
+PATIENCE_SECONDS = 10.0
+"""How long a call waits for an instance to appear."""
+
+Pick = Callable[[list[Instance]], Instance]
+
+
+class Component:
+    """The instances of one component, as a caller in this process sees them: routing state is shared by all calls."""
+
+    def __init__(self, namespace: str, component: str, transport: Transport, watch: Callable[[], Any]) -> None:
+        self.namespace = namespace
+        self.component = component
+        self.transport = transport
+        self._watch_now = watch
+        self._watch: Watch | None = None
+        self._starting: asyncio.Future[Watch] | None = None
+        self._turns = itertools.count(random.randrange(1 << 16))
+        self.load: dict[int, int] = {}
+
+    async def watch(self) -> Watch:
+        """Its watch; started by the first call. Raises Unavailable when discovery cannot be reached."""
+        if self._watch is None:
+            if self._starting is None or self._starting.done():
+                self._starting = asyncio.ensure_future(self._watch_now())
+            watch: Watch = await asyncio.shield(self._starting)
+            self._watch = watch
+        return self._watch
+
+    @property
+    def started(self) -> Watch | None:
+        """Its watch, when a call or `watch` started it."""
+        return self._watch
+
+    def random(self, instances: list[Instance]) -> Instance:
+        """Any of them."""
+        return instances[0] if len(instances) == 1 else random.choice(instances)
+
+    def round_robin(self, instances: list[Instance]) -> Instance:
+        """One after the other."""
+        return instances[next(self._turns) % len(instances)]
+
+    def least_loaded(self, instances: list[Instance]) -> Instance:
+        """The one with the fewest calls of this process running; among equals the next in turn."""
+        turn = next(self._turns)
+        order = instances[turn % len(instances) :] + instances[: turn % len(instances)]
+        return min(order, key=lambda instance: self.load.get(instance.id, 0))
+
+
+class Call:
+    """A call that was not sent yet. Awaiting it sends it and gives the value, or an async iterator where the endpoint
+    yields; iterating it sends it and gives the items, or the one value.
+    """
+
+    __slots__ = ("_body", "_component", "_direct", "_endpoint", "_pick", "_timeout", "_wrap")
+
+    def __init__(
+        self,
+        component: Component,
+        endpoint: str,
+        body: bytes,
+        pick: Pick,
+        *,
+        direct: int | None = None,
+        timeout: float = 0.0,
+        wrap: Callable[[Any], Any] = payload.value_of,
+    ) -> None:
+        self._component = component
+        self._endpoint = endpoint
+        self._body = body
+        self._pick = pick
+        self._direct = direct
+        self._timeout = timeout
+        self._wrap = wrap
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._result().__await__()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return Reply(self)
+
+    async def _result(self) -> Any:
+        reply = Reply(self)
+        kind, body = await reply.begin()
+        return reply.wrapped(body) if kind == VALUE else reply
+
+    async def send(self) -> tuple[Exchange, int, bytes, Instance]:
+        """Send it to an instance that answers: the exchange, and its first frame. Raises RemoteError."""
+        loop = asyncio.get_running_loop()
+        headers, left = context.outgoing()
+        timeout = min(value for value in (self._timeout, left) if value) if self._timeout or left else 0.0
+        if timeout < 0:
+            raise Deadline("the time of the call was up before it was sent")
+        until = loop.time() + timeout if timeout else 0.0
+        patience = min(until, loop.time() + PATIENCE_SECONDS) if until else loop.time() + PATIENCE_SECONDS
+        path = naming.path(self._component.namespace, self._component.component, self._endpoint)
+        watch = await self._component.watch()
+        tried: set[int] = set()
+        failure: RemoteError | None = None
+        while True:
+            instance = await self._choose(watch, tried, patience, failure)
+            request = Request(path, msgspec.Raw(self._body), max(until - loop.time(), 0.001) if until else 0.0, headers)
+            exchange = None
+            try:
+                exchange = await self._component.transport.request(instance.address, request)
+                if until:
+                    exchange.expire(until, Deadline(f"no answer within {timeout:.3g} s"))
+                kind, body = await exchange.receive()
+                return exchange, kind, body, instance
+            except RemoteError as error:
+                # An error that a handler raised carries its class: that is an answer, and trying again is not for us.
+                if not error.retryable or error.kind:
+                    raise
+                watch.set_aside(instance.id)
+                tried.add(instance.id)
+                failure = error
+                if self._direct is not None:
+                    raise
+            except asyncio.CancelledError:
+                if exchange is not None:
+                    exchange.close()
+                raise
+
+    async def _choose(self, watch: Watch, tried: set[int], until: float, failure: RemoteError | None) -> Instance:
+        loop = asyncio.get_running_loop()
+        while True:
+            instances = watch.instances(self._endpoint)
+            if self._direct is not None:
+                instances = [instance for instance in instances if instance.id == self._direct]
+            elif tried:
+                instances = [instance for instance in instances if instance.id not in tried]
+            if instances:
+                return self._pick(instances)
+            known = watch.instances()
+            if known and self._direct is not None:
+                raise NotFound(f"{self._name()} has no instance {self._direct}")
+            if known and not failure and not any(self._endpoint in instance.endpoints for instance in known):
+                names = ", ".join(f"`{name}`" for name in sorted({name for item in known for name in item.endpoints}))
+                raise NotFound(f"{self._component.component} has no endpoint `{self._endpoint}`; it has {names}")
+            left = until - loop.time()
+            if left <= 0:
+                raise failure or Unavailable(f"no instance of {self._name()} is running")
+            await watch.changed(min(left, 0.5))
+
+    def _name(self) -> str:
+        return naming.path(self._component.namespace, self._component.component, self._endpoint)
+
+    def wrapped(self, body: bytes) -> Any:
+        """A payload as the caller sees it."""
+        return self._wrap(payload.decode(body))
+
+    @property
+    def load(self) -> dict[int, int]:
+        """The calls of this process that run, by instance."""
+        return self._component.load
+
+
+class Reply:
+    """The answer of a call as an async iterator. Dropping or closing it early cancels the handler."""
+
+    __slots__ = ("_call", "_exchange", "_first", "_instance", "_single", "_yielded")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._exchange: Exchange | None = None
+        self._instance = 0
+        self._first: bytes | None = None
+        self._single = False
+        self._yielded = False
+
+    async def begin(self) -> tuple[int, bytes]:
+        """Send the call; its first frame."""
+        exchange, kind, body, instance = await self._call.send()
+        self._exchange = exchange
+        self._instance = instance.id
+        if not exchange.finished:
+            self._call.load[instance.id] = self._call.load.get(instance.id, 0) + 1
+        else:
+            self._instance = 0
+        return kind, body
+
+    def wrapped(self, body: bytes) -> Any:
+        """A payload as the caller sees it."""
+        return self._call.wrapped(body)
+
+    def __aiter__(self) -> Reply:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._exchange is None:
+            kind, body = await self.begin()
+            if kind == VALUE:
+                self._single = True
+                return self._call.wrapped(body)
+        if self._single:
+            raise StopAsyncIteration
+        while True:
+            assert self._exchange is not None
+            try:
+                kind, body = await self._exchange.receive()
+            except RemoteError as error:
+                self._leave()
+                if self._yielded or not error.retryable or error.kind:
+                    raise
+                await self.begin()
+                continue
+            if kind == ITEM:
+                self._yielded = True
+                return self._call.wrapped(body)
+            if kind == END:
+                self._leave()
+                raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop: the handler is cancelled when it still runs."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._instance:
+            self._call.load[self._instance] -= 1
+            self._instance = 0
+
+    def __del__(self) -> None:
+        if self._exchange is not None and not self._exchange.finished:
+            self._stop()
+
+
+class EndpointCaller:
+    """One endpoint of another service: `await caller(request)`, or `async for item in caller(request)`."""
+
+    __slots__ = ("_component", "_endpoint", "_timeout")
+
+    def __init__(self, component: Component, endpoint: str, timeout: float = 0.0) -> None:
+        self._component = component
+        self._endpoint = endpoint
+        self._timeout = timeout
+
+    def __call__(self, *request: Any, timeout: float = 0.0, **keys: Any) -> Call:
+        body = payload.encode(body_of(request, keys, self._endpoint))
+        return Call(self._component, self._endpoint, body, self._component.random, timeout=timeout or self._timeout)
+
+
+class ServiceClient:
+    """What a `depends` is at run time: each endpoint of the other service is an attribute."""
+
+    def __init__(self, component: Component, endpoints: Mapping[str, str], timeout: float = 0.0) -> None:
+        self._component = component
+        self._endpoints = dict(endpoints)
+        self._timeout = timeout
+
+    def __getattr__(self, name: str) -> EndpointCaller:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            caller = EndpointCaller(self._component, self._endpoints[name], self._timeout)
+        except KeyError:
+            known = ", ".join(f"`{endpoint}`" for endpoint in self._endpoints) or "none"
+            raise AttributeError(f"`{self._component.component}` has no endpoint `{name}`; it has {known}") from None
+        self.__dict__[name] = caller
+        return caller
+
+    def __getitem__(self, name: str) -> EndpointCaller:
+        return EndpointCaller(self._component, name, self._timeout)
+
+    async def get_endpoint(self, name: str) -> EndpointCaller:
+        """The caller of the endpoint of that name, which may hold `/`."""
+        return self[name]
+
+
+def body_of(request: tuple[Any, ...], keys: Mapping[str, Any], endpoint: str) -> Any:
+    """What a call sends: its one argument, or its keywords as an object. Raises TypeError for more than one."""
+    if len(request) > 1:
+        raise TypeError(
+            f"`{endpoint}` takes one request, not {len(request)}; pass several by keyword or in a model"
+        )
+    if request and keys:
+        raise TypeError(f"`{endpoint}` takes a request or keywords, not both")
+    if request:
+        return request[0]
+    return dict(keys) if keys else None
