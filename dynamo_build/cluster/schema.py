@@ -8,6 +8,7 @@ from dynamo_build.errors import ToolMissing
 from dynamo_build.manifests.finding import Document, Finding, where
 
 _FIRST_STRICT = 37
+_INSTALL = "Install it: pip install 'kubernetes>=37'."
 
 
 def schema_findings(document: Document) -> tuple[Finding, ...]:
@@ -28,9 +29,9 @@ def _model(api_version: str, kind: str) -> Any:
     try:
         from kubernetes import __version__, client
     except ImportError as error:
-        raise ToolMissing("the `kubernetes` package is not installed", ["Install it: pip install 'kubernetes>=37'."]) from error
+        raise ToolMissing("the `kubernetes` package is not installed", [_INSTALL]) from error
     if int(__version__.partition(".")[0]) < _FIRST_STRICT:
-        raise ToolMissing(f"kubernetes {__version__} has no strict models", ["Install it: pip install 'kubernetes>=37'."])
+        raise ToolMissing(f"kubernetes {__version__} has no strict models", [_INSTALL])
     version = api_version.rpartition("/")[2]
     return getattr(client, version[:1].upper() + version[1:] + kind, None)
 

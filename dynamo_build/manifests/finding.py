@@ -20,7 +20,7 @@ _POD_PATHS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`where` is `Kind/name`, `path` the field. A warning may be right on a cluster that has more than the manifests."""
+    """`where` is `Kind/name`, `path` the field. A warning may be right where a cluster has more than that."""
 
     where: str
     path: str

@@ -34,12 +34,16 @@ def _file(document: Mapping[str, Any]) -> str:
 
 def _shared(layout: Layout) -> list[dict[str, Any]]:
     if len(layout.config.encode()) > _LARGEST_CONFIG:
-        raise DeployError("the configuration is larger than a ConfigMap may be (1 MiB)", ["Put large values into files."])
+        raise DeployError(
+            "the configuration is larger than a ConfigMap may be (1 MiB)", ["Put large values into files."]
+        )
     labels = layout.labels()
     found: list[dict[str, Any]] = []
     if layout.options.create_namespace:
         guarded = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
-        found.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": layout.namespace, "labels": guarded}})
+        found.append(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": layout.namespace, "labels": guarded}}
+        )
     found.append(
         {
             "apiVersion": "v1",
@@ -125,9 +129,10 @@ def _pod_monitor(layout: Layout) -> dict[str, Any]:
         "kind": "PodMonitor",
         "metadata": layout.metadata(layout.instance, layout.labels()),
         "spec": {
-            "selector": {"matchLabels": layout.selector(), "matchExpressions": [
-                {"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["nats"]}
-            ]},
+            "selector": {
+                "matchLabels": layout.selector(),
+                "matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["nats"]}],
+            },
             "podMetricsEndpoints": [endpoint],
         },
     }

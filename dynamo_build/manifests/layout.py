@@ -17,7 +17,7 @@ SYSTEM_PORT = 9090
 RPC_PORT = 9345
 NATS_PORT = 4222
 CONFIG_KEY = "config.json"
-TOKEN_KEY = "token"
+TOKEN_KEY = "token"  # noqa: S105 - the name of a key
 MANAGER = "dynamo"
 NATS = "nats"
 
@@ -39,7 +39,7 @@ class Layout:
 
     @cached_property
     def config_name(self) -> str:
-        """A name that changes with the content, so that a new configuration rolls the pods and an old pod keeps its own."""
+        """A name that changes with the content: a new configuration rolls the pods, an old pod keeps its own."""
         return f"{self.instance}-config-{hashlib.sha256(self.config.encode()).hexdigest()[:10]}"
 
     @property

@@ -60,7 +60,10 @@ def _service(document: Document, workloads: Sequence[Document]) -> Iterator[Find
         yield Finding(where=where(document), path="spec.selector", message="selects no pod of these manifests")
         return
     named = {
-        port.get("name") for item in selected for _, container in containers(item) for port in sequence(container, "ports")
+        port.get("name")
+        for item in selected
+        for _, container in containers(item)
+        for port in sequence(container, "ports")
     }
     for index, port in enumerate(sequence(mapping(document, "spec"), "ports")):
         target = port.get("targetPort")
@@ -92,7 +95,9 @@ def _ingress(document: Document, documents: Sequence[Document]) -> Iterator[Find
                 continue
             wanted = mapping(backend, "port")
             ports = sequence(mapping(service, "spec"), "ports")
-            if not any(port.get("name") == wanted.get("name") or port.get("port") == wanted.get("number") for port in ports):
+            if not any(
+                port.get("name") == wanted.get("name") or port.get("port") == wanted.get("number") for port in ports
+            ):
                 message = f"Service `{backend['name']}` has no such port"
                 yield Finding(where=where(document), path=f"{place}.port", message=message)
 

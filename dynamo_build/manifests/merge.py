@@ -24,7 +24,7 @@ _MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def strategic_merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """`upper` over `lower`. `$patch: replace` takes an object as it is written, `$patch: delete` removes a list's item."""
+    """`upper` over `lower`. `$patch: replace` takes an object as written, `$patch: delete` removes a list's item."""
     if upper.get("$patch") == "replace":
         return {key: value for key, value in upper.items() if key != "$patch"}
     merged = dict(lower)
@@ -48,7 +48,9 @@ def _merge_lists(lower: list[Any], upper: list[Any], keys: tuple[str, ...]) -> l
         if key is None:
             merged.append(item)
             continue
-        index = next((n for n, old in enumerate(merged) if isinstance(old, Mapping) and old.get(key) == item[key]), None)
+        index = next(
+            (n for n, old in enumerate(merged) if isinstance(old, Mapping) and old.get(key) == item[key]), None
+        )
         if item.get("$patch") == "delete":
             merged = [old for n, old in enumerate(merged) if n != index]
         elif index is None:

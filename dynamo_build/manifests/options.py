@@ -60,7 +60,7 @@ _CHOICES = {"egress": ("open", "graph"), "read_only_root": ("auto", "always", "n
 
 
 def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
-    """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unknown or unfit ones."""
+    """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unfit ones."""
     document = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
     try:
         options = codec.decode(KubernetesOptions, document)

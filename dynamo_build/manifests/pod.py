@@ -144,7 +144,9 @@ def _environment(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     ]
     if claim_name(layout):
         ours.append({"name": "HF_HOME", "value": layout.options.model_cache_path})
-    theirs: list[dict[str, Any]] = [{"name": name, "value": value.replace("$(", "$$(")} for name, value in sorted(workload.environment.items())]
+    theirs: list[dict[str, Any]] = [
+        {"name": name, "value": value.replace("$(", "$$(")} for name, value in sorted(workload.environment.items())
+    ]
     theirs += [
         {"name": item.variable, "valueFrom": {"secretKeyRef": {"name": item.secret, "key": item.key}}}
         for item in workload.secrets

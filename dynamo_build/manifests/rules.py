@@ -10,9 +10,7 @@ from dynamo_build.manifests.object_rules import object_findings
 from dynamo_build.manifests.pod_rules import pod_findings
 
 
-def findings(
-    documents: Sequence[Document], namespace: str, provided: Collection[Identity] = ()
-) -> tuple[Finding, ...]:
+def findings(documents: Sequence[Document], namespace: str, provided: Collection[Identity] = ()) -> tuple[Finding, ...]:
     """Everything wrong with the manifests of a deployment in a namespace, errors first."""
     found: list[Finding] = []
     for document in documents:

@@ -64,7 +64,9 @@ def bento(graph: ServiceGraph, name: str = "hello_world", version: str = "1234e5
     return Bento(manifest=manifest, folder="/nowhere")
 
 
-def deployment(graph: ServiceGraph, name: str = "hello-world", bento: str = "hello_world:1234e56", **fields: Any) -> Deployment:
+def deployment(
+    graph: ServiceGraph, name: str = "hello-world", bento: str = "hello_world:1234e56", **fields: Any
+) -> Deployment:
     """As `place` would make it, without a bento."""
     changes = fields.pop("workload", {})
     return Deployment(

@@ -1,0 +1,53 @@
+"""The set of objects that one deployment applied, so that what it no longer has can be removed.
+
+Source: Kubernetes KEP-3659, ApplySet: labels and annotations that `kubectl apply --prune --applyset` reads too.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+PART_OF = "applyset.kubernetes.io/part-of"
+ID = "applyset.kubernetes.io/id"
+TOOLING = "applyset.kubernetes.io/tooling"
+CONTAINS = "applyset.kubernetes.io/contains-group-kinds"
+
+
+def identity(name: str, namespace: str, kind: str = "ConfigMap", group: str = "") -> str:
+    """The id of the set whose parent object this is."""
+    digest = hashlib.sha256(f"{name}.{namespace}.{kind}.{group}".encode()).digest()
+    return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
+
+
+def group_kind(document: Mapping[str, Any]) -> str:
+    group = str(document.get("apiVersion", "")).rpartition("/")[0]
+    return f"{document.get('kind')}.{group}" if group else str(document.get("kind"))
+
+
+def parent(name: str, namespace: str, kinds: Iterable[str], version: str, data: Mapping[str, str]) -> dict[str, Any]:
+    """The parent: a ConfigMap that carries the deployment's name, and what it was made from."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {
+                "app.kubernetes.io/instance": name,
+                "app.kubernetes.io/managed-by": "dynamo",
+                ID: identity(name, namespace),
+            },
+            "annotations": {TOOLING: f"dynamo/v{version}", CONTAINS: ",".join(sorted(set(kinds)))},
+        },
+        "data": dict(data),
+    }
+
+
+def member(document: Mapping[str, Any], identifier: str) -> dict[str, Any]:
+    """The object with the label of its set."""
+    metadata = dict(document["metadata"])
+    metadata["labels"] = {**metadata.get("labels", {}), PART_OF: identifier}
+    return {**document, "metadata": metadata}
