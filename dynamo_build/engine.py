@@ -23,6 +23,7 @@ from dynamo_build.events import Finished, Listener, Noted, Output, Progress, Sta
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import archive
 from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import CHUNK
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 #: How many of the engine's images are asked for their layers before the whole archive is sent.
@@ -143,11 +144,13 @@ def _send(engine: _Engine, image: OciImage, name: str, without: frozenset[str], 
 
 
 def _counted(pieces: Iterator[bytes], what: str, total: int, on: Listener) -> Iterator[bytes]:
-    done = 0
+    done = told = 0
     for piece in pieces:
         yield piece
         done += len(piece)
-        on(Progress(what=what, done=min(done, total), total=total))
+        if done - told >= max(CHUNK, total // 100):
+            told = done
+            on(Progress(what=what, done=min(done, total), total=total))
 
 
 class _Refused(Exception):

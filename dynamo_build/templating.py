@@ -11,6 +11,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from dynamo_build.errors import UsageError
 
 _PACKAGE = Path(__file__).parent
+#: What expressions in a template can raise; it runs none of our code.
+_FAILURES = (TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @cache
@@ -38,9 +40,9 @@ def render_extension(text: str, template_name: str, **one_variable: object) -> s
         raise UsageError(
             f"the template that extends {template_name} is wrong at line {error.lineno}: {error.message}"
         ) from error
-    except TemplateError as error:
+    except _FAILURES as error:
         raise UsageError(
-            f"the template that extends {template_name} cannot be rendered: {error.message}",
+            f"the template that extends {template_name} cannot be rendered: {error}",
             [f"templates/README.md lists the blocks and the one variable of {template_name}."],
         ) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 import docker.errors
+import urllib3
 
 from dynamo_build import credentials, engine
 from dynamo_build.builders.docker.context import DOCKERFILE, context
@@ -33,6 +34,7 @@ class DockerBuilder:
     """Builds with a Docker Engine; `DOCKER_HOST` names it. `DOCKER_BUILDKIT=0` asks for the classic builder."""
 
     def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
         self._environment = surroundings.environment
 
     def problems(self, plan: ImagePlan, to: Destination) -> tuple[str, ...]:
@@ -48,9 +50,10 @@ class DockerBuilder:
         """Build and deliver. Raises ImageBuildError, RegistryError or ToolMissing."""
         if isinstance(to, ToFolder):
             raise ImageBuildError(self.problems(plan, to)[0], ["Name the builder with `--builder oci`."])
-        with self._connected(self._address(to)) as client:
+        address = self._address(to)
+        with self._connected(address) as client:
             buildkit = self._buildkit(client)
-            base = self._base(client, plan, on)
+            base = self._base(client, address, plan, on)
             on(
                 Started(
                     what=f"build {plan.name}:{plan.version} with {'BuildKit' if buildkit else 'the classic builder'}"
@@ -94,7 +97,7 @@ class DockerBuilder:
             raise ImageBuildError(f"the engine refused: {_explained(error)}") from error
         except docker.errors.DockerException as error:
             raise ToolMissing(f"the engine at {address} cannot be used: {_explained(error)}") from error
-        except OSError as error:  # requests' own errors are among them
+        except (OSError, urllib3.exceptions.HTTPError) as error:  # requests' own errors are OSErrors
             raise ImageBuildError(f"the connection to the engine broke: {type(error).__name__}") from error
 
     def _buildkit(self, client: docker.APIClient) -> bool:
@@ -104,9 +107,11 @@ class DockerBuilder:
         names = {str(part.get("Name", "")) for part in version.get("Components") or ()}
         return version.get("Os") == "linux" and not any("podman" in name.lower() for name in names)
 
-    def _base(self, client: docker.APIClient, plan: ImagePlan, on: Listener) -> str:
+    def _base(self, client: docker.APIClient, address: str, plan: ImagePlan, on: Listener) -> str:
         """The base as the Dockerfile gets it. It is pulled first: a build without a session has no credentials."""
         base = plan.base
+        if base.folder:
+            return self._loaded(address, plan, on)
         name = str(ImageReference(base.host, base.path, "" if base.digest else base.tag, base.digest))
         present = _has(client, name)
         if present and (base.digest or not base.host):
@@ -135,6 +140,13 @@ class DockerBuilder:
             on(Warned(text=f"{said}; using the one that the engine has"))
         on(Finished(what=f"pull {name}"))
         return name
+
+    def _loaded(self, address: str, plan: ImagePlan, on: Listener) -> str:
+        """A base from a folder, loaded under a name of its content."""
+        image = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
+        reference = ImageReference.parse(f"dynamo-base:{image.digest.removeprefix('sha256:')[:12]}")
+        engine.load(image, reference, address, on, self._environment)
+        return engine.reference_name(reference)
 
     def _build(self, client: docker.APIClient, plan: ImagePlan, base: str, buildkit: bool, on: Listener) -> str:
         arguments = {"BASE_IMAGE": base, **self._proxies()}

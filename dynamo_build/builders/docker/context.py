@@ -23,7 +23,7 @@ def context(plan: ImagePlan, *, buildkit: bool) -> Iterator[bytes]:
         match layer:
             case PackagesLayer():
                 path = requirements_path(plan)
-                found[path] = Entry(path=path, content=_file(plan, path))
+                found[path] = Entry(path=path, content=layer.requirements.encode() or _file(plan, path))
             case WheelLayer():
                 path = context_path(plan, layer.wheel)
                 found[path] = Entry(path=path, content=_file(plan, path))

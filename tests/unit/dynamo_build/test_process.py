@@ -1,0 +1,116 @@
+"""Programs run to their end, and every way in which they do not."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dynamo_build import process
+from dynamo_build.errors import DynamoError, ToolMissing
+from dynamo_build.events import Event, Output
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_stdout_comes_back_and_stderr_is_told() -> None:
+    """What a program prints is its result; what it says on the side are events."""
+    heard: list[Event] = []
+    done = process.run(python("import sys; print('a'); print('b', file=sys.stderr)"), on=heard.append)
+    assert done == "a\n"
+    assert heard == [Output(line="b")]
+
+
+def test_input_is_given() -> None:
+    """Bytes can be handed to the program."""
+    assert process.run(python("print(input())"), given=b"hello\n") == "hello\n"
+
+
+def test_a_program_that_wants_no_input_is_not_in_the_way() -> None:
+    """More input than is read is no failure of the program."""
+    assert process.run(python("print(1)"), given=b"x" * 1_000_000) == "1\n"
+
+
+def test_without_input_stdin_is_empty() -> None:
+    """A program that asks a question gets no answer and does not wait for one."""
+    assert process.run(python("import sys; print(len(sys.stdin.read()))"), timeout=10) == "0\n"
+
+
+def test_failure_holds_the_code_and_the_end() -> None:
+    """The error names the program, its code and what it said last."""
+    code = "import sys\nfor i in range(100): print(i, file=sys.stderr)\nsys.exit(3)"
+    with pytest.raises(process.ProgramFailed) as caught:
+        process.run(python(code))
+    assert caught.value.code == 3
+    assert caught.value.tail == tuple(str(number) for number in range(80, 100))
+    assert caught.value.message == f"`{Path(sys.executable).name}` ended with code 3: 99"
+
+
+def test_failure_without_stderr_shows_stdout() -> None:
+    """Programs that complain on stdout are heard too."""
+    with pytest.raises(process.ProgramFailed, match="ended with code 1: broken"):
+        process.run(python("print('broken'); raise SystemExit(1)"))
+
+
+def test_a_signal_is_named() -> None:
+    """A program that was killed says by what."""
+    with pytest.raises(process.ProgramFailed, match="was ended by signal SIGKILL"):
+        process.run(python("import os; os.kill(os.getpid(), 9)"))
+
+
+def test_time_runs_out_for_the_program_and_its_children(tmp_path: Path) -> None:
+    """Nothing is left behind: the whole group ends, with the children that hold its output open."""
+    written = tmp_path / "pid"
+    code = (
+        "import subprocess, sys, pathlib, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(written)!r}).write_text(str(child.pid))\n"
+        "time.sleep(60)"
+    )
+    began = time.monotonic()
+    with pytest.raises(process.ProgramFailed, match=r"was stopped after 1 s") as caught:
+        process.run(python(code), timeout=1)
+    assert caught.value.code is None
+    assert time.monotonic() - began < 10
+    child = Path("/proc", written.read_text(), "stat")
+    deadline = time.monotonic() + 5
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_missing_program_has_the_callers_hints() -> None:
+    """Who calls knows how to install it."""
+    with pytest.raises(ToolMissing, match="there is no program `no-such-program`") as caught:
+        process.run(["no-such-program"], hints=["Install it."])
+    assert caught.value.hints == ("Install it.",)
+
+
+def test_a_missing_folder_is_not_a_missing_program(tmp_path: Path) -> None:
+    """The error names what is really missing."""
+    with pytest.raises(DynamoError, match="there is no folder"):
+        process.run(python("pass"), folder=tmp_path / "gone")
+
+
+def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
+    """A program without the right to be run is one clear line."""
+    file = tmp_path / "tool"
+    file.write_text("#!/bin/sh\n")
+    with pytest.raises(ToolMissing, match="may not be run here"):
+        process.run([file])
+
+
+def test_odd_bytes_are_not_fatal() -> None:
+    """Output in another encoding is shown as well as it can be."""
+    assert process.run(python("import os; os.write(1, b'\\xff\\n')")) == "�\n"
+
+
+def test_the_environment_is_the_one_given() -> None:
+    """Nothing of ours leaks when an environment is given."""
+    assert process.run(["/usr/bin/env"], environment={"ONLY": "this"}) == "ONLY=this\n"
+    assert os.environ.get("ONLY") is None
