@@ -14,7 +14,8 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BentoManifest:
-    """bento.yaml. `files_digest` is the sha256 of files.sha256; `runtime` the file name of the runtime's wheel.
+    """bento.yaml. `files_digest` is the sha256 of files.sha256; `runtime` the file name of the runtime's wheel;
+    `executables` are the paths below src/ that may be run.
 
     Everything here but `derived` decides the version: two bentos of one version have the same bytes in all of it.
     """
@@ -28,6 +29,7 @@ class BentoManifest:
     files_digest: str
     files_count: int
     files_size: int
+    executables: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     lock: Lock
     runtime: str

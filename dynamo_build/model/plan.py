@@ -10,6 +10,38 @@ from dynamo.sdk.graph import Problem, ServiceGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What the settings ask of a build. Patterns are those of gitignore; `base` never comes from `DYNAMO_IMAGE`.
+
+    `requirements` are PEP 508 lines beside those of the project; `allow_secrets` patterns of paths that may hold what
+    looks like a secret; `budget` the bytes that the files may have in all (0: no limit).
+    """
+
+    name: str = ""
+    version: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    python: str = ""
+    platforms: tuple[str, ...] = ("linux/amd64",)
+    requirements: tuple[str, ...] = ()
+    allow_secrets: tuple[str, ...] = ()
+    runtime_only: tuple[str, ...] = ()
+    base: str = ""
+    system_packages: tuple[str, ...] = ()
+    setup_commands: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    budget: int = 0
+    timeout: float = 60.0
+    config_file: str = ""
+    arguments: tuple[str, ...] = ()
+    strict: bool = False
+    upgrade: bool = False
+    locked: bool = False
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFile:
     """A file of the project: POSIX path relative to it, size in bytes, whether it is executable."""
 
@@ -20,9 +52,13 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """What the project asks for: PEP 508 lines, where they were read, and the lock that lies beside it ("" if none)."""
+    """What the project asks for: PEP 508 lines, where they were read, and the lock that lies beside it ("" if none).
+
+    `constraints` are the exact versions of a lock of another tool; they say which version, not that it is wanted.
+    """
 
     lines: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     lock: str = ""
     python: str = "3.11"
@@ -64,6 +100,7 @@ class BuildPlan:
     setup_commands: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    version: str = ""
 
     @property
     def size(self) -> int:

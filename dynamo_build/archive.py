@@ -1,0 +1,125 @@
+"""Bytes that name themselves: digests, the list of files in sha256sum's form, and a tar that is the same anywhere.
+
+Source: POSIX pax (IEEE Std 1003.1 section "pax Interchange Format"); GNU coreutils sha256sum for the list.
+Archives from outside are hostile: reading one refuses path escapes, absolute names, links, devices, duplicates and
+totals over a limit before anything of it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from dynamo_build.errors import StoreError
+
+STAMP = 315532800  # 1980-01-01, the first moment that zip files can tell
+LIMIT = 1 << 40
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n\\]+)")
+
+
+def digest(content: bytes) -> str:
+    """`sha256:` and the digest of some bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def file_digest(path: Path | str) -> str:
+    """`sha256:` and the digest of a file. Raises OSError."""
+    with open(path, "rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def listing(files: Iterable[tuple[str, str]]) -> bytes:
+    """(path, hexadecimal digest) pairs in sha256sum's form: `sha256sum --check` reads it."""
+    return b"".join(f"{hexadecimal}  {path}\n".encode() for path, hexadecimal in files)
+
+
+def read_listing(content: bytes) -> dict[str, str]:
+    """Path to hexadecimal digest, from sha256sum's form. Raises StoreError for anything else."""
+    found: dict[str, str] = {}
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise StoreError("files.sha256 is not UTF-8") from error
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line)
+        if match is None or not safe(match[2]) or match[2] in found:
+            raise StoreError(f"files.sha256 line {number} is not a digest and a path")
+        found[match[2]] = match[1]
+    return found
+
+
+def safe(name: str) -> bool:
+    """Whether a name stays below the folder that it is relative to."""
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and str(path) == name and "\0" not in name
+
+
+def pack(folder: Path, names: Iterable[str], stream: IO[bytes]) -> None:
+    """Write files of a folder as a tar: sorted, with fixed stamps, owners and modes. Raises OSError."""
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
+        for name in sorted(names, key=str.encode):
+            path = folder / name
+            with open(path, "rb") as content:
+                status = os.fstat(content.fileno())
+                entry = tarfile.TarInfo(name)
+                entry.size = status.st_size
+                entry.mtime = STAMP
+                entry.mode = 0o755 if status.st_mode & 0o100 else 0o644
+                archive.addfile(entry, content)
+
+
+def unpack(stream: IO[bytes], folder: Path, limit: int = LIMIT) -> tuple[str, ...]:
+    """Write the files of a tar below an empty folder and give their names.
+
+    Raises StoreError for an archive that is damaged or hostile, OSError when the disk does.
+    """
+    names: dict[str, None] = {}
+    total = 0
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="strict") as archive:
+            for entry in _entries(archive):
+                total += entry.size
+                if entry.name in names:
+                    raise StoreError(f"the archive holds `{entry.name}` twice")
+                if total > limit:
+                    raise StoreError(f"the archive holds more than {limit} bytes")
+                names[entry.name] = None
+                _write(archive, entry, folder)
+    except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
+        raise StoreError(f"the archive is damaged: {str(error).lower() or type(error).__name__}") from error
+    return tuple(names)
+
+
+def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for entry in archive:
+        if not safe(entry.name):
+            raise StoreError(f"the archive holds the unsafe name {entry.name!r}")
+        if not entry.isreg() or entry.issparse():
+            raise StoreError(f"the archive holds {entry.name!r}, which is not a plain file")
+        yield entry
+
+
+def _write(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
+    path = folder / entry.name
+    content = archive.extractfile(entry)
+    if content is None:
+        raise StoreError(f"the archive holds no content for {entry.name!r}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if entry.mode & 0o100 else 0o644)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreError(f"the archive holds {entry.name!r} both as a file and as a folder") from error
+    with open(descriptor, "wb") as target:
+        left = entry.size
+        while left:
+            chunk = content.read(min(left, 1 << 20))
+            if not chunk:
+                raise StoreError(f"the archive ends inside {entry.name!r}")
+            target.write(chunk)
+            left -= len(chunk)
+        os.fchmod(target.fileno(), 0o755 if entry.mode & 0o100 else 0o644)

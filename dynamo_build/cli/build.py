@@ -1,0 +1,95 @@
+"""`dynamo build`: a graph into a bento."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Target, checked_output, service_arguments
+
+if TYPE_CHECKING:
+    from dynamo_build.model.plan import BuildPlan
+
+_LARGEST = 20
+
+
+def build(
+    context: typer.Context,
+    target: Target,
+    working_dir: Annotated[str, typer.Option("--working-dir", metavar="DIR", help="The project folder.")] = ".",
+    config_file: ConfigFile = "",
+    name: Annotated[
+        str | None, typer.Option(help="The bento's name. Default: the entry service's, in lower case.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="A version instead of the content's digest.")] = None,
+    platform: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Platforms to lock for, with commas. Default: linux/amd64.")
+    ] = None,
+    python: Annotated[str | None, typer.Option(metavar="X.Y", help="The image's Python. Default: 3.11.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label (repeatable).")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the import may take.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages anew.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="Fail when dynamo.lock does not fit.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache alone.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, largest first.")] = False,
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Freeze a graph into a versioned bento: its files, packages, configuration and runtime.
+
+    The version is the content's digest: the same input gives the same version anywhere. A service's setting is given
+    as `--Service.key=value`.
+
+    Example: dynamo build hello_world:Frontend -f config.yaml
+    """
+    import os
+
+    from dynamo_build import pipeline, settings
+    from dynamo_build.cli.options import checked_service_arguments
+    from dynamo_build.errors import UsageError
+
+    checked_output(output)
+    project = Path(working_dir)
+    if not project.is_dir():
+        raise UsageError(f"`{working_dir}` is not a folder", ["Name the folder that holds the graph's module."])
+    flags: dict[str, Any] = {
+        "build.name": name,
+        "build.version": version,
+        "build.platforms": [part.strip() for part in platform.split(",")] if platform else None,
+        "build.python": python,
+        "build.labels": settings.pairs(label, "--label") if label else None,
+        "build.timeout": timeout,
+        "build.config_file": config_file or None,
+        "build.strict": strict or None,
+        "build.upgrade": upgrade or None,
+        "build.locked": locked or None,
+        "build.offline": offline or None,
+    }
+    chosen = settings.load(project, os.environ, flags)
+    options = chosen.build_options(arguments=tuple(checked_service_arguments(context.args)))
+    listener = console.listener(quiet or output != "text")
+    if dry_run:
+        planned = pipeline.plan_build(target, project, options, listener)
+        console.emit(planned, output, text=lambda: _files(planned), name=planned.name)
+        return
+    bento = pipeline.build(target, project, options, listener)
+    size = console.size(bento.manifest.files_size)
+    text = f"{bento.tag}  ({bento.manifest.files_count} files, {size})\n{bento.folder}"
+    console.emit(bento, output, text=text, name=bento.tag)
+
+
+def _files(planned: BuildPlan) -> str:
+    largest = sorted(planned.files, key=lambda file: (-file.size, file.path))
+    lines = [f"{console.size(file.size):>12}  {file.path}" for file in largest[:_LARGEST]]
+    if len(largest) > _LARGEST:
+        rest = sum(file.size for file in largest[_LARGEST:])
+        lines.append(f"{console.size(rest):>12}  … {len(largest) - _LARGEST} more")
+    lines.append(f"{console.size(planned.size):>12}  {len(largest)} files")
+    return "\n".join(lines)
+
+
+build.context_settings = service_arguments  # type: ignore[attr-defined]

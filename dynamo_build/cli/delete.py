@@ -1,0 +1,46 @@
+"""`dynamo delete`: bentos out of the store."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, checked_output
+
+
+def delete(
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="`name:version`, or `name` with --all.")],
+    every: Annotated[bool, typer.Option("--all", help="Delete every version of the names.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputForm = "text",
+) -> None:
+    """Delete bentos from the store.
+
+    Example: dynamo delete frontend:kq2xw5mplz7rbn4t --yes
+    """
+    from dynamo_build.errors import UsageError
+    from dynamo_build.model.reference import BentoTag
+    from dynamo_build.seams import default_home
+    from dynamo_build.store import Store
+
+    checked_output(output)
+    store = Store(default_home())
+    wanted = []
+    for text in tags:
+        tag = BentoTag.parse(text)
+        if every and not tag.version:
+            versions = [item.tag for item in store.list() if item.tag.partition(":")[0] == tag.name]
+            wanted += versions or [str(store.find(tag))]
+        elif not tag.version and not text.endswith(":latest"):
+            raise UsageError(f"`{text}` names no version", ["Write `name:version`, `name:latest`, or add `--all`."])
+        else:
+            wanted.append(str(store.find(tag)))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("deleting asks first, and there is no terminal", ["Add `--yes`."])
+        typer.confirm(f"Delete {', '.join(wanted)}?", abort=True, err=True)
+    deleted = [store.delete(tag) for tag in dict.fromkeys(wanted)]
+    console.emit(deleted, output, text="\n".join(f"deleted {tag}" for tag in deleted), name="\n".join(deleted))

@@ -1,0 +1,112 @@
+"""Writing that survives a crash: atomic replacement, flushing, locks between processes, one line for a full disk."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dynamo_build.errors import StoreError
+
+_HINTS = {
+    errno.ENOSPC: "Free some space, or set DYNAMO_HOME to a folder on another disk.",
+    errno.EDQUOT: "Free some space, or set DYNAMO_HOME to a folder on another disk.",
+    errno.EFBIG: "Raise the limit on file sizes (`ulimit -f`).",
+    errno.EROFS: "Set DYNAMO_HOME to a folder that can be written.",
+    errno.EACCES: "Set DYNAMO_HOME to a folder that can be written.",
+    errno.EPERM: "Set DYNAMO_HOME to a folder that can be written.",
+}
+#: From this many files on, one flush of the whole file system is cheaper than one per file.
+MANY = 64
+
+
+@contextmanager
+def reporting(doing: str) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError of one line."""
+    try:
+        yield
+    except OSError as error:
+        where = f" (`{error.filename}`)" if error.filename else ""
+        reason = (error.strerror or str(error)).lower()
+        hint = _HINTS.get(error.errno or 0)
+        raise StoreError(f"cannot {doing}: {reason}{where}", [hint] if hint else []) from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file by one of this content, at once or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_tree(folder: Path, count: int) -> None:
+    """Make all of a folder durable: file by file when there are few, else the file system as a whole."""
+    if count > MANY and _flush_file_system(folder):
+        return
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        flush_folder(Path(parent))
+
+
+def _flush_file_system(folder: Path) -> bool:
+    import ctypes
+
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if function is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if function(descriptor) == 0:
+            return True
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that other processes and threads wait for; the file stays behind, empty."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def try_lock_folder(folder: Path) -> int:
+    """Lock a folder for as long as the descriptor that is returned stays open; -1 when another holds it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return -1
+    return descriptor

@@ -1,0 +1,117 @@
+"""Packages locked by uv, for each platform on its own and for the image's Python, with hashes and without addresses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from dynamo_build import lockfile
+from dynamo_build.errors import LockError, ToolMissing
+from dynamo_build.events import Finished, Listener, Started, ignore
+from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.process import ProgramFailed, run
+from dynamo_build.seams import Surroundings
+
+_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_TAIL = 8
+
+
+class UvLocker:
+    """Runs `uv pip compile`. The environment and uv's own settings say which index it asks."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.environment = dict(surroundings.environment)
+
+    def lock(self, wanted: Requirements, project: Path, on: Listener) -> Lock:
+        """Resolve for every platform; pins that are there stay where they can. Raises LockError, ToolMissing."""
+        program = self._program()
+        kept = lockfile.load(project / lockfile.NAME)[1] if wanted.lock and _readable(project) else None
+        packages = {}
+        with tempfile.TemporaryDirectory(prefix="dynamo-lock-") as name:
+            folder = Path(name)
+            (folder / "wanted.in").write_text("".join(f"{line}\n" for line in wanted.lines), encoding="utf-8")
+            (folder / "constraints.txt").write_text(
+                "".join(f"{line}\n" for line in wanted.constraints), encoding="utf-8"
+            )
+            for platform in wanted.platforms:
+                on(Started(what=f"locking packages for {platform}"))
+                before = kept.packages.get(platform, ()) if kept else ()
+                packages[platform] = self._compile(program, folder, wanted, platform, before, project)
+                on(Finished(what=f"locked for {platform}", detail=f"{len(packages[platform])} packages"))
+        return Lock(python=wanted.python, packages=packages)
+
+    def _compile(
+        self,
+        program: str,
+        folder: Path,
+        wanted: Requirements,
+        platform: str,
+        before: tuple[LockedPackage, ...],
+        project: Path,
+    ) -> tuple[LockedPackage, ...]:
+        output = folder / f"{platform.replace('/', '-')}.txt"
+        if before:
+            output.write_text(lockfile.requirements(before), encoding="utf-8")
+        command = [
+            *(
+                program,
+                "pip",
+                "compile",
+                "--quiet",
+                "--generate-hashes",
+                "--no-header",
+                "--no-annotate",
+                "--no-python-downloads",
+            ),
+            *("--no-emit-index-url", "--no-emit-find-links", "--color", "never", "--python", sys.executable),
+            *("--python-version", wanted.python, "--python-platform", _PLATFORMS[platform]),
+            *("--constraint", str(folder / "constraints.txt"), "--output-file", str(output), str(folder / "wanted.in")),
+        ]
+        try:
+            run(command, folder=project, environment=self.environment, on=ignore)
+        except ProgramFailed as error:
+            raise self._refused(error, platform) from error
+        return lockfile.parse(output.read_text(encoding="utf-8"), "uv's answer")
+
+    def _refused(self, error: ProgramFailed, platform: str) -> LockError:
+        said = [_CREDENTIALS.sub("", line).strip(" ×╰─▶\t") for line in error.tail if line.strip()]
+        text = " ".join(said).strip()
+        what = (text[:1].lower() + text[1:]).rstrip(".") or f"uv ended with code {error.code}"
+        hints = ["Correct the names or versions that the project asks for."]
+        if re.search(r"(?i)connect|dns|network|offline|timed out|fetch", text):
+            hints = [
+                "Is the index reachable? uv reads UV_DEFAULT_INDEX and UV_INDEX.",
+                "A committed dynamo.lock needs no index.",
+            ]
+        return LockError(f"packages cannot be locked for {platform}: {what}", hints)
+
+    def _program(self) -> str:
+        named = self.environment.get("DYNAMO_UV", "")
+        if named:
+            return named
+        beside = Path(sys.executable).with_name("uv")
+        if os.access(beside, os.X_OK):
+            return str(beside)
+        try:
+            from uv import find_uv_bin
+
+            return str(find_uv_bin())
+        except (ImportError, FileNotFoundError):
+            pass
+        found = shutil.which("uv", path=self.environment.get("PATH"))
+        if found is None:
+            raise ToolMissing("there is no `uv` to lock packages with", ["Install it: `pip install uv`."])
+        return found
+
+
+def _readable(project: Path) -> bool:
+    try:
+        lockfile.load(project / lockfile.NAME)
+    except LockError:
+        return False
+    return True

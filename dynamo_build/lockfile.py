@@ -1,0 +1,123 @@
+"""dynamo.lock: exact packages with hashes, one section per platform, and the digest of what was asked for.
+
+The format: three kinds of comment lines (`# dynamo.lock 1`, `# input sha256:…`, `# python 3.11`), then per platform
+`# platform linux/amd64` and lines of a requirements file (`name==version`, `name @ git+…@commit`), each hash on a line
+of its own. It holds no index address and no host. Source of names: the normalisation rule of PEP 503.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dynamo.sdk import codec
+from dynamo_build import archive
+from dynamo_build.errors import LockError
+from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+
+NAME = "dynamo.lock"
+FORMAT = 1
+_PIN = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*"
+    r"(?:===?\s*(?P<version>[A-Za-z0-9.!+_-]+)|@\s*(?P<source>\S+))\s*(?:;\s*(?P<marker>.+))?"
+)
+_HASH = re.compile(r"\s--hash=(sha256:[0-9a-f]{64})(?=\s|$)")
+_HINT = "Build with `--upgrade` to write it anew."
+
+
+def normalised(name: str) -> str:
+    """A project's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def fingerprint(wanted: Requirements) -> str:
+    """The digest of everything that decides a lock but the state of the index."""
+    question = {
+        "format": FORMAT,
+        "lines": sorted(set(wanted.lines)),
+        "constraints": sorted(set(wanted.constraints)),
+        "python": wanted.python,
+        "platforms": sorted(wanted.platforms),
+    }
+    return archive.digest(codec.canonical(question))
+
+
+def requirements(packages: Iterable[LockedPackage]) -> str:
+    """Packages as lines of a requirements file, with hashes."""
+    return "".join(_entry(package) for package in packages)
+
+
+def parse(text: str, where: str) -> tuple[LockedPackage, ...]:
+    """Packages of an exact requirements file in the order of their names. Raises LockError naming the line."""
+    found: dict[tuple[str, str], LockedPackage] = {}
+    for number, line in joined(text):
+        hashes = tuple(sorted(_HASH.findall(line)))
+        match = _PIN.fullmatch(_HASH.sub("", line).strip())
+        if match is None:
+            raise LockError(f"{where}:{number}: `{line.split(' ')[0]}` is not an exact package", [_HINT])
+        package = LockedPackage(
+            name=normalised(match["name"]),
+            version=match["version"] or "",
+            hashes=hashes,
+            marker=(match["marker"] or "").strip(),
+            source=match["source"] or "",
+        )
+        found[package.name, package.marker] = package
+    return tuple(found[key] for key in sorted(found))
+
+
+def dump(lock: Lock, wanted: Requirements) -> bytes:
+    """The text of dynamo.lock."""
+    head = [f"# dynamo.lock {FORMAT}", f"# input {fingerprint(wanted)}", f"# python {lock.python}"]
+    parts = ["\n".join(head) + "\n"]
+    for platform in sorted(lock.packages):
+        parts.append(f"# platform {platform}\n{requirements(lock.packages[platform])}")
+    return "".join(parts).encode()
+
+
+def load(path: Path) -> tuple[str, Lock]:
+    """The digest of what a dynamo.lock was asked for, and the lock. Raises LockError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LockError(f"{path.name} cannot be read: {error}", [_HINT]) from error
+    sections = re.split(r"^# platform (\S+)\n", text, flags=re.MULTILINE)
+    head = dict(re.findall(r"^# (dynamo\.lock|input|python) (\S+)$", sections[0], re.MULTILINE))
+    if head.get("dynamo.lock") != str(FORMAT) or "python" not in head:
+        raise LockError(f"{path.name} has no head that this version knows", [_HINT])
+    packages = {name: parse(body, path.name) for name, body in zip(sections[1::2], sections[2::2], strict=True)}
+    return head.get("input", ""), Lock(python=head["python"], packages=packages, written=str(path))
+
+
+def fits(path: Path, wanted: Requirements) -> bool:
+    """Whether the dynamo.lock of that path answers exactly this question."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            head = stream.read(400)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return head.startswith(f"# dynamo.lock {FORMAT}\n# input {fingerprint(wanted)}\n")
+
+
+def _entry(package: LockedPackage) -> str:
+    pin = f"{package.name} @ {package.source}" if package.source else f"{package.name}=={package.version}"
+    marker = f" ; {package.marker}" if package.marker else ""
+    return pin + marker + "".join(f" \\\n    --hash={value}" for value in package.hashes) + "\n"
+
+
+def joined(text: str) -> Iterator[tuple[int, str]]:
+    """Lines of a requirements file with their numbers: continued ones joined, comments and empty ones left out."""
+    pending, first = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not pending:
+            first = number
+        if stripped.startswith("#") or (not stripped and not pending):
+            continue
+        pending = f"{pending} {stripped.removesuffix(chr(92)).rstrip()}".strip()
+        if not stripped.endswith("\\"):
+            yield first, pending
+            pending = ""
+    if pending:
+        yield first, pending

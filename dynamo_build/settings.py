@@ -1,0 +1,196 @@
+"""What the user set, and where: flags over the environment over dynamo.yaml or pyproject.toml over defaults.
+
+Names are `section.key`. In pyproject.toml a section is `[tool.dynamo.build]`, in dynamo.yaml a mapping `build:`; in the
+environment `build.python` is `DYNAMO_BUILD_PYTHON`, lists are separated by commas. `DYNAMO_IMAGE` is no setting of a
+build: which base an image gets is decided later.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from dynamo_build.document import read_yaml
+from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.model.plan import BuildOptions
+from dynamo_build.model.reference import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One setting: its default, whose type is the setting's type, and what it is for."""
+
+    default: Any
+    help: str
+
+
+KNOWN: Mapping[str, Known] = {
+    "build.name": Known("", "The bento's name; by default the entry service's, in lower case."),
+    "build.version": Known("", "A version of your own instead of the content's digest."),
+    "build.include": Known((), "Patterns of the files to pack; all by default."),
+    "build.exclude": Known((), "Patterns of files to leave out, beside those of the ignore files."),
+    "build.python": Known("", "The Python of the image, such as 3.12; by default `.python-version`, else 3.11."),
+    "build.platforms": Known(("linux/amd64",), "The platforms that packages are locked for."),
+    "build.requirements": Known((), "Packages beside those of the project, as PEP 508 lines."),
+    "build.allow_secrets": Known((), "Patterns of files that may hold what looks like a secret."),
+    "build.runtime_only": Known((), "Modules that only the image has."),
+    "build.labels": Known({}, "Labels of the bento and its images."),
+    "build.budget": Known(0, "The most bytes that may be packed; 0 for no limit."),
+    "build.timeout": Known(60.0, "Seconds that the graph's import may take."),
+    "build.config_file": Known("", "The YAML file with a section per service."),
+    "build.strict": Known(False, "Take warnings for errors."),
+    "build.upgrade": Known(False, "Lock the packages anew."),
+    "build.locked": Known(False, "Fail when the lock does not fit."),
+    "build.offline": Known(False, "Lock from uv's cache alone."),
+    "image.base": Known("", "The base image that the project declares."),
+    "image.system_packages": Known((), "Debian packages for the image."),
+    "image.setup_commands": Known((), "Shell commands run while the image is built."),
+}
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with the place that it came from."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def source(self, name: str) -> str:
+        """Where a setting was made: `--python`, `DYNAMO_BUILD_PYTHON`, `pyproject.toml`, `default`, …"""
+        return self.sources[name]
+
+    def build_options(self, *, without: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> BuildOptions:
+        """The settings of a build as a value. Raises UsageError for a platform that is none."""
+        given = {name.partition(".")[2]: value for name, value in self.values.items()}
+        for platform in given["platforms"]:
+            Platform.parse(platform)
+        given["platforms"] = tuple(sorted(set(given["platforms"])))
+        return BuildOptions(without=without, arguments=arguments, **given)
+
+
+def load(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+    """Collect the settings of a project. A flag of None was not given. Raises UsageError naming the place."""
+    values = {name: known.default for name, known in KNOWN.items()}
+    sources = dict.fromkeys(KNOWN, "default")
+    for name, (value, where) in {**_pyproject(project), **_yaml(project)}.items():
+        values[name], sources[name] = _typed(name, value, where), where
+    for name in KNOWN:
+        variable = "DYNAMO_" + name.replace(".", "_").upper()
+        if variable in environment:
+            values[name], sources[name] = _from_text(name, environment[variable], variable), variable
+    for name, value in flags.items():
+        if value is not None:
+            flag = "--" + name.partition(".")[2].replace("_", "-")
+            values[name], sources[name] = _typed(name, value, flag), flag
+    return Settings(values, sources)
+
+
+def _pyproject(project: Path) -> dict[str, tuple[Any, str]]:
+    content = read_toml(project / "pyproject.toml")
+    tool = content.get("tool")
+    section = tool.get("dynamo", {}) if isinstance(tool, Mapping) else {}
+    return _flat(section, "pyproject.toml", "tool.dynamo.")
+
+
+def _yaml(project: Path) -> dict[str, tuple[Any, str]]:
+    path = project / "dynamo.yaml"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"dynamo.yaml cannot be read: {(error.strerror or str(error)).lower()}") from error
+    try:
+        parsed = read_yaml(content, "dynamo.yaml")
+    except StoreError as error:
+        raise UsageError(error.message) from error
+    found = _flat(parsed or {}, "dynamo.yaml", "")
+    twice = sorted(found.keys() & _pyproject(project).keys())
+    if twice:
+        raise UsageError(f"`{twice[0]}` is set in dynamo.yaml and in pyproject.toml", ["Remove one of them."])
+    return found
+
+
+def read_toml(path: Path) -> Mapping[str, Any]:
+    """A TOML file of the project, {} when there is none. Raises UsageError with the line."""
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path.name} cannot be read: {str(error)[:1].lower()}{str(error)[1:]}") from error
+
+
+def _flat(section: Any, where: str, prefix: str) -> dict[str, tuple[Any, str]]:
+    if not isinstance(section, Mapping):
+        raise UsageError(f"`{prefix.rstrip('.') or 'the top'}` of {where} is not a table of settings")
+    found: dict[str, tuple[Any, str]] = {}
+    for outer, inner in section.items():
+        if not isinstance(inner, Mapping):
+            raise UsageError(f"{where} has an unknown setting `{prefix}{outer}`", [_closest(str(outer))])
+        for key, value in inner.items():
+            name = f"{outer}.{str(key).replace('-', '_')}"
+            if name not in KNOWN:
+                raise UsageError(f"{where} has an unknown setting `{prefix}{outer}.{key}`", [_closest(name)])
+            found[name] = (value, where)
+    return found
+
+
+def _closest(name: str) -> str:
+    close = difflib.get_close_matches(name, KNOWN, 1, 0.5)
+    return f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(KNOWN)}."
+
+
+def _typed(name: str, value: Any, where: str) -> Any:
+    default = KNOWN[name].default
+    if isinstance(default, tuple) and isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if isinstance(default, dict) and isinstance(value, Mapping):
+        return {str(key): str(item) for key, item in value.items()}
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, type(default)) and (not isinstance(value, bool) or isinstance(default, bool)):
+        return value
+    hint = f"It needs {_kind(default)}."
+    if name == "build.python":
+        hint += " Put it in quotes: 3.10 without them is the number 3.1."
+    raise UsageError(f"`{name}` of {where} is {value!r}", [hint])
+
+
+def _from_text(name: str, text: str, where: str) -> Any:
+    default = KNOWN[name].default
+    if isinstance(default, bool):
+        if text.lower() not in _TRUE | _FALSE:
+            raise UsageError(f"{where} is {text!r}", ["It needs true or false."])
+        return text.lower() in _TRUE
+    if isinstance(default, (int, float)):
+        try:
+            return type(default)(text)
+        except ValueError as error:
+            raise UsageError(f"{where} is {text!r}", ["It needs a number."]) from error
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if isinstance(default, dict):
+        return pairs(parts, where)
+    return parts if isinstance(default, tuple) else text
+
+
+def pairs(parts: tuple[str, ...] | list[str], where: str) -> dict[str, str]:
+    """`key=value` texts as a mapping. Raises UsageError."""
+    for part in parts:
+        if not part.partition("=")[0] or "=" not in part:
+            raise UsageError(f"`{part}` of {where} is not `key=value`")
+    return dict(cast("list[tuple[str, str]]", [part.split("=", 1) for part in parts]))
+
+
+def _kind(default: Any) -> str:
+    names = {bool: "true or false", str: "a text", tuple: "a list of texts", dict: "a table", int: "a whole number"}
+    return names.get(type(default), "a number")

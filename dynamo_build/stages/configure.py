@@ -1,0 +1,105 @@
+"""The configuration of a graph: `--Service.key=value` over the file, checked, secrets only by reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dynamo.sdk.config import ArgumentError, merge, parse_arguments, validate
+from dynamo.sdk.graph import Position, Problem, ServiceGraph
+from dynamo_build.document import read_yaml
+from dynamo_build.errors import GraphError, StoreError, UsageError
+
+REFERENCE = re.compile(r"\$\{(env:[A-Za-z_][A-Za-z0-9_]*|secret:[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+)\}")
+_SECRET_KEY = re.compile(
+    r"(?i)(?:^|[_.-])(?:password|passwd|secret|secret_?key|api_?key|access_?key|private_?key|credentials?|(?:auth|access|api|hf|bearer|refresh)_?token|token)$"
+)
+_HINT = "Write `${env:NAME}` or `${secret:name/key}`: the worker resolves it when it starts."
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """A YAML file with a section per service; {} for an empty one. Raises UsageError with file and line."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        hint = "Paths are relative to the folder that you are in."
+        raise UsageError(
+            f"the configuration `{path}` cannot be read: {(error.strerror or '').lower()}", [hint]
+        ) from error
+    try:
+        parsed = read_yaml(content, str(path))
+    except StoreError as error:
+        raise UsageError(error.message, ["Repair the file."]) from error
+    if parsed is None:
+        return {}
+    if not isinstance(parsed, dict):
+        raise UsageError(f"`{path}` is not a mapping of services to their settings")
+    _check_json(parsed, str(path), "")
+    return parsed
+
+
+def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """The resolved configuration: {service: keys}, `Common` among them when there is one.
+
+    Raises GraphError with every problem, UsageError for an argument of another form.
+    """
+    try:
+        given = parse_arguments(arguments)
+    except ArgumentError as error:
+        raise UsageError(str(error), ["See `dynamo serve --help`."]) from error
+    config: Mapping[str, Any] = merge(dict(file), given)
+    problems = [*validate(graph, config), *_literal_secrets(graph, config)]
+    if problems:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        raise GraphError(f"the configuration does not fit the graph: {count}", problems=problems)
+    return config
+
+
+def _literal_secrets(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, value in _leaves(config, ()):
+        if _secret(path[-1], value):
+            where = next((service.position for service in graph.services if service.name == path[0]), Position())
+            name = ".".join(path)
+            yield Problem(where=where, message=f"`{name}` holds a literal under a name of a secret", hint=_HINT)
+    for service in graph.services:
+        for name, value in service.envs.items():
+            if _secret(name, value):
+                message = f"the environment variable `{name}` of `{service.name}` is a literal under a name of a secret"
+                yield Problem(where=service.position, message=message, hint=_HINT)
+
+
+def _secret(key: str, value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and bool(_SECRET_KEY.search(key)) and not REFERENCE.search(value)
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, path)
+    elif path:
+        yield path, value
+
+
+def _check_json(value: Any, where: str, path: str) -> None:
+    """YAML knows dates, sets and keys that are no text; JSON, which the worker reads, does not."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise UsageError(
+                    f"{where}: the key {key!r} of `{path or 'the top'}` is not a text", ["Put it in quotes."]
+                )
+            _check_json(item, where, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, where, path)
+    elif (
+        not isinstance(value, (str, int, float, bool, type(None)))
+        or value != value
+        or value in (float("inf"), float("-inf"))
+    ):
+        raise UsageError(f"{where}: `{path}` is a {type(value).__name__} ({value})", ["Put it in quotes."])

@@ -1,0 +1,109 @@
+"""What will be packed, decided before anything is written; all that is wrong with a project is reported at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dynamo.sdk.graph import Position, Problem, ServiceGraph
+from dynamo_build.errors import GraphError, UsageError
+from dynamo_build.files import survey
+from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile
+from dynamo_build.model.reference import BentoTag
+from dynamo_build.stages.require import require
+from dynamo_build.stages.scan import scan
+
+LARGE = 64 << 20
+
+
+def plan(
+    graph: ServiceGraph,
+    modules: Iterable[str],
+    project: Path,
+    options: BuildOptions,
+    config: Mapping[str, Any] | None = None,
+) -> BuildPlan:
+    """The plan of a bento. `modules` are the project's own files that the graph was imported from.
+
+    Raises GraphError with every problem of the project, UsageError for a name or a setting.
+    """
+    tag = _tag(graph, options)
+    try:
+        found = survey(str(project), include=options.include, exclude=options.exclude, without=options.without)
+    except OSError as error:
+        raise UsageError(f"`{project}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+    own = tuple(sorted({*modules, *(service.position.file for service in graph.services if service.position.file)}))
+    wanted, unlockable, warnings = require(project, own, options)
+    problems = [
+        *found.problems,
+        *_outside(own, found.files, {problem.where.file for problem in found.problems}),
+        *scan(project, found.files, options.allow_secrets),
+        *unlockable,
+        *_over_budget(found.files, options.budget),
+    ]
+    if options.strict:
+        problems += warnings
+    if problems:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        raise GraphError(f"the project cannot be packed: {count}", problems=problems)
+    return BuildPlan(
+        project=str(project),
+        name=tag.name,
+        version=tag.version,
+        graph=graph,
+        files=found.files,
+        requirements=wanted,
+        config=config or {},
+        base=options.base,
+        system_packages=options.system_packages,
+        setup_commands=options.setup_commands,
+        labels=options.labels,
+        warnings=(*warnings, *_large(found.files)),
+    )
+
+
+def _tag(graph: ServiceGraph, options: BuildOptions) -> BentoTag:
+    """Name and version as given, the name by default that of the entry service in lower case."""
+    name = options.name or re.sub(r"[^a-z0-9_.-]", "-", graph.entry.lower()).strip("-_.")
+    tag = BentoTag.parse(f"{name}:{options.version}" if options.version else name)
+    if options.version == "latest":
+        raise UsageError("`latest` is not a version", ["It is what the last build of a name is called anyway."])
+    return tag
+
+
+def _outside(own: Iterable[str], files: Iterable[PlannedFile], reported: set[str]) -> list[Problem]:
+    packed = {file.path for file in files}
+    problems = []
+    for module in own:
+        if module in packed or module in reported:
+            continue
+        inside = not (module.startswith("/") or ".." in module.split("/"))
+        message = (
+            "the graph imports it, and it is not packed" if inside else "the graph imports it from outside the project"
+        )
+        hint = "Take it out of the ignore files and `exclude`." if inside else "Move it into the project folder."
+        problems.append(Problem(where=Position(file=module), message=message, hint=hint))
+    return problems
+
+
+def _over_budget(files: Iterable[PlannedFile], budget: int) -> list[Problem]:
+    total = sum(file.size for file in files)
+    if not budget or total <= budget:
+        return []
+    message = f"{total} bytes would be packed, and the budget is {budget}"
+    return [
+        Problem(
+            message=message, hint="`dynamo build --dry-run` shows the largest files; ignore some, or raise `budget`."
+        )
+    ]
+
+
+def _large(files: Iterable[PlannedFile]) -> list[Problem]:
+    hint = "Weights are better fetched when the worker starts; `.bentoignore` leaves it out."
+    return [
+        Problem(where=Position(file=file.path), message=f"it is large ({file.size >> 20} MiB)", hint=hint)
+        for file in files
+        if file.size > LARGE
+    ]

@@ -1,0 +1,175 @@
+"""Which packages a project asks for: pyproject.toml, requirements.txt, PEP 723 blocks, the settings, the runtime.
+
+Sources: PEP 508 (lines), PEP 621 (`[project.dependencies]`), PEP 723 (inline metadata), the requirements file format
+of pip. Index addresses are not read: which index answers is the environment's business, and never recorded.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dynamo.sdk.graph import Position, Problem
+from dynamo_build import lockfile, runtime_wheel
+from dynamo_build.model.plan import BuildOptions, Requirements
+from dynamo_build.settings import read_toml
+
+_BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([@=<>!~;(].*)?", re.DOTALL)
+_INDEX = (
+    "-i",
+    "--index-url",
+    "--extra-index-url",
+    "-f",
+    "--find-links",
+    "--trusted-host",
+    "--no-index",
+    "--pre",
+    "--prefer-binary",
+)
+_OURS = frozenset({"dynamo-runtime", "dynamo-build"})
+_DEFAULT_PYTHON = "3.11"
+
+
+def require(
+    project: Path, modules: Iterable[str], options: BuildOptions
+) -> tuple[Requirements, list[Problem], list[Problem]]:
+    """What is asked for, with problems and warnings. Raises UsageError for a TOML file that is none."""
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    lines: dict[str, None] = {}
+    sources = []
+    for source, where, line in _lines(project, modules, options, problems, warnings):
+        match = _NAME.fullmatch(line)
+        name = lockfile.normalised(match[1]) if match else ""
+        if match is None or re.search(r"@\s*(file:|\.|/)", line):
+            hint = "Publish it, name its git address, or put its code into the project."
+            problems.append(Problem(where=where, message=f"`{line}` names no package of an index or of git", hint=hint))
+        elif name == "ai-dynamo":
+            hint = "Remove it: its `dynamo` package is another one, and the bento brings ours."
+            problems.append(Problem(where=where, message="`ai-dynamo` cannot be packed", hint=hint))
+        elif name not in _OURS:
+            lines[" ".join(line.split())] = None
+            sources.append(source)
+    lines.update(dict.fromkeys(runtime_wheel.requirements()))
+    wanted = Requirements(
+        lines=tuple(sorted(lines)),
+        constraints=_constraints(project, problems),
+        sources=tuple(dict.fromkeys(sources)),
+        lock=lockfile.NAME if (project / lockfile.NAME).is_file() else "",
+        python=_python(project, options, problems),
+        platforms=options.platforms,
+    )
+    return wanted, problems, warnings
+
+
+def _lines(
+    project: Path, modules: Iterable[str], options: BuildOptions, problems: list[Problem], warnings: list[Problem]
+) -> Iterator[tuple[str, Position, str]]:
+    table = read_toml(project / "pyproject.toml").get("project", {})
+    for line in _texts(table, "dependencies"):
+        yield "pyproject.toml", Position(file="pyproject.toml"), line
+    if (project / "requirements.txt").is_file():
+        yield from _file(project, "requirements.txt", problems, warnings, ())
+    for module in dict.fromkeys(modules):
+        yield from _block(project, module, problems)
+    for line in options.requirements:
+        yield "settings", Position(file="settings"), line
+
+
+def _file(
+    project: Path, name: str, problems: list[Problem], warnings: list[Problem], outer: tuple[str, ...]
+) -> Iterator[tuple[str, Position, str]]:
+    try:
+        text = (project / name).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(
+            Problem(where=Position(file=name), message=f"it cannot be read: {error}", hint="Repair or remove it.")
+        )
+        return
+    for number, line in lockfile.joined(text):
+        where = Position(file=name, line=number)
+        line = re.sub(r"\s+#.*$", "", re.sub(r"\s--hash=\S+", "", line)).strip()
+        word, _, rest = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
+        if word in ("-r", "--requirement") and rest.strip() not in outer:
+            yield from _file(project, rest.strip(), problems, warnings, (*outer, name))
+        elif word in _INDEX:
+            text = f"`{word}` is not read: uv takes its indexes from its own settings"
+            warnings.append(
+                Problem(where=where, message=text, hint="Set UV_DEFAULT_INDEX or UV_INDEX, or `[tool.uv]`.")
+            )
+        elif line.startswith("-"):
+            hint = "List packages by name, and put code of your own into the project."
+            problems.append(Problem(where=where, message=f"`{word}` cannot be locked", hint=hint))
+        elif line:
+            yield name, where, line
+
+
+def _block(project: Path, module: str, problems: list[Problem]) -> Iterator[tuple[str, Position, str]]:
+    try:
+        text = (project / module).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    if "# /// script" not in text:
+        return
+    match = _BLOCK.search(text)
+    try:
+        content = (
+            "".join(line[2:] if line.startswith("# ") else line[1:] for line in match["content"].splitlines(True))
+            if match
+            else ""
+        )
+        table = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        message = f"the `# /// script` block is not TOML: {error}"
+        problems.append(Problem(where=Position(file=module), message=message, hint="Repair it: see PEP 723."))
+        return
+    for line in _texts(table, "dependencies"):
+        yield module, Position(file=module), line
+
+
+def _texts(table: Any, key: str) -> list[str]:
+    values = table.get(key, []) if isinstance(table, Mapping) else []
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def _constraints(project: Path, problems: list[Problem]) -> tuple[str, ...]:
+    """Exact versions of an existing uv.lock or pylock.toml; a name with several versions is left to uv."""
+    for name, key in (("uv.lock", "package"), ("pylock.toml", "packages")):
+        if not (project / name).is_file():
+            continue
+        versions: dict[str, set[str]] = {}
+        packages = read_toml(project / name).get(key, [])
+        for package in packages if isinstance(packages, list) else []:
+            source = package.get("source", {})
+            local = isinstance(source, Mapping) and bool(
+                source.keys() & {"virtual", "editable", "directory", "path", "git"}
+            )
+            if isinstance(package.get("version"), str) and not local:
+                versions.setdefault(lockfile.normalised(str(package.get("name", ""))), set()).add(package["version"])
+        return tuple(f"{name}=={next(iter(found))}" for name, found in sorted(versions.items()) if len(found) == 1)
+    return ()
+
+
+def _python(project: Path, options: BuildOptions, problems: list[Problem]) -> str:
+    where, text = "settings", options.python
+    if not text:
+        where = ".python-version"
+        try:
+            text = (project / where).read_text(encoding="utf-8").split("\n")[0].strip()
+        except (OSError, UnicodeDecodeError):
+            return _DEFAULT_PYTHON
+    match = re.fullmatch(r"(?:cpython-?|python-?)?(3\.\d{1,2})(?:\.\d+)?", text)
+    if match is None or int(match[1][2:]) < 11:
+        problems.append(
+            Problem(
+                where=Position(file=where),
+                message=f"`{text}` is not a Python that we build for",
+                hint="Use 3.11 or later.",
+            )
+        )
+        return _DEFAULT_PYTHON
+    return match[1]

@@ -1,0 +1,111 @@
+"""Secrets that would be packed: files that are known to hold one, and texts that look like one.
+
+Text is looked for by a plain marker first, and by an expression only where the marker was seen; files that are large
+or not text are known by name alone. Sources of the forms: RFC 7468 (keys), the issuers' documentation of their tokens.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dynamo.sdk.graph import Position, Problem
+from dynamo_build.ignore import compiled
+from dynamo_build.model.plan import PlannedFile
+
+LARGEST = 8 << 20
+_NAMES = (
+    *(".env", ".env.*", "*.env", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.p12", "*.pfx", "*.jks", "*.keystore"),
+    *(".netrc", "_netrc", ".pgpass", ".htpasswd", ".git-credentials", "credentials.json", "kubeconfig"),
+)
+_SAMPLES = ("*.example", "*.sample", "*.template", "*.dist")
+_PATHS = ("*.aws/credentials", "*.docker/config.json", "*.kube/config", "*.ssh/*", "*gcloud/*credentials*")
+_TOKENS: tuple[tuple[bytes, str, re.Pattern[bytes]], ...] = (
+    (b"PRIVATE KEY", "a private key", re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    (b"AKIA", "an AWS access key", re.compile(rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])")),
+    (b"ASIA", "an AWS access key", re.compile(rb"(?<![A-Za-z0-9])ASIA[0-9A-Z]{16}(?![A-Za-z0-9])")),
+    (b"ghp_", "a GitHub token", re.compile(rb"(?<!\w)ghp_[A-Za-z0-9]{36}(?!\w)")),
+    (b"gho_", "a GitHub token", re.compile(rb"(?<!\w)gho_[A-Za-z0-9]{36}(?!\w)")),
+    (b"ghs_", "a GitHub token", re.compile(rb"(?<!\w)ghs_[A-Za-z0-9]{36}(?!\w)")),
+    (b"github_pat_", "a GitHub token", re.compile(rb"(?<!\w)github_pat_\w{50,}")),
+    (b"glpat-", "a GitLab token", re.compile(rb"(?<![\w-])glpat-[\w-]{20,}")),
+    (b"hf_", "a Hugging Face token", re.compile(rb"(?<!\w)hf_[A-Za-z]{34}(?!\w)")),
+    (b"nvapi-", "an NVIDIA API key", re.compile(rb"(?<![\w-])nvapi-[\w-]{40,}")),
+    (b"sk-", "an API key", re.compile(rb"(?<![\w-])sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{32,}")),
+    (b"xox", "a Slack token", re.compile(rb"(?<!\w)xox[abprs]-[A-Za-z0-9-]{20,}")),
+    (b"AIza", "a Google API key", re.compile(rb"(?<!\w)AIza[\w-]{35}(?!\w)")),
+    (b"npm_", "an npm token", re.compile(rb"(?<!\w)npm_[A-Za-z0-9]{36}(?!\w)")),
+    (b"pypi-AgE", "a package index token", re.compile(rb"(?<!\w)pypi-AgE[\w-]{50,}")),
+    (b"sk_live_", "a Stripe key", re.compile(rb"(?<!\w)sk_live_[A-Za-z0-9]{20,}")),
+)
+_ASSIGNED = re.compile(
+    rb"(?i)(?:secret|token|passw(?:or)?d|api_?key|access_?key|private_?key|credential)[a-z0-9_]*[\"']?\s*[:=]\s*[\"']([A-Za-z0-9+/=_.~-]{20,})[\"']"
+)
+_MARKERS = (b"secret", b"token", b"passw", b"key", b"credential")
+_HINT = "Leave it out by `.bentoignore`, or list it in `allow_secrets` of `[tool.dynamo.build]`."
+
+
+def scan(project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = ()) -> tuple[Problem, ...]:
+    """Everything in the files of a project that looks like a secret, with path and line; never its text."""
+    patterns = tuple(allowed)
+    allow = compiled(patterns) if patterns else None
+    found: list[Problem] = []
+    for file in files:
+        if allow is not None and allow.match_file(file.path):
+            continue
+        if named(file.path):
+            found.append(_problem(file.path, 0, "a file of this name holds secrets"))
+        elif file.size <= LARGEST:
+            found.extend(
+                _problem(file.path, line, f"{what} is written here") for line, what in _inside(project / file.path)
+            )
+    return tuple(found)
+
+
+def named(path: str) -> bool:
+    """Whether a file's name says that it holds secrets."""
+    name = path.rpartition("/")[2].lower()
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _SAMPLES):
+        return False
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) or any(
+        fnmatch.fnmatchcase(path, pattern) for pattern in _PATHS
+    )
+
+
+def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
+    """(line, what it is) of everything in a text that looks like a secret."""
+    for marker, what, pattern in _TOKENS:
+        if marker in content:
+            for match in pattern.finditer(content):
+                yield content.count(b"\n", 0, match.start()) + 1, what
+    lowered = content.lower()
+    if any(marker in lowered for marker in _MARKERS):
+        for match in _ASSIGNED.finditer(content):
+            if _random(match[1]):
+                yield content.count(b"\n", 0, match.start()) + 1, "a value that looks like a credential"
+
+
+def _inside(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return  # the walk has seen it; packing says what is wrong with it now
+    if b"\0" in content[:4096]:
+        return
+    yield from dict.fromkeys(sorted(secrets_of(content)))
+
+
+def _random(text: bytes) -> bool:
+    """Whether a value has the entropy of a key: digits and letters, near the most that its length can have."""
+    counts = Counter(text)
+    entropy = -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
+    mixed = bool(re.search(rb"[0-9]", text)) and bool(re.search(rb"[A-Za-z]", text))
+    return mixed and entropy > 3.6 and entropy > 0.8 * math.log2(len(text))
+
+
+def _problem(path: str, line: int, message: str) -> Problem:
+    return Problem(where=Position(file=path, line=line), message=message, hint=_HINT)

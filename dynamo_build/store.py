@@ -1,0 +1,273 @@
+"""The bento store: `bentos/<name>/<version>/`, written once, published by rename, never half-made.
+
+Beside the bentos: `tmp/` (staging folders, each locked while its process lives), `locks/`, and `projects/` (which
+bento was built last from which folder). Each bento carries its own line of `list` in `build.json`, so there is no
+index that could disagree with it, and a broken one breaks no other.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dynamo.sdk import codec
+from dynamo_build import archive, disk, document
+from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.model.bento import Bento, BentoManifest, BentoSummary
+from dynamo_build.model.reference import BentoTag
+
+SIDE = "build.json"
+_BUILD_HINT = "See `dynamo list`, or build it with `dynamo build`."
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The store below a root such as `~/.dynamo`. Nothing is created before the first write."""
+
+    root: Path
+
+    @property
+    def bentos(self) -> Path:
+        return self.root / "bentos"
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """An empty folder on the store's file system; what is left of it afterwards goes. Raises StoreError."""
+        with disk.reporting("write to the store"):
+            self._make("tmp")
+            with disk.locked(self.root / "tmp" / ".lock"):
+                self._sweep()
+                folder = self.root / "tmp" / secrets.token_hex(8)
+                folder.mkdir(0o700)
+                held = disk.try_lock_folder(folder)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+
+    def put(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any], project: str = "") -> Bento:
+        """Publish a staged bento. One of the same content that is there already is kept. Raises StoreError."""
+        with disk.reporting("write to the store"):
+            written = (staged / document.NAME).read_bytes()
+            own = {
+                "identity": identity(manifest),
+                "manifest": archive.digest(written),
+                "derived": dict(manifest.derived),
+            }
+            disk.flush_tree(staged, manifest.files_count)
+            with self._locked(manifest.name):
+                if self._held(manifest) is None:
+                    self._publish(staged, manifest, {**side, **own})
+                self._note(manifest, project)
+        return Bento(manifest=manifest, folder=str(self._folder(manifest.name, manifest.version)))
+
+    def reuse(self, manifest: BentoManifest, project: str = "") -> Bento | None:
+        """The bento of this content where it is in the store, noted as built again; None where not.
+
+        Raises StoreError when another content was given this version by hand.
+        """
+        if self._held(manifest) is None:
+            return None
+        with disk.reporting("write to the store"):
+            with self._locked(manifest.name):
+                derived = self._held(manifest)
+                if derived is None:
+                    return None
+                self._note(manifest, project)
+        folder = self._folder(manifest.name, manifest.version)
+        return Bento(manifest=replace(manifest, derived=derived), folder=str(folder))
+
+    def _held(self, manifest: BentoManifest) -> Mapping[str, str] | None:
+        """The digests of what was derived for the bento of this content and tag; None when it is not there whole."""
+        folder = self._folder(manifest.name, manifest.version)
+        try:
+            side = json.loads((folder / SIDE).read_bytes())
+            whole = (
+                archive.file_digest(folder / document.NAME) == side["manifest"]
+                and archive.file_digest(folder / "files.sha256") == manifest.files_digest
+            )
+            same, derived = side["identity"] == identity(manifest), dict(side["derived"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if same or manifest.version == content_version(manifest):
+            return derived if whole and same else None  # what was changed since is written anew
+        raise StoreError(
+            f"the store has another bento `{manifest.tag}`",
+            ["Leave out `--version`, which gives each content a version of its own, or delete the other one."],
+        )
+
+    def get(self, tag: str | BentoTag) -> Bento:
+        """A bento by its tag; without a version, the one built last. Raises StoreError or UsageError."""
+        wanted = self.find(tag)
+        folder = self._folder(wanted.name, wanted.version)
+        manifest = document.load(folder)
+        if (manifest.name, manifest.version) != (wanted.name, wanted.version):
+            raise StoreError(
+                f"the bento in `{folder}` says that it is `{manifest.tag}`", ["Delete it and build it again."]
+            )
+        return Bento(manifest=manifest, folder=str(folder))
+
+    def find(self, tag: str | BentoTag) -> BentoTag:
+        """The tag with its version, which must be there. Raises StoreError when it is not, UsageError for no tag."""
+        wanted = BentoTag.parse(tag) if isinstance(tag, str) else tag
+        version = wanted.version or self.latest(wanted.name)
+        if not version or not self._folder(wanted.name, version).is_dir():
+            raise StoreError(f"there is no bento `{wanted}` in the store", [_BUILD_HINT])
+        return BentoTag(wanted.name, version)
+
+    def latest(self, name: str) -> str:
+        """The version of a name that was built last; "" when there is none."""
+        try:
+            version = (self.bentos / name / "latest").read_text(encoding="utf-8").strip()
+            if BentoTag.parse(f"{name}:{version}").version and self._folder(name, version).is_dir():
+                return version
+        except (OSError, UnicodeDecodeError, UsageError):
+            pass
+        return self._newest(name)
+
+    def list(self) -> tuple[BentoSummary, ...]:
+        """All bentos, the newest first; a damaged one says so in `broken`. Raises StoreError."""
+        found = []
+        with disk.reporting("read the store"):
+            for name in _folders(self.bentos):
+                for version in _folders(self.bentos / name):
+                    found.append(self._summary(name, version))
+        return tuple(sorted(found, key=lambda summary: (summary.created, summary.tag), reverse=True))
+
+    def delete(self, tag: str | BentoTag) -> str:
+        """Delete one version and give its tag. Raises StoreError when there is none."""
+        wanted = self.find(tag)
+        folder = self._folder(wanted.name, wanted.version)
+        with self.staging() as grave, disk.reporting("delete from the store"), self._locked(wanted.name):
+            folder.rename(grave / wanted.version)
+            newest = self._newest(wanted.name)
+            if newest:
+                disk.write(self.bentos / wanted.name / "latest", f"{newest}\n".encode())
+            else:
+                (self.bentos / wanted.name / "latest").unlink(missing_ok=True)
+            disk.flush_folder(self.bentos / wanted.name)
+        return str(wanted)
+
+    def last_built_from(self, project: str | Path) -> str:
+        """The tag of the bento built last from a folder; "" when there is none any more."""
+        try:
+            noted = json.loads(self._project(str(project)).read_bytes())
+            tag = BentoTag.parse(noted["tag"])
+        except (OSError, ValueError, KeyError, TypeError, UsageError):
+            return ""
+        return str(tag) if self._folder(tag.name, tag.version).is_dir() else ""
+
+    def clean(self) -> int:
+        """Remove what dead processes left behind and give the bytes that came free. Raises StoreError."""
+        with disk.reporting("clean the store"):
+            self._make("tmp")
+            with disk.locked(self.root / "tmp" / ".lock"):
+                return self._sweep()
+
+    def _publish(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any]) -> None:
+        created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        disk.write(staged / SIDE, json.dumps({**side, "created": created}, indent=1).encode())
+        folder = self._folder(manifest.name, manifest.version)
+        if folder.is_dir():
+            folder.rename(staged.with_name(f"{staged.name}.damaged"))
+        staged.chmod(0o755)
+        staged.rename(folder)
+        disk.flush_folder(folder.parent)
+
+    def _note(self, manifest: BentoManifest, project: str) -> None:
+        if self.latest(manifest.name) != manifest.version or not (self.bentos / manifest.name / "latest").exists():
+            disk.write(self.bentos / manifest.name / "latest", f"{manifest.version}\n".encode())
+        if project and self.last_built_from(project) != manifest.tag:
+            self._make("projects")
+            noted = {"project": project, "tag": manifest.tag}
+            disk.write(self._project(project), json.dumps(noted).encode())
+
+    def _summary(self, name: str, version: str) -> BentoSummary:
+        folder = self.bentos / name / version
+        try:
+            side = json.loads((folder / SIDE).read_bytes())
+            if not (folder / document.NAME).is_file():
+                raise ValueError("it has no bento.yaml")
+            return BentoSummary(
+                tag=f"{name}:{version}",
+                size=int(side["size"]),
+                created=str(side["created"]),
+                entry=str(side["entry"]),
+                services=tuple(str(service) for service in side["services"]),
+                project=str(side.get("project", "")),
+            )
+        except OSError as error:
+            return BentoSummary(tag=f"{name}:{version}", broken=f"{SIDE}: {(error.strerror or str(error)).lower()}")
+        except (ValueError, KeyError, TypeError) as error:
+            return BentoSummary(tag=f"{name}:{version}", broken=f"{SIDE}: {error}")
+
+    def _newest(self, name: str) -> str:
+        try:
+            summaries = [self._summary(name, version) for version in _folders(self.bentos / name)]
+        except OSError:
+            return ""
+        whole = [summary for summary in summaries if not summary.broken]
+        return max(whole, key=lambda item: (item.created, item.tag)).tag.partition(":")[2] if whole else ""
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        self._make("locks")
+        (self.bentos / name).mkdir(parents=True, exist_ok=True)
+        with disk.locked(self.root / "locks" / name):
+            yield
+
+    def _sweep(self) -> int:
+        freed = 0
+        for name in os.listdir(self.root / "tmp"):
+            folder = self.root / "tmp" / name
+            if not folder.is_dir():
+                continue
+            held = disk.try_lock_folder(folder)
+            if held >= 0:
+                freed += _size(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+        return freed
+
+    def _make(self, name: str) -> None:
+        (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def _folder(self, name: str, version: str) -> Path:
+        return self.bentos / name / version
+
+    def _project(self, project: str) -> Path:
+        real = os.path.realpath(project)
+        return self.root / "projects" / f"{archive.digest(os.fsencode(real)).removeprefix('sha256:')[:32]}.json"
+
+
+def identity(manifest: BentoManifest) -> str:
+    """The digest of everything that decides a version."""
+    return archive.digest(codec.canonical(replace(manifest, version="", derived={})))
+
+
+def content_version(manifest: BentoManifest) -> str:
+    """The version that a manifest's content gives: 16 letters and digits, the first a letter, so never a number."""
+    content = bytes.fromhex(identity(manifest).removeprefix("sha256:"))
+    return "abcdefghijklmnop"[content[0] >> 4] + base64.b32encode(content[1:11]).decode().lower()[:15]
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
