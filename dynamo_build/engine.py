@@ -187,9 +187,9 @@ class _Engine:
 
 
 def _connection(address: str, environment: Mapping[str, str], seconds: float) -> http.client.HTTPConnection:
-    parts = urlsplit(address)
     connection: http.client.HTTPConnection
     try:
+        parts = urlsplit(address)
         if parts.scheme == "unix":
             connection = http.client.HTTPConnection("engine", timeout=seconds)
             connection.sock = _unix(parts.path, seconds)

@@ -1,4 +1,4 @@
-"""A double of a Docker Engine on a unix socket: enough of its API to load, build, tag and push, and to fail on demand."""
+"""A double of a Docker Engine on a unix socket: it loads, builds, tags and pushes, and fails on demand."""
 
 from __future__ import annotations
 

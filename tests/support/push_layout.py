@@ -1,4 +1,4 @@
-"""Push one OCI image layout to a plain registry on loopback with nothing of ours, so that tests start from a known image."""
+"""Push one OCI image layout to a plain registry with nothing of ours, so that tests start from a known image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def push(layout: Path, registry: str, repository: str, tag: str) -> str:
         location = call("POST", f"/v2/{repository}/blobs/uploads/").headers["Location"].split(registry, 1)[-1]
         target = f"{location}{'&' if '?' in location else '?'}digest={item['digest']}"
         with blob(item["digest"]).open("rb") as stream:
-            sent = call("PUT", target, stream, Content_Length=str(item["size"]), Content_Type="application/octet-stream")
+            kind = "application/octet-stream"
+            sent = call("PUT", target, stream, Content_Length=str(item["size"]), Content_Type=kind)
         assert sent.status == 201, sent.body  # type: ignore[attr-defined]
     sent = call("PUT", f"/v2/{repository}/manifests/{tag}", manifest, Content_Type=entry["mediaType"])
     assert sent.status == 201, sent.body  # type: ignore[attr-defined]
