@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 from dynamo.sdk.config import near_misses
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
-from dynamo_build.errors import GraphError
-from dynamo_build.events import Listener, Warned, ignore
+from dynamo_build.errors import GraphError, ImageBuildError, StoreError
+from dynamo_build.events import Listener, Noted, Warned, ignore
 from dynamo_build.model.bento import Bento
+from dynamo_build.model.image import ContainerizeOptions, Destination, Image, ImagePlan
 from dynamo_build.model.plan import BuildOptions, BuildPlan
-from dynamo_build.model.reference import ImageReference
+from dynamo_build.model.reference import ImageReference, Platform
 from dynamo_build.seams import Surroundings, default_home
 from dynamo_build.stages import configure as configuring
+from dynamo_build.stages.bases import bases
+from dynamo_build.stages.destination import destination
 from dynamo_build.stages.discover import explore, told
+from dynamo_build.stages.layer import group_images, layer
 from dynamo_build.stages.lock import lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
@@ -85,8 +90,63 @@ def store(surroundings: Surroundings | None = None) -> Store:
 def _dockerfile(bento: Bento) -> str:
     """The Dockerfile that an exported bento is built with; its base is given then."""
     from dynamo_build.dockerfile import dockerfile  # Jinja2 is loaded for a new bento only
-    from dynamo_build.stages.layer import layer
 
     planned = layer(bento, ImageReference("", "base"), bento.manifest.platforms[0])
     labels = {name: value for name, value in planned.labels.items() if value}
     return dockerfile(replace(planned, labels=labels), buildkit=False)
+
+
+def chosen(tag: str, project: Path, surroundings: Surroundings | None = None, on: Listener = ignore) -> Bento:
+    """The bento of a tag; without one, the bento built last from this folder, which is said. Raises StoreError."""
+    bentos = store(surroundings)
+    wanted = tag or bentos.last_built_from(project)
+    if not wanted:
+        raise StoreError(
+            "no bento was built from this folder", ["Name one (see `dynamo list`), or build one with `dynamo build`."]
+        )
+    if not tag:
+        on(Noted(text=f"using `{wanted}`, the bento built last from this folder"))
+    return bentos.get(wanted)
+
+
+def containerize(
+    bento: Bento, options: ContainerizeOptions, surroundings: Surroundings | None = None, on: Listener = ignore
+) -> tuple[Image, ...]:
+    """Build the images of a bento and deliver them, that of the entry first.
+
+    Raises UsageError, StoreError, ImageBuildError, RegistryError or ToolMissing.
+    """
+    surroundings = surroundings or catalog.surroundings()
+    builder = catalog.builder(options.builder, surroundings)
+    planned = plan_images(bento, options, surroundings, on)
+    for plan_, to in planned:
+        if found := builder.problems(plan_, to):
+            raise ImageBuildError(
+                f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
+                ["Choose another `--builder`, or another destination."],
+            )
+    return tuple(builder.build(plan_, to, on) for plan_, to in planned)
+
+
+def plan_images(
+    bento: Bento, options: ContainerizeOptions, surroundings: Surroundings | None = None, on: Listener = ignore
+) -> tuple[tuple[ImagePlan, Destination], ...]:
+    """What `containerize` would build, and where to; bases are looked up, nothing is written. Raises as it does."""
+    surroundings = surroundings or catalog.surroundings()
+    manifest = bento.manifest
+    platform = _platform(options.platform, manifest.platforms)
+    wanted = bases(manifest, options, surroundings.environment)
+    found = []
+    for base, services in group_images(bento, wanted):
+        own = "" if manifest.graph.entry in services else services[0]
+        to = destination(manifest.name, manifest.version, own, options, surroundings.environment, on)
+        exact = base.with_digest(surroundings.registry(base).resolve(base))
+        found.append((layer(bento, exact, platform, services), to))
+    return tuple(found)
+
+
+def _platform(asked: str, locked: tuple[str, ...]) -> str:
+    if asked:
+        return str(Platform.parse(asked))
+    ours = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
+    return ours if ours in locked else locked[0]

@@ -113,6 +113,24 @@ Destination = ToRegistry | ToEngine | ToFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerizeOptions:
+    """What is asked of images. `bases` are `REF` or `SERVICE=REF`, `base` what the project's settings declare.
+
+    `references` name the image; `registry` is the host for those without one. Without `push` and `folder` the image
+    goes into the local engine when one answers, else into a layout in the store.
+    """
+
+    bases: tuple[str, ...] = ()
+    base: str = ""
+    builder: str = "oci"
+    platform: str = ""
+    references: tuple[str, ...] = ()
+    registry: str = ""
+    push: bool = False
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltLayer:
     """A layer as shipped: digest of the blob, digest of the tar (diff id), bytes of the blob, what it holds."""
 

@@ -112,7 +112,7 @@ def _labels(manifest: BentoManifest, base: ImageReference) -> Mapping[str, str]:
         **manifest.labels,
         "org.opencontainers.image.title": manifest.name,
         "org.opencontainers.image.version": manifest.version,
-        "org.opencontainers.image.base.digest": base.digest,
+        **({"org.opencontainers.image.base.digest": base.digest} if base.digest else {}),
         "dynamo.bento": manifest.tag,
         "dynamo.graph": schema_digest(manifest.graph),
         "dynamo.lock": f"sha256:{hashlib.sha256(codec.canonical(manifest.lock)).hexdigest()}",

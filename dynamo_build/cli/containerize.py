@@ -1,0 +1,96 @@
+"""`dynamo containerize`: a bento into an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, Quiet, Tag, checked_output
+
+if TYPE_CHECKING:
+    from dynamo_build.model.image import Destination, Image, ImagePlan
+
+
+def containerize(
+    tag: Tag = "",
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SERVICE=]REF",
+            help="Base image, or oci:FOLDER[:TAG] (repeatable). Default: $DYNAMO_IMAGE, settings.",
+        ),
+    ] = None,
+    image_tag: Annotated[
+        list[str] | None, typer.Option("--image-tag", "-t", metavar="REF", help="Name of the image (repeatable).")
+    ] = None,
+    push: Annotated[bool, typer.Option("--push", help="Push to the registry.")] = False,
+    registry: Annotated[str, typer.Option(metavar="HOST", help="The registry of names without a host.")] = "",
+    output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write an OCI image layout there instead.")] = "",
+    builder: Annotated[str, typer.Option(metavar="oci|docker", help="What builds the image.")] = "oci",
+    platform: Annotated[str, typer.Option(metavar="OS/ARCH", help="Default: this machine's.")] = "",
+    insecure: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be built, and stop.")] = False,
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Turn a bento into an image: for a registry (--push), a folder (--output-dir), or the local engine.
+
+    The default builder needs neither a daemon nor root. The same bento over the same base gives the same image.
+
+    Example: dynamo containerize frontend --base registry.example/base:1 -t registry.example/team/frontend:1 --push
+    """
+    import os
+
+    from dynamo_build import catalog, pipeline, settings
+    from dynamo_build.model.image import ContainerizeOptions
+
+    checked_output(output)
+    listener = console.listener(quiet or output != "text")
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
+    options = ContainerizeOptions(
+        bases=tuple(base or ()),
+        base=str(settings.load(Path.cwd(), os.environ, {})["image.base"]),
+        builder=builder,
+        platform=platform,
+        references=tuple(image_tag or ()),
+        registry=registry,
+        push=push,
+        folder=output_dir,
+    )
+    if dry_run:
+        planned = pipeline.plan_images(bento, options, around, listener)
+        console.emit(
+            [{"plan": plan, "to": to} for plan, to in planned], output, text=lambda: _plans(planned), name=bento.tag
+        )
+        return
+    images = pipeline.containerize(bento, options, around, listener)
+    names = "\n".join(image.reference for image in images)
+    console.emit(images[0] if len(images) == 1 else images, output, text=lambda: _images(images), name=names)
+
+
+def _images(images: tuple[Image, ...]) -> str:
+    lines = []
+    for image in images:
+        lines.append(f"{image.reference}  ({console.size(image.size)}, {image.platform})")
+        if image.digest not in image.reference:
+            lines.append(image.digest)
+        for layer in image.layers:
+            sent = "" if layer.sent else "  there already"
+            lines.append(f"{console.size(layer.size):>12}  {layer.name or 'layer'}{sent}")
+    return "\n".join(lines)
+
+
+def _plans(planned: tuple[tuple[ImagePlan, Destination], ...]) -> str:
+    lines = []
+    for plan, to in planned:
+        lines.append(f"{plan.name}:{plan.version} for {', '.join(plan.services)} ({plan.platform})")
+        lines.append(f"  base   {plan.base}")
+        lines += [f"  layer  {type(layer).__name__}" for layer in plan.layers]
+        lines.append(f"  to     {to}")
+    return "\n".join(lines)
