@@ -23,6 +23,7 @@ class Argument:
         self.required = parameter.default is inspect.Parameter.empty
         self.annotation = annotation
         self.model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        self.whole = self.model or _is_mapping(annotation)
         self.free = annotation in (inspect.Parameter.empty, Any)
         self._adapter: TypeAdapter[Any] | None = None
         if not self.free:
@@ -43,10 +44,7 @@ class Argument:
             raise BadRequest(_describe(error, self.name)) from error
 
     def _structured(self) -> bool:
-        if self.model or self.annotation in (dict, list):
-            return True
-        origin = typing.get_origin(self.annotation)
-        return isinstance(origin, type) and issubclass(origin, (dict, list, Mapping))
+        return self.whole or self.annotation is list or typing.get_origin(self.annotation) is list
 
 
 class Arguments:
@@ -90,6 +88,11 @@ class Arguments:
 
     def _names(self) -> str:
         return ", ".join(f"`{item.name}`" for item in self.arguments) or "none"
+
+
+def _is_mapping(annotation: Any) -> bool:
+    kind = typing.get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(kind, Mapping)
 
 
 def _hints(handler: Callable[..., Any]) -> dict[str, Any]:

@@ -292,9 +292,7 @@ class ServiceClient:
 def body_of(request: tuple[Any, ...], keys: Mapping[str, Any], endpoint: str) -> Any:
     """What a call sends: its one argument, or its keywords as an object. Raises TypeError for more than one."""
     if len(request) > 1:
-        raise TypeError(
-            f"`{endpoint}` takes one request, not {len(request)}; pass several by keyword or in a model"
-        )
+        raise TypeError(f"`{endpoint}` takes one request, not {len(request)}; pass several by keyword or in a model")
     if request and keys:
         raise TypeError(f"`{endpoint}` takes a request or keywords, not both")
     if request:

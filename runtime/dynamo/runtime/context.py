@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import time
 from contextvars import ContextVar
@@ -11,8 +12,16 @@ from dataclasses import dataclass
 REQUEST_ID = "x-request-id"
 TRACE = "traceparent"
 
-_prefix = secrets.token_hex(6)
 _count = itertools.count(1)
+_prefix = secrets.token_hex(6)
+
+
+def _of_a_fork() -> None:
+    global _prefix
+    _prefix = secrets.token_hex(6)
+
+
+os.register_at_fork(after_in_child=_of_a_fork)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

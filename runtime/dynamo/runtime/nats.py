@@ -155,9 +155,7 @@ class Nats:
                     config = KeyValueConfig(bucket=name, **settings)
                     self._buckets[name] = await jetstream.create_key_value(config)
             except nats.js.errors.ServiceUnavailableError as error:
-                raise Unavailable(
-                    f"the NATS server at {shown(self.url)} runs without JetStream (-js)"
-                ) from error
+                raise Unavailable(f"the NATS server at {shown(self.url)} runs without JetStream (-js)") from error
             except _FAILURES as error:
                 raise Unavailable(f"the NATS server at {shown(self.url)} does not keep keys: {error}") from error
         return self._buckets[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import socket
+from typing import cast
 
 from dynamo.runtime import wire
 from dynamo.runtime.transport import WINDOW, Exchange, Handler, cost
@@ -40,8 +41,7 @@ class FrameConnection(asyncio.Protocol):
         self.paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
         channel = transport.get_extra_info("socket")
         if channel is not None:
             channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

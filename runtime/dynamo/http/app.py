@@ -1,0 +1,267 @@
+"""The HTTP front of one service as a plain ASGI application: its `@api` methods as routes, and the health pages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from dynamo.http import answers, openapi
+from dynamo.http.health import Health
+from dynamo.runtime import context
+from dynamo.runtime.server import Method
+from dynamo.sdk.errors import BadRequest, Deadline, Internal, RemoteError, Unavailable
+from dynamo.sdk.graph import ServiceSpec
+
+logger = logging.getLogger("dynamo.http")
+LARGEST_BODY = 64 * 1024 * 1024
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class StreamBroken(Exception):
+    """A stream failed after it began: the connection is cut, so that no client takes the answer for whole."""
+
+
+class Refused(Exception):
+    """A request that no route takes."""
+
+    def __init__(self, status: int, code: str, message: str, allow: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.allow = allow
+
+
+class Route:
+    """One `@api` method."""
+
+    def __init__(self, name: str, http_method: str, method: Method) -> None:
+        self.path = "/" + name.strip("/")
+        self.http_method = http_method
+        self.method = method
+
+    def arguments(self, body: bytes, query: dict[str, str]) -> dict[str, Any]:
+        """The method's arguments from the body's keys, then from the query. Raises BadRequest."""
+        arguments = self.method.arguments
+        only = arguments.arguments[0] if arguments.single else None
+        if only is not None and only.annotation is bytes:
+            return {only.name: body}
+        parsed = _json(body) if body.strip() else {}
+        if only is not None and only.whole and not (isinstance(parsed, dict) and set(parsed) == {only.name}):
+            return {only.name: only.convert({**query, **parsed} if isinstance(parsed, dict) else parsed)}
+        if isinstance(parsed, dict):
+            parsed = {**query, **parsed}
+        return arguments.from_keys(parsed)
+
+
+class App:
+    """The ASGI application of a service."""
+
+    def __init__(self, service: ServiceSpec, instance: Any, health: Health) -> None:
+        self._health = health
+        self._service = service
+        timeout = service.traffic.get("timeout", 0)
+        self._timeout = float(timeout) if isinstance(timeout, (int, float)) else 0.0
+        self._routes: dict[str, dict[str, Route]] = {}
+        for endpoint in service.endpoints:
+            if endpoint.transport == "http":
+                method = Method(endpoint.name, getattr(instance, endpoint.method))
+                route = Route(endpoint.name, endpoint.http_method, method)
+                self._routes.setdefault(route.path, {})[route.http_method] = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} connections here")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        exchange = Exchange(scope, receive, send, headers)
+        try:
+            route = self._find(scope["method"], unquote(scope["path"]).rstrip("/") or "/")
+        except Refused as refusal:
+            page = await self._page(scope["path"]) if refusal.status == 404 else None
+            if page is None:
+                await exchange.refuse(refusal)
+            else:
+                await exchange.whole(*page)
+            return
+        await self._serve(route, exchange)
+
+    def _find(self, http_method: str, path: str) -> Route:
+        routes = self._routes.get(path)
+        if routes is None:
+            known = ", ".join(f"`{name}`" for name in sorted(self._routes)) or "none"
+            raise Refused(404, "not_found", f"no route `{path}`; `{self._service.name}` has {known}")
+        route = routes.get(http_method)
+        if route is None:
+            allowed = ", ".join(sorted(routes))
+            raise Refused(405, "bad_request", f"`{path}` takes {allowed}, not {http_method}", allowed)
+        return route
+
+    async def _page(self, path: str) -> tuple[int, str, bytes] | None:
+        if path == "/openapi.json":
+            return 200, answers.JSON, json.dumps(openapi.document(self._service)).encode()
+        return await self._health.page(path)
+
+    async def _serve(self, route: Route, exchange: Exchange) -> None:
+        deadline = time.monotonic() + self._timeout if self._timeout else 0.0
+        context.current.set(exchange.context(deadline))
+        metrics, name = self._health.metrics, "/" + route.method.name
+        metrics.began(name)
+        began, outcome = time.perf_counter(), "cancelled"
+        try:
+            outcome = await self._run(route, exchange)
+        finally:
+            metrics.ended(name, outcome, time.perf_counter() - began)
+
+    async def _run(self, route: Route, exchange: Exchange) -> str:
+        try:
+            body = await exchange.body()
+        except Refused as refusal:
+            await exchange.refuse(refusal)
+            return refusal.code
+        if body is None:
+            return "cancelled"
+        watcher = asyncio.ensure_future(exchange.cancel_when_gone(asyncio.current_task()))
+        try:
+            async with asyncio.timeout(self._timeout or None):
+                await self._answer(route, exchange, body)
+        except RemoteError as error:
+            await exchange.fail(error)
+            return error.code
+        except TimeoutError:
+            await exchange.fail(Deadline(f"`{route.path}` took longer than {self._timeout:.3g} s"))
+            return Deadline.code
+        except asyncio.CancelledError:
+            if not exchange.gone:  # the drain's patience is over
+                await exchange.fail(Unavailable("the worker is shutting down"))
+            return "cancelled"
+        except StreamBroken:
+            raise
+        except Exception as error:
+            logger.exception("`%s` failed", route.path)
+            await exchange.fail(Internal(f"{type(error).__name__}: {error}", kind=type(error).__name__))
+            return Internal.code
+        finally:
+            watcher.cancel()
+        return "ok"
+
+    async def _answer(self, route: Route, exchange: Exchange, body: bytes) -> None:
+        arguments = route.arguments(body, exchange.query())
+        result = await route.method.start((), arguments)
+        if hasattr(result, "__aiter__"):
+            await exchange.stream(result)
+        else:
+            await exchange.whole(200, *answers.whole(result))
+
+
+class Exchange:
+    """One HTTP request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers = headers
+        self._form = ""
+        self.gone = False
+        self.request_id = headers.get("x-request-id", "")[:128] or context.new_request_id()
+
+    def context(self, deadline: float) -> context.CallContext:
+        """What the calls made for this request carry."""
+        trace = context.child_trace(self._headers.get("traceparent", ""))
+        return context.CallContext(request_id=self.request_id, traceparent=trace, deadline=deadline)
+
+    def query(self) -> dict[str, str]:
+        """The query's keys; the last value of each."""
+        return dict(parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+    async def body(self) -> bytes | None:
+        """The whole body; None when the client left. Raises Refused when it is too large."""
+        chunks, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                return None
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise Refused(413, "bad_request", f"the body is larger than {LARGEST_BODY} bytes")
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks) if len(chunks) > 1 else chunk
+
+    async def cancel_when_gone(self, task: asyncio.Task[Any] | None) -> None:
+        """Cancel the work when the client leaves before the answer is whole."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if task is not None:
+            task.cancel()
+
+    async def whole(self, status: int, form: str, body: bytes, *extra: tuple[bytes, bytes]) -> None:
+        """Send an answer in one piece."""
+        length = (b"content-length", str(len(body)).encode())
+        await self._start(status, form, length, *extra)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def stream(self, items: Any) -> None:
+        """Send items as they come. The status is sent with the first, so an early error has one of its own."""
+        iterator: AsyncIterator[Any] = aiter(items)
+        try:
+            async for value in iterator:
+                if not self._form:
+                    form = answers.form_of(value, self._headers.get("accept", ""))
+                    body = answers.item(value, form)
+                    await self._start(200, form, (b"cache-control", b"no-cache"))
+                else:
+                    body = answers.item(value, self._form)
+                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            if not self._form:
+                await self._start(200, answers.form_of("", self._headers.get("accept", "")))
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def fail(self, error: RemoteError) -> None:
+        """Send an error, or break a stream that already began off. Raises StreamBroken then."""
+        if not self._form:
+            extra = ((b"retry-after", b"1"),) if answers.STATUS.get(error.code) == 503 else ()
+            body = answers.failure(error, self.request_id)
+            await self.whole(answers.STATUS.get(error.code, 500), answers.JSON, body, *extra)
+            return
+        last = answers.broken(error, self.request_id, self._form)
+        await self._send({"type": "http.response.body", "body": last, "more_body": True})
+        raise StreamBroken(error.message)
+
+    async def refuse(self, refusal: Refused) -> None:
+        """Send what no route takes back."""
+        error = RemoteError(refusal.message)
+        body = json.loads(answers.failure(error, self.request_id))
+        body["error"]["code"] = refusal.code
+        extra = ((b"allow", refusal.allow.encode()),) if refusal.allow else ()
+        await self.whole(refusal.status, answers.JSON, json.dumps(body).encode(), *extra)
+
+    async def _start(self, status: int, form: str, *extra: tuple[bytes, bytes]) -> None:
+        self._form = form
+        headers = [
+            (b"content-type", form.encode()),
+            (b"x-request-id", self.request_id.encode("latin-1", "replace")),
+            *extra,
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error

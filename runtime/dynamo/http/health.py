@@ -1,0 +1,67 @@
+"""The pages that every worker has: `/live`, `/health` and `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dynamo.runtime.metrics import Metrics
+
+logger = logging.getLogger("dynamo.health")
+PROBE_SECONDS = 5.0
+
+
+class Health:
+    """The state of one worker: `started` and `draining` are set by it, the rest its probes say."""
+
+    def __init__(
+        self,
+        service: str,
+        liveness: Sequence[Callable[[], Any]] = (),
+        readiness: Sequence[Callable[[], Any]] = (),
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.service = service
+        self.started = False
+        self.draining = False
+        self.metrics = metrics or Metrics()
+        self._probes = {"live": tuple(liveness), "health": tuple(readiness)}
+
+    async def page(self, path: str) -> tuple[int, str, bytes] | None:
+        """Status, content type and body of a page; None when there is no such page."""
+        if path == "/metrics":
+            text = self.metrics.text({"service": self.service})
+            return 200, "text/plain; version=0.0.4; charset=utf-8", text.encode()
+        if path in ("/live", "/livez"):
+            return self._verdict(await self._ask("live"))
+        if path in ("/health", "/healthz", "/ready", "/readyz"):
+            failed = await self._ask("health")
+            if not self.started:
+                failed.append("starting")
+            if self.draining:
+                failed.append("shutting down")
+            return self._verdict(failed)
+        return None
+
+    def _verdict(self, failed: list[str]) -> tuple[int, str, bytes]:
+        body = {"status": "failed" if failed else "ok", "service": self.service, "failed": failed}
+        return 503 if failed else 200, "application/json", json.dumps(body).encode()
+
+    async def _ask(self, kind: str) -> list[str]:
+        return [name for probe in self._probes[kind] if (name := await self._failed(probe))]
+
+    async def _failed(self, probe: Callable[[], Any]) -> str:
+        name = getattr(probe, "__name__", "probe")
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                answer = probe() if inspect.iscoroutinefunction(probe) else await asyncio.to_thread(probe)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        except Exception:
+            logger.exception("probe `%s` failed", name)
+            return name
+        return "" if answer else name
