@@ -55,7 +55,7 @@ class _Walk:
         self.services.append(spec)
         for problem in service_problems(service, spec, self.own):
             self._problem(problem.where, problem.message, problem.hint)
-        for warning in service_warnings(service, spec):
+        for warning in service_warnings(service, spec, bool(path)):
             self.warnings.append(
                 Problem(where=relative(warning.where, self.project), message=warning.message, hint=warning.hint)
             )

@@ -71,7 +71,7 @@ def _endpoint_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[
                 )
 
 
-def service_warnings(service: Service[Any], spec: ServiceSpec) -> Iterator[Problem]:
+def service_warnings(service: Service[Any], spec: ServiceSpec, called: bool) -> Iterator[Problem]:
     """What works, but hardly as meant."""
     for method, function, _ in marked_methods(service.inner):
         plain = inspect.unwrap(function)
@@ -79,7 +79,7 @@ def service_warnings(service: Service[Any], spec: ServiceSpec) -> Iterator[Probl
             where = next(endpoint.position for endpoint in spec.endpoints if endpoint.method == method)
             message = f"`{service.name}.{method}` is not async, and holds up every other request while it runs"
             yield Problem(where=where, message=message, hint="Write `async def`.")
-    if not spec.endpoints:
+    if called and not spec.endpoints:
         yield Problem(
             where=service.position,
             message=f"`{service.name}` has no endpoint, so nothing can call it",

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NoReturn, Union
 
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_SDK = __file__.rpartition(os.sep)[0] + os.sep
 _LIBRARY = os.__file__.rpartition(os.sep)[0] + os.sep
 
 
@@ -25,7 +26,7 @@ def _refuse(name: str, what: str) -> NoReturn:
 def _asked_by_library() -> bool:
     """Whether the asking code is not the author's: typing and pydantic compare annotations as a matter of course."""
     file = sys._getframe(2).f_code.co_filename
-    return file.startswith((_LIBRARY, "<")) or any(part in file for part in _INSTALLED)
+    return file.startswith((_LIBRARY, _SDK, "<")) or any(part in file for part in _INSTALLED)
 
 
 class StandIn:

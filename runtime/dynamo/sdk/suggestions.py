@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def closest(name: str, known: Iterable[str]) -> str:
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known name most like `name`, or ""."""
     import difflib  # slow to load, and wanted only when something is wrong
 
     choices = sorted(set(known))
-    found = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name, choices, n=1, cutoff=cutoff)
     if not found:
         folded = {choice.lower(): choice for choice in choices}
-        found = [folded[match] for match in difflib.get_close_matches(name.lower(), sorted(folded), n=1, cutoff=0.7)]
+        found = [
+            folded[match]
+            for match in difflib.get_close_matches(name.lower(), sorted(folded), n=1, cutoff=max(cutoff, 0.7))
+        ]
     return found[0] if found else ""
 
 
