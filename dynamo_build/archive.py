@@ -42,7 +42,7 @@ def read_listing(content: bytes) -> dict[str, str]:
     """Path to hexadecimal digest, from sha256sum's form. Raises StoreError for anything else."""
     found: dict[str, str] = {}
     try:
-        lines = content.decode().splitlines()
+        lines = content.decode().removesuffix("\n").split("\n") if content else []
     except UnicodeDecodeError as error:
         raise StoreError("files.sha256 is not UTF-8") from error
     for number, line in enumerate(lines, 1):

@@ -187,7 +187,7 @@ def pairs(parts: tuple[str, ...] | list[str], where: str) -> dict[str, str]:
     """`key=value` texts as a mapping. Raises UsageError."""
     for part in parts:
         if not part.partition("=")[0] or "=" not in part:
-            raise UsageError(f"`{part}` of {where} is not `key=value`")
+            raise UsageError(f"`{part}` of {where} is not `key=value`", ["Write a name, `=` and a value."])
     return dict(cast("list[tuple[str, str]]", [part.split("=", 1) for part in parts]))
 
 

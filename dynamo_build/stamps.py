@@ -36,7 +36,7 @@ class Stamps:
         name = archive.digest(os.fsencode(os.path.realpath(project))).removeprefix("sha256:")[:32]
         stamps = cls(cache / "stamps" / name)
         try:
-            lines = stamps.path.read_text(encoding="utf-8").splitlines()
+            lines = stamps.path.read_bytes().decode().split("\n")
         except (OSError, UnicodeDecodeError):
             return stamps
         for line in lines:

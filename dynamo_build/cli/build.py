@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _LARGEST = 20
 
+context_settings = service_arguments
+
 
 def build(
     context: typer.Context,
@@ -90,6 +92,3 @@ def _files(planned: BuildPlan) -> str:
         lines.append(f"{console.size(rest):>12}  … {len(largest) - _LARGEST} more")
     lines.append(f"{console.size(planned.size):>12}  {len(largest)} files")
     return "\n".join(lines)
-
-
-build.context_settings = service_arguments  # type: ignore[attr-defined]

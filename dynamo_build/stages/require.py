@@ -94,8 +94,9 @@ def _file(
         where = Position(file=name, line=number)
         line = re.sub(r"\s+#.*$", "", re.sub(r"\s--hash=\S+", "", line)).strip()
         word, _, rest = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
-        if word in ("-r", "--requirement") and rest.strip() not in outer:
-            yield from _file(project, rest.strip(), problems, warnings, (*outer, name))
+        if word in ("-r", "--requirement"):
+            if rest.strip() not in (*outer, name):
+                yield from _file(project, rest.strip(), problems, warnings, (*outer, name))
         elif word in _INDEX:
             text = f"`{word}` is not read: uv takes its indexes from its own settings"
             warnings.append(

@@ -1,0 +1,108 @@
+"""Which packages a project asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.projects import write_project
+
+from dynamo_build import runtime_wheel
+from dynamo_build.errors import UsageError
+from dynamo_build.model.plan import BuildOptions, Requirements
+from dynamo_build.stages.require import require
+
+BLOCK = '# /// script\n# dependencies = ["from-block>=1"]\n# ///\n'
+
+
+def wanted(project: Path, **options: object) -> Requirements:
+    found, problems, warnings = require(project, ["graph.py"], BuildOptions(**options))  # type: ignore[arg-type]
+    assert (problems, warnings) == ([], [])
+    return found
+
+
+def test_every_source_and_the_runtime(tmp_path: Path) -> None:
+    """pyproject, requirements with an include, the PEP 723 block, settings, and always the runtime's own."""
+    project = write_project(
+        tmp_path / "p",
+        {
+            "graph.py": BLOCK,
+            "pyproject.toml": '[project]\nname = "x"\ndependencies = ["from-pyproject", "dynamo-runtime"]\n',
+            "requirements.txt": "from-file == 1.0 \\\n  --hash=sha256:00  # why\n-r more.txt\n# comment\n",
+            "more.txt": "from-include[x]; python_version > '3'\n-r requirements.txt\n",
+        },
+    )
+    found = wanted(project, requirements=("from-settings",))
+    own = {
+        "from-block>=1",
+        "from-pyproject",
+        "from-file == 1.0",
+        "from-include[x]; python_version > '3'",
+        "from-settings",
+    }
+    assert set(found.lines) == own | set(runtime_wheel.requirements())
+    assert list(found.lines) == sorted(found.lines)
+
+
+def test_a_project_without_packages_has_the_runtimes(tmp_path: Path) -> None:
+    """Nothing asked for still locks what the runtime needs."""
+    assert wanted(write_project(tmp_path / "p")).lines == tuple(sorted(runtime_wheel.requirements()))
+
+
+@pytest.mark.parametrize(
+    "line", ["-e .", "./here", "pkg @ file:///x", "-c constraints.txt", "ai-dynamo>=0.3", "https://x/y.whl"]
+)
+def test_what_cannot_be_locked_is_a_problem(tmp_path: Path, line: str) -> None:
+    """File and line are named."""
+    project = write_project(tmp_path / "p", {"requirements.txt": f"\n{line}\n"})
+    (problem,) = require(project, [], BuildOptions())[1]
+    assert str(problem.where) == "requirements.txt:2"
+    assert problem.hint
+
+
+def test_index_addresses_are_not_read(tmp_path: Path) -> None:
+    """A warning that does not repeat the address, and so no password in it."""
+    project = write_project(tmp_path / "p", {"requirements.txt": "--index-url https://user:pass@host/simple\na\n"})
+    found, problems, warnings = require(project, [], BuildOptions())
+    assert problems == []
+    assert "pass" not in str(warnings) and len(warnings) == 1
+    assert "pass" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("setting", "file", "python"), [("", "", "3.11"), ("", "3.12.4\n", "3.12"), ("3.13", "3.12", "3.13")]
+)
+def test_which_python(tmp_path: Path, setting: str, file: str, python: str) -> None:
+    """The setting, else `.python-version`, else 3.11: never that of this machine."""
+    project = write_project(tmp_path / "p", {".python-version": file} if file else {})
+    assert wanted(project, python=setting).python == python
+
+
+@pytest.mark.parametrize("python", ["2.7", "3.10", "pypy3.11", "three"])
+def test_a_python_that_is_none(tmp_path: Path, python: str) -> None:
+    """It is a problem, with what to use."""
+    assert require(write_project(tmp_path / "p"), [], BuildOptions(python=python))[1]
+
+
+def test_an_existing_lock_constrains(tmp_path: Path) -> None:
+    """Exact versions of uv.lock are kept; packages of the project itself are not."""
+    text = """
+version = 1
+[[package]]
+name = "x"
+version = "0"
+source = { virtual = "." }
+[[package]]
+name = "Pydantic_Core"
+version = "2.5"
+source = { registry = "https://user:pass@host/simple" }
+"""
+    assert wanted(write_project(tmp_path / "p", {"uv.lock": text})).constraints == ("pydantic-core==2.5",)
+
+
+def test_damaged_metadata_is_one_line(tmp_path: Path) -> None:
+    """A pyproject.toml or a PEP 723 block that is no TOML is named."""
+    with pytest.raises(UsageError, match=r"pyproject\.toml"):
+        wanted(write_project(tmp_path / "p", {"pyproject.toml": "["}))
+    project = write_project(tmp_path / "q", {"graph.py": "# /// script\n# [\n# ///\n"})
+    assert require(project, ["graph.py"], BuildOptions())[1]

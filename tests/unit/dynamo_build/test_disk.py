@@ -1,0 +1,40 @@
+"""Writing that survives a crash."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dynamo_build import disk
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A failed write leaves the old content and no temporary file."""
+    path = tmp_path / "f"
+    disk.write(path, b"old")
+    disk.write(path, b"new")
+    assert path.read_bytes() == b"new"
+    with pytest.raises(TypeError):
+        disk.write(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_folder_is_locked_once(tmp_path: Path) -> None:
+    """A second holder is told so, until the first lets go."""
+    first = disk.try_lock_folder(tmp_path)
+    assert disk.try_lock_folder(tmp_path) == -1
+    os.close(first)
+    second = disk.try_lock_folder(tmp_path)
+    assert second >= 0
+    os.close(second)
+
+
+@pytest.mark.parametrize("count", [1, disk.MANY + 1])
+def test_flushing_a_tree(tmp_path: Path, count: int) -> None:
+    """Few files and many are both made durable without an error."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").write_text("x")
+    disk.flush_tree(tmp_path, count)
