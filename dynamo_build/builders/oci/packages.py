@@ -31,7 +31,7 @@ FORMAT = 1
 INSTALLER = b"dynamo-build\n"
 #: The oldest glibc that is aimed at; wheels for it run on all newer ones.
 _PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
-_NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json", "REQUESTED")
+_NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json")
 _SCRIPT = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]*\n' '''|[^\n]*python[^\n]*)\n")
 
 
