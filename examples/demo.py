@@ -63,7 +63,7 @@ def main() -> None:
     print(f"bento     {tag}")
     print(f"image     {image['reference']}")
     print(f"digest    {image['digest']}")
-    for file in sorted((DEMO / "manifests").iterdir()):
+    for file in sorted((DEMO / "manifests").glob("*.yaml")):
         print(f"manifest  {file.relative_to(ROOT)}")
     print(f"answer    {answer.strip()}   ({seconds:.2f} s from start)")
 

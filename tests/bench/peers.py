@@ -8,9 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = {
-    "bentoml": ["bentoml==1.4.39"],
-    # 0.3.2 does not declare uvicorn, though each of its workers imports it
-    "ai-dynamo": ["ai-dynamo==0.3.2", "ai-dynamo-runtime==0.3.2", "uvicorn"],
+    "bentoml": ["bentoml==1.4.39", "uv", "pip"],
+    # 0.3.2 does not declare uvicorn and pkg_resources, though it imports both
+    "ai-dynamo": ["ai-dynamo==0.3.2", "ai-dynamo-runtime==0.3.2", "uvicorn", "setuptools<81"],
     "truss": ["truss==0.18.35"],
 }
 
