@@ -11,20 +11,24 @@ from typing import Any
 from dynamo.sdk.config import near_misses
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
-from dynamo_build.errors import GraphError, ImageBuildError, StoreError
+from dynamo_build.errors import DeployError, GraphError, ImageBuildError, StoreError, UsageError
 from dynamo_build.events import Listener, Noted, Warned, ignore
+from dynamo_build.manifests.finding import Finding
 from dynamo_build.model.bento import Bento
+from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions, Destination, Image, ImagePlan
 from dynamo_build.model.plan import BuildOptions, BuildPlan
 from dynamo_build.model.reference import ImageReference, Platform
 from dynamo_build.seams import Surroundings, default_home
 from dynamo_build.stages import configure as configuring
+from dynamo_build.stages import place as placing
 from dynamo_build.stages.bases import bases
 from dynamo_build.stages.destination import destination
 from dynamo_build.stages.discover import explore, told
 from dynamo_build.stages.layer import group_images, layer
 from dynamo_build.stages.lock import lock
 from dynamo_build.stages.pack import pack
+from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.stages.plan import plan
 from dynamo_build.store import Store
 
@@ -150,3 +154,87 @@ def _platform(asked: str, locked: tuple[str, ...]) -> str:
         return str(Platform.parse(asked))
     ours = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
     return ours if ours in locked else locked[0]
+
+
+def images(
+    bento: Bento,
+    named: tuple[str, ...],
+    options: ContainerizeOptions,
+    surroundings: Surroundings | None = None,
+    on: Listener = ignore,
+    *,
+    push: bool = True,
+) -> Mapping[str, str]:
+    """A reference with a digest for each service: as named (`[SERVICE=]REF@DIGEST`), else built and pushed.
+
+    Without `push` nothing is built, and the reference is where the image would go. Raises UsageError without a place
+    to push to, and as `containerize` does.
+    """
+    names = bento.manifest.graph.names
+    found = named_images(named, names)
+    if len(found) == len(names):
+        return found
+    if not options.registry and not options.references:
+        raise UsageError(
+            "there is no registry to push the image to",
+            ["Name one with --registry or DYNAMO_REGISTRY, or an image that is there with --set-image REF@sha256:…."],
+        )
+    options = replace(options, push=True)
+    if push:
+        delivered = containerize(bento, options, surroundings, on)
+        built = {service: image.reference for image in delivered for service in image.services}
+        return {name: found.get(name) or built[name] for name in names}
+    tag = f"{bento.manifest.name}:{bento.manifest.version}"
+    planned = options.references[0] if options.references else f"{options.registry}/{tag}"
+    return {name: found.get(name) or f"{planned}@{UNBUILT}" for name in names}
+
+
+def place(
+    bento: Bento,
+    found: Mapping[str, str],
+    options: PlaceOptions,
+    surroundings: Surroundings | None = None,
+) -> tuple[Deployment, Manifests]:
+    """The deployment of a bento and its manifests; nothing is touched. Raises UsageError or DeployError."""
+    deployment = placing.place(bento, found, options)
+    target = catalog.target(options.target, surroundings or catalog.surroundings())
+    return deployment, target.render(deployment)
+
+
+def check(manifests: Manifests, *, strict: bool = True) -> tuple[Finding, ...]:
+    """What is wrong with manifests, without a cluster. `strict` adds the API's schema, which takes a second to load.
+
+    Raises DeployError when there is an error; warnings are given back.
+    """
+    from dynamo_build.manifests.files import token_secrets
+    from dynamo_build.manifests.rules import findings
+
+    if manifests.target == "compose":
+        return ()
+    documents = [item.document for item in manifests.items]
+    provided = {("Secret", name) for name in token_secrets(documents)}
+    if strict:
+        from dynamo_build.cluster.check import check as strictly
+
+        found = strictly(documents, manifests.namespace, provided)
+    else:
+        found = findings(documents, manifests.namespace, provided)
+    if errors := [finding for finding in found if not finding.warning]:
+        count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+        raise DeployError(f"the manifests have {count}: {errors[0]}", [f"{finding}." for finding in errors[1:]])
+    return found
+
+
+def apply(manifests: Manifests, surroundings: Surroundings, on: Listener = ignore) -> str:
+    """Make it so and give the deployment's name; `surroundings.options` say how. Raises DeployError or ToolMissing."""
+    return catalog.target(manifests.target, surroundings).apply(manifests, on)
+
+
+def diff(manifests: Manifests, surroundings: Surroundings) -> tuple[str, ...]:
+    """What an apply would change, one line per field. Raises DeployError or ToolMissing."""
+    from dynamo_build.cluster.deploy import connect
+    from dynamo_build.cluster.diff import diff as against
+
+    if manifests.target == "compose":
+        raise UsageError("compose keeps nothing to compare with", ["Use `docker compose config`."])
+    return tuple(against(manifests, connect(surroundings)))

@@ -15,7 +15,8 @@ from dynamo_build.cluster.resource import Resource, Resources
 from dynamo_build.cluster.token import ensure_token
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Finished, Listener, Noted, Started, Warned
-from dynamo_build.manifests.layout import MANAGER, TOKEN_KEY
+from dynamo_build.manifests.files import token_secrets
+from dynamo_build.manifests.layout import MANAGER
 from dynamo_build.model.deployment import Manifests
 from dynamo_build.seams import Surroundings
 
@@ -103,7 +104,7 @@ class _Apply:
         self._patch(document)
 
     def _token(self) -> None:
-        for name in sorted(_token_secrets(self.documents)):
+        for name in sorted(token_secrets(self.documents)):
             if not self.dry_run and ensure_token(self.connection, self.namespace, name, self.name):
                 self.on(Noted(text=f"created Secret {name} for the transport token"))
 
@@ -194,15 +195,3 @@ def _instance(documents: Sequence[Mapping[str, Any]]) -> str:
         if name := document["metadata"].get("labels", {}).get("app.kubernetes.io/instance"):
             return str(name)
     return ""
-
-
-def _token_secrets(value: Any) -> set[str]:
-    """The Secrets that DYNAMO_TRANSPORT_TOKEN is read from."""
-    if isinstance(value, Mapping):
-        if value.get("name") == "DYNAMO_TRANSPORT_TOKEN":
-            reference = (value.get("valueFrom") or {}).get("secretKeyRef") or {}
-            return {str(reference["name"])} if reference.get("key") == TOKEN_KEY else set()
-        return set().union(*(_token_secrets(item) for item in value.values()))
-    if isinstance(value, list):
-        return set().union(*(_token_secrets(item) for item in value))
-    return set()

@@ -21,7 +21,10 @@ _LARGEST_CONFIG = 1_000_000
 def objects(deployment: Deployment) -> tuple[Manifest, ...]:
     """The objects. Raises DeployError for what Kubernetes cannot express."""
     layout = Layout(deployment)
-    found = [*_shared(layout), *(document for workload in deployment.workloads for document in _own(layout, workload))]
+    found = [
+        *shared_objects(layout),
+        *(document for workload in deployment.workloads for document in _own(layout, workload)),
+    ]
     if (entrance := network.ingress(layout)) is not None:
         found.append(entrance)
     found.sort(key=sort_key)
@@ -32,7 +35,8 @@ def _file(document: Mapping[str, Any]) -> str:
     return f"{document['kind'].lower()}-{document['metadata']['name']}"
 
 
-def _shared(layout: Layout) -> list[dict[str, Any]]:
+def shared_objects(layout: Layout) -> list[dict[str, Any]]:
+    """What the services share: account, configuration, claims, NATS. Raises DeployError."""
     if len(layout.config.encode()) > _LARGEST_CONFIG:
         raise DeployError(
             "the configuration is larger than a ConfigMap may be (1 MiB)", ["Put large values into files."]
@@ -80,12 +84,20 @@ def _own(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
         disruption_budget(layout, workload),
         network.network_policy(layout, workload) if layout.options.network_policy else None,
     ]
-    overrides = strategic_merge(workload.overrides, layout.options.overrides.get(workload.service, {}))
-    return _overridden(workload.service, [document for document in found if document is not None], overrides)
+    return _overridden(layout, workload, [document for document in found if document is not None])
 
 
-def _overridden(service: str, found: list[dict[str, Any]], overrides: Mapping[str, Any]) -> list[dict[str, Any]]:
+def overridden_pod(layout: Layout, workload: Workload) -> dict[str, Any]:
+    """The pod of a service with the overrides of its author and of the options. Raises DeployError."""
+    (deployment,) = _overridden(layout, workload, [workload_deployment(layout, workload)])
+    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return pod
+
+
+def _overridden(layout: Layout, workload: Workload, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """`entrypoint` and `cmd` of the container, `container`, `pod`, or the whole of an object by its kind."""
+    service = workload.service
+    overrides = strategic_merge(workload.overrides, layout.options.overrides.get(service, {}))
     patches: dict[str, Any] = {}
     kinds = {document["kind"] for document in found}
     for key, value in overrides.items():

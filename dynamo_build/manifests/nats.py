@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynamo_build.manifests.layout import NATS, NATS_PORT, Layout
+from dynamo_build.manifests.layout import NATS, NATS_PORT, TOKEN_KEY, Layout
 
 _USER = 10001
 _MONITOR = 8222
@@ -65,12 +65,20 @@ def _pod(layout: Layout) -> dict[str, Any]:
         spec["imagePullSecrets"] = [{"name": name} for name in layout.options.image_pull_secrets]
     health = {"path": "/healthz", "port": "monitor", "scheme": "HTTP"}
     alive = {"path": "/healthz?js-server-only=true", "port": "monitor", "scheme": "HTTP"}
+    token = {"name": layout.token_secret, "key": TOKEN_KEY}
     spec["containers"] = [
         {
             "name": "nats",
             "image": layout.options.nats_image,
             "imagePullPolicy": "IfNotPresent",
-            "args": ["--jetstream", "--store_dir=/data", f"--port={NATS_PORT}", f"--http_port={_MONITOR}"],
+            "args": [
+                "--jetstream",
+                "--store_dir=/data",
+                f"--port={NATS_PORT}",
+                f"--http_port={_MONITOR}",
+                "--auth=$(NATS_TOKEN)",
+            ],
+            "env": [{"name": "NATS_TOKEN", "valueFrom": {"secretKeyRef": token}}],
             "ports": [
                 {"name": "nats", "containerPort": NATS_PORT, "protocol": "TCP"},
                 {"name": "monitor", "containerPort": _MONITOR, "protocol": "TCP"},

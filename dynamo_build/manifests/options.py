@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dynamo.sdk import codec
 from dynamo_build.errors import DeployError
@@ -61,7 +63,8 @@ _CHOICES = {"egress": ("open", "graph"), "read_only_root": ("auto", "always", "n
 
 def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
     """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unfit ones."""
-    document = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
+    given = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
+    document = {name: _from_text(name, value) for name, value in given.items()}
     try:
         options = codec.decode(KubernetesOptions, document)
     except codec.CodecError as error:
@@ -77,3 +80,14 @@ def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
                 hint = f"The graph has {', '.join(sorted(services))}."
                 raise DeployError(f"target option {field_name} names `{name}`, which is no service", [hint])
     return options
+
+
+def _from_text(name: str, value: Any) -> Any:
+    """What a flag gave as text, as the field's type: JSON, or a list with commas."""
+    kind = KubernetesOptions.__annotations__.get(name, "str")
+    if not isinstance(value, str) or kind == "str":
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return [part.strip() for part in value.split(",") if part.strip()] if kind == "tuple[str, ...]" else value

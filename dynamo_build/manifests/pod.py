@@ -136,12 +136,11 @@ def _environment(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
         {"name": "DYN_DEPLOYMENT_CONFIG", "valueFrom": config},
         {"name": "DYN_REQUEST_PLANE", "value": "tcp"},
         {"name": "NATS_SERVER", "value": layout.nats_address},
-        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        {"name": "DYNAMO_RPC_HOST", "value": "0.0.0.0"},  # noqa: S104 - inside the pod; the NetworkPolicy says who may call
-        {"name": "DYNAMO_RPC_PORT", "value": str(RPC_PORT)},
-        {"name": "DYNAMO_RPC_ADVERTISE", "value": "$(POD_IP)"},
-        {"name": "DYNAMO_DRAIN", "value": str(workload.drain)},
+        {"name": "DYNAMO_TRANSPORT_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "DYNAMO_TRANSPORT_PORT", "value": str(RPC_PORT)},
     ]
+    if not layout.deployment.nats:
+        ours.append({"name": "NATS_AUTH_TOKEN", "valueFrom": token})
     if claim_name(layout):
         ours.append({"name": "HF_HOME", "value": layout.options.model_cache_path})
     theirs: list[dict[str, Any]] = [

@@ -24,13 +24,20 @@ def pod_findings(document: Document) -> Iterator[Finding]:
     pod, path = pod_of(document), pod_path(document)
     if not pod:
         return
-    found = [*_pod(pod, path), *_security(document, pod, path)]
+    found = [*_pod(pod, path)]
     for place, container in containers(document):
         for rule in (_image, _ports, _environment, _probes, _resources):
             found += rule(container, place)
         found += _mounts(container, place, document)
     for place, message in found:
         yield Finding(where=where(document), path=place, message=message)
+    for place, container in containers(document):
+        image = container.get("image")
+        if isinstance(image, str) and image and "@" not in image:
+            message = f"`{image}` is a tag, which may come to mean another image; name it by digest"
+            yield Finding(where=where(document), path=f"{place}.image", message=message, warning=True)
+    for place, message in _security(document, pod, path):
+        yield Finding(where=where(document), path=place, message=message, warning=True)
 
 
 def _enum(holder: Mapping[str, Any], key: str, path: str) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 from dynamo_build.errors import DeployError
 
 #: Keys that stay bare: words of three letters or more that no YAML version reads as anything else.
-_BARE_KEY = re.compile(r"[A-Za-z][A-Za-z]{2,}", re.ASCII)
+_BARE_KEY = re.compile(r"[A-Za-z][A-Za-z_]{2,}", re.ASCII)
 _READ_AS_ELSE = frozenset({"yes", "true", "false", "off", "null", "nan", "inf"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, SecretReference, Workload
 from dynamo_build.model.reference import ImageReference
 
+_SECRET = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key|credentials?)$")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Seconds in which a service must answer for the first time; with GPUs it also loads a model.
 _STARTUP = 300
@@ -37,6 +38,10 @@ class PlaceOptions:
     startup: Mapping[str, int] = field(default_factory=dict)
     drain: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: The digest of an image that is not built yet, in plans.
+UNBUILT = f"sha256:{'0' * 64}"
 
 
 def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Deployment:
@@ -96,11 +101,7 @@ def _check_images(graph: ServiceGraph, images: Mapping[str, str]) -> None:
     for service, text in images.items():
         if service not in known:
             raise UsageError(f"there is no service `{service}` in the graph", [f"It has {', '.join(graph.names)}."])
-        if not ImageReference.parse(text).digest:
-            raise UsageError(
-                f"the image `{text}` of service {service} has no digest",
-                ["Name it as `repository@sha256:…`, so that what runs is what was tested."],
-            )
+        _check_digest(text, service)
     if missing := [name for name in graph.names if name not in images]:
         raise UsageError(f"no image for {', '.join(missing)}", ["Name it with --set-image SERVICE=REFERENCE@DIGEST."])
 
@@ -110,5 +111,31 @@ def _check_environment(options: PlaceOptions) -> None:
     for name in names:
         if not _VARIABLE.fullmatch(name):
             raise UsageError(f"`{name}` cannot be the name of a variable", ["Use letters, digits and `_`."])
+        value = options.environment.get(name, "")
+        if value and _SECRET.search(name) and not value.isdigit():
+            raise UsageError(
+                f"{name} looks like a secret, and its value would stand in the manifest",
+                [f"Keep it in a Secret: --env-from-secret {name}=SECRET/KEY."],
+            )
         if names.count(name) > 1:
             raise UsageError(f"{name} is set both as a value and from a secret", ["Keep one of the two."])
+
+
+def named_images(named: Sequence[str], services: Sequence[str]) -> dict[str, str]:
+    """`[SERVICE=]REFERENCE@DIGEST` texts as a reference for each service they name. Raises UsageError."""
+    found: dict[str, str] = {}
+    for text in sorted(named, key=lambda item: "=" in item):
+        service, equals, reference = text.rpartition("=")
+        if equals and service not in services:
+            raise UsageError(f"there is no service `{service}` in the graph", [f"It has {', '.join(services)}."])
+        _check_digest(reference, service)
+        found |= {service: reference} if equals else dict.fromkeys(services, reference)
+    return found
+
+
+def _check_digest(text: str, service: str) -> None:
+    if not ImageReference.parse(text).digest:
+        raise UsageError(
+            f"the image `{text}`{f' of service {service}' if service else ''} has no digest",
+            ["Name it as `repository@sha256:…`, so that what runs is what was tested."],
+        )

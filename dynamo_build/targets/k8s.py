@@ -17,9 +17,7 @@ class KubernetesTarget:
     def render(self, deployment: Deployment) -> Manifests:
         """One Deployment per service and what it needs. Raises DeployError for what Kubernetes cannot express."""
         found = objects(deployment)
-        return Manifests(
-            deployment=deployment.name, namespace=deployment.namespace, target="k8s", items=found
-        )
+        return Manifests(deployment=deployment.name, namespace=deployment.namespace, target="k8s", items=found)
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """Apply, prune what the deployment no longer has, wait when asked. Raises DeployError or ToolMissing."""

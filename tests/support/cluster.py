@@ -19,9 +19,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
-
 from support import cluster_validation as validation
-from support.cluster_store import Key, Refused, Script, Store
+from support.cluster_store import Refused, Script, Store
 
 TOKEN = "double-token"
 #: group/version → plural → (kind, namespaced)
@@ -212,7 +211,8 @@ class _Handler(BaseHTTPRequestHandler):
         metadata = document.get("metadata") or {}
         if document.get("apiVersion") != version or document.get("kind") != kind:
             raise Refused(400, "BadRequest", "the API version in the data does not match the expected API version")
-        identity = f"{metadata.get('namespace', '')}/{metadata.get('name')}; {version if '/' in version else '/' + version}, Kind={kind}"
+        group_version = version if "/" in version else f"/{version}"
+        identity = f"{metadata.get('namespace', '')}/{metadata.get('name')}; {group_version}, Kind={kind}"
         for problem in validation.schema_problems(document):
             if applied:
                 raise Refused(500, "", f"failed to create typed patch object ({identity}): {problem}")

@@ -1,0 +1,175 @@
+"""`dynamo deploy`: a bento into manifests, and onto a cluster when asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Tag, checked_output, service_arguments
+
+if TYPE_CHECKING:
+    from dynamo_build.model.deployment import Deployment, Manifests, SecretReference
+    from dynamo_build.model.image import ContainerizeOptions
+
+context_settings = service_arguments
+_Repeated = list[str] | None
+
+
+def deploy(
+    context: typer.Context,
+    tag: Tag = "",
+    target: Annotated[str, typer.Option(metavar="k8s|dynamo-crd|compose", help="Where it runs.")] = "k8s",
+    name: Annotated[str, typer.Option(help="The deployment's name. Default: the bento's.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")] = "default",
+    set_image: Annotated[
+        _Repeated,
+        typer.Option("--set-image", "--image", metavar="[SERVICE=]REF@DIGEST", help="An image (repeatable)."),
+    ] = None,
+    registry: Annotated[
+        str, typer.Option(envvar="DYNAMO_REGISTRY", metavar="HOST[/PATH]", help="Where to push what is missing.")
+    ] = "",
+    base: Annotated[_Repeated, typer.Option(metavar="[SERVICE=]REF", help="Base image, to build.")] = None,
+    insecure: Annotated[_Repeated, typer.Option(metavar="HOST", help="Allow plain HTTP to this registry.")] = None,
+    config_file: ConfigFile = "",
+    env: Annotated[_Repeated, typer.Option("--env", "-e", metavar="K=V", help="A variable (repeatable).")] = None,
+    env_from_secret: Annotated[
+        _Repeated, typer.Option(metavar="K=SECRET/KEY", help="A variable from a Secret (repeatable).")
+    ] = None,
+    nats: Annotated[str, typer.Option(metavar="URL", help="An existing NATS. Default: one for the deployment.")] = "",
+    nats_image: Annotated[str, typer.Option(metavar="REF", help="Image of the deployment's NATS.")] = "",
+    option: Annotated[
+        _Repeated, typer.Option(metavar="NAME=VALUE", help="A setting of the target (repeatable).")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="yaml|json", help="Form of the manifests.")] = "yaml",
+    output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write a file per object there instead.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Check against the API's schema too, offline.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what an apply would change, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: build, push and apply nothing.")] = False,
+    server_dry_run: Annotated[bool, typer.Option("--server-dry-run", help="Ask the cluster, change nothing.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Apply to the cluster.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Apply, and wait until all is ready.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="How long to wait, such as 90s or 30m.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Take fields that other tools own.")] = False,
+    prune: Annotated[bool, typer.Option("--prune/--no-prune", help="Remove what the graph no longer has.")] = True,
+    cluster: Annotated[str, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.")] = "",
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Render the manifests of a bento to stdout; with --apply (or --wait), apply them to the cluster.
+
+    What is missing is built and pushed to the registry first; the same image is pushed once. A service's setting is
+    given as `--Service.key=value`.
+
+    Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
+    """
+    from dynamo_build import catalog, pipeline, settings
+    from dynamo_build.cli.options import checked_service_arguments
+    from dynamo_build.events import Noted, Warned
+    from dynamo_build.manifests import files
+    from dynamo_build.stages.place import PlaceOptions
+
+    checked_output(output)
+    listener = console.listener(quiet)
+    seconds = _seconds(timeout)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
+    arguments = tuple(checked_service_arguments(context.args))
+    target_options: dict[str, Any] = settings.pairs(option or [], "--option")
+    if nats_image:
+        target_options["nats-image"] = nats_image
+    options = PlaceOptions(
+        name=name,
+        namespace=namespace,
+        target=catalog.ALIASES.get(target, target),
+        environment=settings.pairs(env or [], "--env"),
+        secrets=tuple(_secret(item) for item in env_from_secret or ()),
+        config=pipeline.configure(bento.manifest.graph, config_file, arguments, listener),
+        nats=nats,
+        options=target_options,
+    )
+    found = pipeline.images(
+        bento, tuple(set_image or ()), _containerize(registry, base), around, listener, push=not dry_run
+    )
+    deployment, manifests = pipeline.place(bento, found, options, around)
+    for warning in pipeline.check(manifests, strict=check):
+        listener(Warned(text=str(warning)))
+    if dry_run:
+        console.emit(deployment, output, text=lambda: _plan(deployment, manifests), name=manifests.deployment)
+        return
+    around = replace(around, options=_how(cluster, force, prune, server_dry_run))
+    if diff:
+        lines = pipeline.diff(manifests, around)
+        console.emit(lines, output, text="\n".join(lines) or "nothing would change", name=manifests.deployment)
+        return
+    if output_dir:
+        written = files.write(manifests, Path(output_dir), form)
+        listener(Noted(text=f"wrote {len(written)} files"))
+    if apply or wait or server_dry_run:
+        if wait:
+            budget = seconds or max(workload.startup for workload in deployment.workloads) + 600.0
+            around = replace(around, options={**around.options, "wait": str(budget)})
+        applied = pipeline.apply(manifests, around, listener)
+        console.emit(deployment, output, text=applied, name=applied)
+    elif output != "text":
+        console.emit(deployment, output, text="", name=manifests.deployment)
+    elif output_dir:
+        print(output_dir)
+    else:
+        print(files.rendered(manifests, form), end="")
+
+
+def _how(context: str, force: bool, prune: bool, server_dry_run: bool) -> dict[str, str]:
+    chosen = {"context": context, "force": "yes" * force, "dry-run": "yes" * server_dry_run}
+    chosen["prune"] = "" if prune else "no"
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _containerize(registry: str, base: list[str] | None) -> ContainerizeOptions:
+    import os
+
+    from dynamo_build import settings
+    from dynamo_build.model.image import ContainerizeOptions
+
+    declared = str(settings.load(Path.cwd(), os.environ, {})["image.base"])
+    return ContainerizeOptions(bases=tuple(base or ()), base=declared, registry=registry.rstrip("/"))
+
+
+def _secret(text: str) -> SecretReference:
+    from dynamo_build.errors import UsageError
+    from dynamo_build.model.deployment import SecretReference
+
+    variable, _, place = text.partition("=")
+    secret, _, key = place.partition("/")
+    if not (variable and secret and key):
+        raise UsageError(f"`{text}` is not K=SECRET/KEY", ["Write such as HF_TOKEN=hugging-face/token."])
+    return SecretReference(variable=variable, secret=secret, key=key)
+
+
+def _seconds(text: str) -> float:
+    from dynamo_build.errors import UsageError
+
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in "smh" else (text, "s")
+    if not text:
+        return 0.0
+    if not number.isdigit() or int(number) == 0:
+        raise UsageError(f"`{text}` is not a time", ["Write such as 90s, 30m or 2h."])
+    return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])
+
+
+def _plan(deployment: Deployment, manifests: Manifests) -> str:
+    from dynamo_build.stages.place import UNBUILT
+
+    lines = [f"{manifests.deployment} from {deployment.bento}, target {manifests.target}"]
+    for workload in deployment.workloads:
+        image, _, digest = workload.image.partition("@")
+        known = f"{image} (to be pushed)" if digest == UNBUILT else workload.image
+        lines.append(f"  {workload.service} × {workload.replicas}  {known}")
+    kinds: dict[str, int] = {}
+    for item in manifests.items:
+        kind = str(item.document.get("kind", "compose file"))
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return "\n".join([*lines, "  " + ", ".join(f"{count} {kind}" for kind, count in kinds.items())])

@@ -1,0 +1,88 @@
+"""Manifests as text and as files, with the one thing that they do not hold: how to make the transport token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dynamo_build.errors import DeployError, UsageError
+from dynamo_build.manifests.layout import TOKEN_KEY
+from dynamo_build.manifests.writer import json_documents, yaml_documents
+from dynamo_build.model.deployment import Manifests
+
+FORMATS = ("yaml", "json")
+#: Lists the files of an earlier run, so that a later one never leaves an object behind that is gone from the graph.
+_LISTING = ".dynamo-manifests"
+
+
+def rendered(manifests: Manifests, form: str) -> str:
+    """All documents as one text. Raises UsageError for an unknown form."""
+    documents = [item.document for item in manifests.items]
+    if form == "json":
+        return json_documents(documents) if len(documents) > 1 or manifests.target == "k8s" else _single(documents[0])
+    if form == "yaml":
+        return "".join(f"# {line}\n" for line in heading(manifests)) + yaml_documents(documents)
+    raise UsageError(f"`{form}` is not a form of manifests", [f"Use {' or '.join(FORMATS)}."])
+
+
+def heading(manifests: Manifests) -> Iterator[str]:
+    """What the reader of the YAML must do first."""
+    for name in sorted(token_secrets([item.document for item in manifests.items])):
+        yield f"These objects need the Secret {name}. `dynamo deploy --apply` makes it; by hand:"
+        yield (
+            f"kubectl -n {manifests.namespace} create secret generic {name} "
+            f'--from-literal={TOKEN_KEY}="$(openssl rand -hex 32)"'
+        )
+
+
+def write(manifests: Manifests, folder: Path, form: str) -> tuple[Path, ...]:
+    """One file per document, numbered in the order of applying. Raises UsageError for a folder of somebody else's."""
+    listing = folder / _LISTING
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+        strangers = {path.name for path in folder.iterdir()} - {*before, _LISTING}
+        if strangers:
+            message = f"the folder `{folder}` holds `{min(strangers)}`, which is not ours"
+            raise UsageError(message, ["Name an empty or a new folder with --output-dir."])
+        texts = dict(_texts(manifests, form))
+        listing.write_text("".join(f"{name}\n" for name in sorted({*before, *texts})), encoding="utf-8")
+        for name in set(before) - set(texts):
+            if Path(name).name == name:
+                (folder / name).unlink(missing_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        listing.write_text("".join(f"{name}\n" for name in sorted(texts)), encoding="utf-8")
+    except OSError as error:
+        raise DeployError(f"cannot write into `{folder}`: {error.strerror or error}") from error
+    return tuple(folder / name for name in texts)
+
+
+def _texts(manifests: Manifests, form: str) -> Iterator[tuple[str, str]]:
+    if form not in FORMATS:
+        raise UsageError(f"`{form}` is not a form of manifests", [f"Use {' or '.join(FORMATS)}."])
+    for number, item in enumerate(manifests.items, 1):
+        name = f"{number:03d}-{item.file}" if len(manifests.items) > 1 else item.file
+        one = Manifests(
+            deployment=manifests.deployment, namespace=manifests.namespace, target=manifests.target, items=(item,)
+        )
+        yield f"{name}.{form}", _single(item.document) if form == "json" else rendered(one, form)
+
+
+def _single(document: Mapping[str, Any]) -> str:
+    from dynamo.sdk import codec
+
+    return codec.pretty(document) + "\n"
+
+
+def token_secrets(value: Any) -> frozenset[str]:
+    """The Secrets that hold a transport token, wherever a container reads DYNAMO_TRANSPORT_TOKEN."""
+    if isinstance(value, Mapping):
+        if value.get("name") == "DYNAMO_TRANSPORT_TOKEN":
+            reference = (value.get("valueFrom") or {}).get("secretKeyRef") or {}
+            return frozenset({str(reference["name"])} if reference.get("key") == TOKEN_KEY else ())
+        return frozenset().union(*(token_secrets(item) for item in value.values()))
+    if isinstance(value, list):
+        return frozenset().union(*(token_secrets(item) for item in value))
+    return frozenset()

@@ -1,0 +1,87 @@
+"""The target `dynamo-crd`: one DynamoGraphDeployment (nvidia.com/v1beta1) for a cluster with the Dynamo operator."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dynamo_build.errors import DeployError
+from dynamo_build.events import Listener
+from dynamo_build.manifests.graph import overridden_pod, shared_objects
+from dynamo_build.manifests.layout import Layout
+from dynamo_build.manifests.order import sort_key
+from dynamo_build.model.deployment import Deployment, Manifest, Manifests, Workload
+from dynamo_build.seams import Surroundings
+
+_MOST_COMPONENTS = 25
+_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+_TYPES = ("frontend", "worker", "prefill", "decode", "planner", "epp")
+#: The operator compares this with its own where the image's tag is no version; images by digest have no tag.
+_RUNTIME_VERSION = "1.0.0"
+
+
+class DynamoCrdTarget:
+    """Renders the operator's resource and the configuration beside it; the operator makes the workloads."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
+
+    def render(self, deployment: Deployment) -> Manifests:
+        """The resource and what its pods refer to. Raises DeployError for what it cannot express."""
+        layout = Layout(deployment)
+        components = [_component(layout, workload) for workload in deployment.workloads]
+        if len(components) > _MOST_COMPONENTS:
+            message = (
+                f"the graph has {len(components)} services; a DynamoGraphDeployment holds {_MOST_COMPONENTS} at most"
+            )
+            raise DeployError(message, ["Deploy it with --target k8s."])
+        graph = {
+            "apiVersion": "nvidia.com/v1beta1",
+            "kind": "DynamoGraphDeployment",
+            "metadata": {
+                **layout.metadata(layout.instance, layout.labels()),
+                "annotations": {"dynamo/bento": deployment.bento},
+            },
+            "spec": {"components": components},
+        }
+        documents = [*shared_objects(layout), graph]
+        kept = [item for item in documents if item["kind"] not in ("NetworkPolicy", "PodMonitor")]
+        kept.sort(key=sort_key)
+        items = tuple(
+            Manifest(document=item, file=f"{item['kind'].lower()}-{item['metadata']['name']}") for item in kept
+        )
+        return Manifests(deployment=layout.instance, namespace=deployment.namespace, target="dynamo-crd", items=items)
+
+    def apply(self, manifests: Manifests, on: Listener) -> str:
+        """Apply server-side as the target `k8s` does. Raises DeployError or ToolMissing."""
+        from dynamo_build.cluster.deploy import apply
+
+        return apply(manifests, self.surroundings, on)
+
+
+def _component(layout: Layout, workload: Workload) -> dict[str, Any]:
+    name = layout.component(workload.service)
+    if not _NAME.fullmatch(name):
+        raise DeployError(f"`{name}` cannot be the name of a component", ["Rename the service."])
+    pod = overridden_pod(layout, workload)
+    del pod["serviceAccountName"], pod["automountServiceAccountToken"]  # the operator gives each component its own
+    shared = next((volume for volume in pod["volumes"] if volume["name"] == "shm"), None)
+    if shared is not None:
+        pod["volumes"] = [volume for volume in pod["volumes"] if volume is not shared]
+        for container in pod["containers"]:
+            mounts = container.get("volumeMounts", ())
+            container["volumeMounts"] = [mount for mount in mounts if mount["name"] != "shm"]
+    return {
+        "name": name,
+        "type": _type(workload),
+        "replicas": workload.replicas,
+        "runtimeVersionOverride": _RUNTIME_VERSION,
+        "sharedMemorySize": shared["emptyDir"]["sizeLimit"] if shared is not None else "0",
+        "podTemplate": {"metadata": {"labels": layout.workload_labels(workload)}, "spec": pod},
+    }
+
+
+def _type(workload: Workload) -> str:
+    if workload.component_type in _TYPES:
+        return workload.component_type
+    return "frontend" if workload.entry and workload.http else "worker"
