@@ -32,6 +32,10 @@ COMMANDS: dict[str, Entry] = {
     "list": Entry("list", "List the bentos in the store."),
     "get": Entry("get", "Show one bento."),
     "delete": Entry("delete", "Delete bentos from the store."),
+    "verify": Entry("verify", "Check every file of a bento against its digest."),
+    "export": Entry("exchange", "Write a bento into one file.", "export"),
+    "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
+    "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
 }
 
 

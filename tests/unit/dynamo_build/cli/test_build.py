@@ -89,6 +89,24 @@ def test_a_dry_run_shows_the_largest_first_and_writes_nothing(project: Path, tmp
     assert not (tmp_path / "home").exists()
 
 
+def test_export_import_verify_and_gc(project: Path, tmp_path: Path) -> None:
+    """A bento moves to another store as one file; damage there is named; old versions go when asked."""
+    tag = dynamo("build", "hello:Frontend", "-o", "name", folder=project).stdout.strip()
+    assert dynamo("export", "frontend", str(tmp_path / "x.bento"), folder=project).returncode == 0
+    other = {"DYNAMO_HOME": str(tmp_path / "other")}
+    assert dynamo("import", "x.bento", "-o", "name", folder=tmp_path, **other).stdout.strip() == tag
+    assert dynamo("verify", folder=tmp_path, **other).stdout == f"{tag}: as it was built\n"
+    path = Path(dynamo("get", tag, "-o", "path", folder=tmp_path, **other).stdout.strip())
+    (path / "src/hello.py").write_text("x")
+    damaged = dynamo("verify", tag, "-o", "name", folder=tmp_path, **other)
+    assert (damaged.returncode, damaged.stdout) == (16, f"{tag}\n")
+    assert "Traceback" not in damaged.stderr
+    (project / "more.txt").write_text("x")
+    newer = dynamo("build", "hello:Frontend", "-o", "name", folder=project).stdout.strip()
+    assert dynamo("gc", "--keep", "1", "-o", "name", folder=project).stdout.strip() == tag
+    assert dynamo("list", "-o", "name", folder=project).stdout.strip() == newer
+
+
 WRONG = {
     "no module": (["build", "nothing:Frontend"], 10),
     "no class": (["build", "hello:Nothing"], 10),

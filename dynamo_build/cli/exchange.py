@@ -1,0 +1,46 @@
+"""`dynamo export` and `dynamo import`: a bento as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, Tag, checked_output
+
+
+def export(
+    tag: Tag,
+    target: Annotated[str, typer.Argument(metavar="[FILE]", help="A file or a folder.")] = ".",
+    output: OutputForm = "text",
+) -> None:
+    """Write a bento into one file; twice gives the same bytes.
+
+    Example: dynamo export frontend frontend.bento
+    """
+    from dynamo_build.seams import default_home
+    from dynamo_build.stages import exchange
+    from dynamo_build.store import Store
+
+    checked_output(output)
+    path = exchange.export(Store(default_home()).get(tag), Path(target))
+    console.emit({"path": str(path)}, output, text=str(path), name=str(path))
+
+
+def take(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `dynamo export` wrote.")],
+    output: OutputForm = "text",
+) -> None:
+    """Take a bento from a file into the store, after every digest of it was checked.
+
+    Example: dynamo import frontend.bento
+    """
+    from dynamo_build.seams import default_home
+    from dynamo_build.stages import exchange
+    from dynamo_build.store import Store
+
+    checked_output(output)
+    bento = exchange.take(Path(file), Store(default_home()))
+    console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

@@ -1,0 +1,42 @@
+"""`dynamo verify`: whether a bento is what it was when it was built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, checked_output
+
+
+def verify(
+    tags: Annotated[list[str] | None, typer.Argument(metavar="[TAG...]", help="Default: all bentos.")] = None,
+    output: OutputForm = "text",
+) -> None:
+    """Check every file of a bento against its digest: changed, missing and added ones are named.
+
+    Example: dynamo verify frontend
+    """
+    from dynamo_build.errors import StoreError
+    from dynamo_build.seams import default_home
+    from dynamo_build.stages import verify as stage
+    from dynamo_build.store import Store
+
+    checked_output(output)
+    store = Store(default_home())
+    wanted = [str(store.find(tag)) for tag in tags] if tags else [item.tag for item in store.list()]
+    wrong: dict[str, tuple[str, ...]] = {}
+    for tag in wanted:
+        try:
+            bento = store.get(tag)
+            wrong[tag] = stage.verify(Path(bento.folder), bento.manifest)
+        except StoreError as error:
+            wrong[tag] = (error.message,)
+    lines = [f"{tag}: {'; '.join(found) if found else 'as it was built'}" for tag, found in wrong.items()]
+    damaged = [tag for tag, found in wrong.items() if found]
+    console.emit(wrong, output, text="\n".join(lines) or "the store holds no bento", name="\n".join(damaged))
+    if damaged:
+        count = f"{len(damaged)} bentos are" if len(damaged) > 1 else f"the bento `{damaged[0]}` is"
+        raise StoreError(f"{count} damaged", ["Build again, or delete with `dynamo delete TAG`."])

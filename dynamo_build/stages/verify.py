@@ -1,0 +1,89 @@
+"""Whether a bento is what it was when it was built: every byte against its digest, nothing missing, nothing added."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dynamo.sdk import codec
+from dynamo_build import archive, document, lockfile
+from dynamo_build.errors import StoreError
+from dynamo_build.model.bento import BentoManifest
+from dynamo_build.store import SIDE, identity
+
+
+def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
+    """What is wrong with a bento's folder, one line a file; empty when nothing is. Raises StoreError for the disk."""
+    return tuple(_wrong(folder, manifest))
+
+
+def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
+    """Every file of a bento but its side file, with its digest ("" for the manifest). Raises StoreError."""
+    try:
+        listing = (folder / "files.sha256").read_bytes()
+    except OSError as error:
+        raise StoreError(f"files.sha256 cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if archive.digest(listing) != manifest.files_digest:
+        raise StoreError("files.sha256 was changed")
+    wanted = {name: f"sha256:{hexadecimal}" for name, hexadecimal in archive.read_listing(listing).items()}
+    if not all(name.startswith("src/") for name in wanted):
+        raise StoreError("files.sha256 names a file outside src/")
+    fixed = {
+        "config/graph.json": codec.canonical(manifest.graph),
+        "config/config.json": codec.canonical(manifest.config),
+    }
+    for platform, packages in manifest.lock.packages.items():
+        name = f"env/python/requirements-{platform.replace('/', '-')}.txt"
+        fixed[name] = lockfile.requirements(packages).encode()
+    wanted.update({name: archive.digest(content) for name, content in fixed.items()})
+    wanted.update(manifest.derived)
+    wanted[f"runtime/{manifest.runtime}"] = manifest.runtime_digest
+    wanted["files.sha256"] = manifest.files_digest
+    wanted[document.NAME] = archive.digest(document.dump(manifest))
+    unsafe = [name for name in wanted if not archive.safe(name)]
+    if unsafe:
+        raise StoreError(f"the manifest names the unsafe path {unsafe[0]!r}")
+    return wanted
+
+
+def _wrong(folder: Path, manifest: BentoManifest) -> Iterator[str]:
+    try:
+        wanted = expected(folder, manifest)
+    except StoreError as error:
+        yield error.message
+        return
+    for name in sorted(wanted):
+        path = folder / name
+        try:
+            if path.is_symlink() or archive.file_digest(path) != wanted[name]:
+                yield f"`{name}` was changed"
+            elif name.startswith("src/") and bool(path.stat().st_mode & 0o100) != (name[4:] in manifest.executables):
+                yield f"`{name}` has another executable bit"
+        except FileNotFoundError:
+            yield f"`{name}` is missing"
+        except OSError as error:
+            yield f"`{name}` cannot be read: {(error.strerror or str(error)).lower()}"
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in sorted([*names, *links]):
+            path = Path(parent, name).relative_to(folder).as_posix()
+            if path not in wanted and path != SIDE:
+                yield f"`{path}` does not belong to it"
+    yield from _other_identity(folder, manifest)
+
+
+def _other_identity(folder: Path, manifest: BentoManifest) -> Iterator[str]:
+    """bento.yaml itself: rewriting it consistently still changes the identity that was noted when it was built."""
+    noted = _noted(folder)
+    if noted and noted != identity(manifest):
+        yield f"`{document.NAME}` was changed"
+
+
+def _noted(folder: Path) -> str:
+    try:
+        side = json.loads((folder / SIDE).read_bytes())
+        return str(side.get("identity", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""

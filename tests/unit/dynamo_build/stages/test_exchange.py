@@ -1,0 +1,107 @@
+"""A bento as a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.projects import LOCK, planned, write_project
+
+from dynamo_build.errors import StoreError
+from dynamo_build.model.bento import Bento
+from dynamo_build.stages.exchange import export, take
+from dynamo_build.stages.pack import pack
+from dynamo_build.store import Store
+
+
+@pytest.fixture
+def bento(tmp_path: Path) -> Bento:
+    project = write_project(tmp_path / "p", {"a/b": "x" * 2000, "run.sh": "y"})
+    (project / "run.sh").chmod(0o755)
+    return pack(planned(project), LOCK, Store(tmp_path / "home"))
+
+
+def test_exporting_twice_gives_the_same_bytes_and_importing_the_same_bento(tmp_path: Path, bento: Bento) -> None:
+    """Also from the store that it was imported into."""
+    one = export(bento, tmp_path / "one.bento")
+    other = take(one, Store(tmp_path / "other"))
+    assert other.manifest == bento.manifest
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    two = export(other, folder)
+    assert two.name == f"frontend-{bento.manifest.version}.bento"
+    assert one.read_bytes() == two.read_bytes()
+    assert take(one, Store(tmp_path / "other")) == other
+    assert Store(tmp_path / "other").list()[0].services == ("Frontend",)
+
+
+def test_a_damaged_bento_is_not_exported(tmp_path: Path, bento: Bento) -> None:
+    """The file is named, and nothing is written."""
+    (Path(bento.folder) / "src/a/b").write_text("z")
+    with pytest.raises(StoreError, match="src/a/b"):
+        export(bento, tmp_path / "x.bento")
+    assert not [name for name in os.listdir(tmp_path) if "x.bento" in name]
+
+
+def rewritten(path: Path, change: str) -> bytes:
+    """The archive with one member changed, dropped or added."""
+    stream = io.BytesIO()
+    with tarfile.open(path) as source, tarfile.open(fileobj=stream, mode="w") as target:
+        for entry in source:
+            content = source.extractfile(entry).read()  # type: ignore[union-attr]
+            if entry.name == "src/a/b" and change == "drop":
+                continue
+            if entry.name == "src/a/b" and change == "change":
+                content = content.replace(b"x", b"y", 1)
+            if entry.name == "bento.yaml" and change == "format":
+                content = content.replace(b"format: 1", b"format: 9", 1)
+            if entry.name == "bento.yaml" and change == "name":
+                content = content.replace(b'name: "frontend"', b'name: "../../x"', 1)
+            if entry.name == "bento.yaml" and change == "version":
+                content = content.replace(b'version: "', b'version: "a', 1)[: len(content) + 1]
+            entry.size = len(content)
+            target.addfile(entry, io.BytesIO(content))
+        if change == "add":
+            entry = tarfile.TarInfo("src/more")
+            target.addfile(entry)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("change", ["drop", "change", "add", "format", "name"])
+def test_archives_that_are_not_what_they_say(tmp_path: Path, bento: Bento, change: str) -> None:
+    """Refused in one line, and the store stays empty."""
+    path = export(bento, tmp_path / "one.bento")
+    path.write_bytes(rewritten(path, change))
+    with pytest.raises(StoreError) as caught:
+        take(path, Store(tmp_path / "other"))
+    assert "\n" not in caught.value.message
+    assert Store(tmp_path / "other").list() == ()
+    assert os.listdir(tmp_path / "other/tmp") == [".lock"]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 10**6), byte=st.integers(1, 255), cut=st.booleans())
+def test_any_flipped_or_missing_byte(tmp_path: Path, bento: Bento, place: int, byte: int, cut: bool) -> None:
+    """Either it is refused, or what was imported is the very bento (padding may differ)."""
+    path = export(bento, tmp_path / "one.bento")
+    content = bytearray(path.read_bytes())
+    place %= len(content)
+    content[place] ^= byte
+    path.write_bytes(content[:place] if cut else content)
+    store = Store(tmp_path / "fuzz")
+    try:
+        assert take(path, store).manifest == bento.manifest
+    except StoreError:
+        pass
+    assert all(not item.broken for item in store.list())
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """One line."""
+    with pytest.raises(StoreError, match="no such file"):
+        take(tmp_path / "none.bento", Store(tmp_path / "home"))

@@ -1,0 +1,41 @@
+"""Damage is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.projects import LOCK, planned, write_project
+
+from dynamo_build.stages.pack import pack
+from dynamo_build.stages.verify import verify
+from dynamo_build.store import Store
+
+
+def test_one_flipped_bit_in_any_file_is_named(tmp_path: Path) -> None:
+    """Each file of a bento but its side file: changed, missing, and a new one beside it."""
+    store = Store(tmp_path / "home")
+    bento = pack(planned(write_project(tmp_path / "p", {"a/b": "x"})), LOCK, store, dockerfile="FROM x\n")
+    folder = Path(bento.folder)
+    assert verify(folder, bento.manifest) == ()
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "build.json"]
+    assert len(files) == 11
+    for path in files:
+        name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:] if content else b"x")
+        assert name in " ".join(verify(folder, bento.manifest)), name
+        path.unlink()
+        assert name in " ".join(verify(folder, bento.manifest)), name
+        path.write_bytes(content)
+        path.chmod(0o644)
+    assert verify(folder, bento.manifest) == ()
+    (folder / "src/new").write_text("x")
+    assert verify(folder, bento.manifest) == ("`src/new` does not belong to it",)
+
+
+@pytest.mark.parametrize("mode", [0o755])
+def test_an_executable_bit_is_part_of_it(tmp_path: Path, mode: int) -> None:
+    """Setting it on a file is a change."""
+    bento = pack(planned(write_project(tmp_path / "p")), LOCK, Store(tmp_path / "home"))
+    (Path(bento.folder) / "src/graph.py").chmod(mode)
+    assert verify(Path(bento.folder), bento.manifest) == ("`src/graph.py` has another executable bit",)
