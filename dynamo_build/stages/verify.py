@@ -68,9 +68,9 @@ def _wrong(folder: Path, manifest: BentoManifest) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
         links = [name for name in folders if Path(parent, name).is_symlink()]
         for name in sorted([*names, *links]):
-            path = Path(parent, name).relative_to(folder).as_posix()
-            if path not in wanted and path != SIDE:
-                yield f"`{path}` does not belong to it"
+            found = Path(parent, name).relative_to(folder).as_posix()
+            if found not in wanted and found != SIDE:
+                yield f"`{found}` does not belong to it"
     yield from _other_identity(folder, manifest)
 
 
