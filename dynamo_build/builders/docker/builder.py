@@ -54,6 +54,7 @@ class DockerBuilder:
         with self._connected(address) as client:
             buildkit = self._buildkit(client)
             base = self._base(client, address, plan, on)
+            _judge(client.inspect_image(base), base, on)
             on(
                 Started(
                     what=f"build {plan.name}:{plan.version} with {'BuildKit' if buildkit else 'the classic builder'}"
@@ -207,6 +208,12 @@ class DockerBuilder:
     def _proxies(self) -> dict[str, str]:
         named = [*_PROXIES, *(name.lower() for name in _PROXIES)]
         return {name: self._environment[name] for name in named if self._environment.get(name)}
+
+
+def _judge(document: Mapping[str, Any], base: str, on: Listener) -> None:
+    """Say what the base says of itself."""
+    if ((document.get("Config") or {}).get("Labels") or {}).get("dynamo.production") == "false":
+        on(Warned(text=f"the base {base} says that it is not for production"))
 
 
 def _has(client: docker.APIClient, name: str) -> bool:

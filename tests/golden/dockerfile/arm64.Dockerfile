@@ -28,6 +28,6 @@ WORKDIR /app/src
 EXPOSE 8000 9090
 USER 10001:0
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30m --retries=3 \
-  CMD ["python", "-I", "-S", "-c", "import os, sys, urllib.request as r; u = 'http://127.0.0.1:' + os.environ.get('DYNAMO_SYSTEM_PORT', '9090') + '/live'; sys.exit(r.build_opener(r.ProxyHandler({})).open(u, timeout=4).status != 200)"]
+  CMD ["python", "-I", "-S", "-c", "import os, sys, urllib.error, urllib.request\nask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open\nfor port in (os.environ.get(\"DYNAMO_SYSTEM_PORT\", \"9090\"), os.environ.get(\"DYNAMO_PORT\", \"8000\")):\n    try:\n        sys.exit(ask(f\"http://127.0.0.1:{port}/live\", timeout=2).status != 200)\n    except urllib.error.HTTPError as error:\n        sys.exit(f\"port {port} answers {error.code}\")\n    except OSError:\n        pass\nsys.exit(\"no port answers\")"]
 ENTRYPOINT ["python", "-m", "dynamo.worker"]
 CMD ["Backend"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import http.server
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +249,40 @@ def test_a_wrong_template_is_one_line() -> None:
             plan(template='{% extends "Dockerfile.j2" %}{% block entry %}{{ image.nmae }}{% endblock %}'),
             buildkit=False,
         )
+
+
+class Live(http.server.BaseHTTPRequestHandler):
+    """A worker's health page."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/live" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("system", "front", "healthy"), [(200, 0, True), (503, 200, False), (0, 200, True), (0, 503, False), (0, 0, False)]
+)
+def test_the_health_check(system: int, front: int, healthy: bool) -> None:
+    """The worker's own port decides; where there is none, the entry's; a proxy of the environment is not asked."""
+    (step,) = [rest for word, rest in instructions(dockerfile(plan(), buildkit=False)) if word == "HEALTHCHECK"]
+    command = json.loads(step.partition("CMD ")[2])
+    environment = {"http_proxy": "http://127.0.0.1:1", "DYNAMO_SYSTEM_PORT": "1", "DYNAMO_PORT": "1"}
+    with contextlib.ExitStack() as stack:
+        for name, status in (("DYNAMO_SYSTEM_PORT", system), ("DYNAMO_PORT", front)):
+            if status:
+                handler = type("Answer", (Live,), {"status": status})
+                server = stack.enter_context(http.server.HTTPServer(("127.0.0.1", 0), handler))
+                thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+                thread.start()
+                stack.callback(thread.join)
+                stack.callback(server.shutdown)
+                environment[name] = str(server.server_port)
+        done = subprocess.run([sys.executable, *command[1:]], env=environment, capture_output=True, text=True)
+    assert (done.returncode == 0) is healthy, done.stderr
+    assert "Traceback" not in done.stderr
