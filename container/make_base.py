@@ -43,8 +43,8 @@ TAKEN_FOR_GRANTED = (
     "libdl.so.2", "librt.so.1", "libutil.so.1", "libm.so.6", "libc.so.6",
 )  # fmt: skip
 TOOLS = (
-    "cat", "chmod", "chown", "cp", "date", "env", "grep", "head", "id", "ls", "ln", "mkdir", "mktemp", "mv", "pwd", "rm",
-    "rmdir", "sed", "sleep", "sort", "tail", "test", "touch", "tr", "true", "uname", "wc",
+    "cat", "chmod", "chown", "cp", "date", "env", "grep", "head", "id", "ls", "ln", "mkdir", "mktemp", "mv", "pwd",
+    "rm", "rmdir", "sed", "sleep", "sort", "tail", "test", "touch", "tr", "true", "uname", "wc",
 )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ class BuiltLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A built image. `reference` is how to run it: with digest in a registry, by id in an engine, a path for a folder."""
+    """A built image. `reference` is how to run it: by digest in a registry, by id in an engine, by path in a folder."""
 
     reference: str
     digest: str

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import handmade
+from support import registry as in_process
 
 from dynamo_build import catalog
 from dynamo_build.errors import RegistryError
@@ -17,8 +19,6 @@ from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.seams import Registry
-from support import handmade
-from support import registry as in_process
 
 PLACES = ["folder", "in-process", pytest.param("real", marks=pytest.mark.registry)]
 
@@ -44,7 +44,9 @@ def of(found: ImageReference) -> Registry:
 
 
 def two_layers() -> OciImage:
-    return handmade.image().with_layers([handmade.packed([Entry(path="app/code", content=secrets.token_bytes(99))], "code")])
+    return handmade.image().with_layers(
+        [handmade.packed([Entry(path="app/code", content=secrets.token_bytes(99))], "code")]
+    )
 
 
 def test_the_catalogue_is_covered() -> None:

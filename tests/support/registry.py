@@ -94,12 +94,12 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.status == 0:
                 self.connection.close()
                 self.close_connection = True
-                return
+                return None
             self._body()
             self._reply(
                 fault.status, fault.body, **{name.replace("-", "_"): value for name, value in fault.headers.items()}
             )
-            return
+            return None
         if parts.path == "/token":
             return self._token(query)
         if not self._allowed(parts.path):

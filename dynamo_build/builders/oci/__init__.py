@@ -89,7 +89,7 @@ class OciBuilder:
             folder = Path(temporary, "packages")
             packages.install(planned, folder, self._surroundings.environment, on)
             layer = self._cache.keep(key, packages.entries(folder, interpreter, on), "packages")
-        on(Finished(what=what, detail=f"{layer.size / 1e6:.1f} MB packed"))
+        on(Finished(what=what, detail=f"{layer.size / 1e6:.1f} MB packed, without bytecode"))
         return layer
 
     def _deliver(self, image: OciImage, plan: ImagePlan, to: Destination, on: Listener) -> Image:

@@ -6,8 +6,9 @@ import io
 import json
 import tarfile
 
-from dynamo_build.oci import archive
 from support import handmade
+
+from dynamo_build.oci import archive
 
 
 def read(content: bytes) -> dict[str, bytes]:

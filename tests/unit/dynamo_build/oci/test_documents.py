@@ -15,11 +15,17 @@ from dynamo_build.oci import documents
 DIGEST = "sha256:" + "a" * 64
 NAMES = st.sampled_from(["layers", "manifests", "config", "digest", "size", "mediaType", "platform", "diff_ids", "os"])
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
-JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8)
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8
+)
 
 
 def index(*platforms: tuple[str, str]) -> dict[str, Any]:
-    return {"manifests": [{"digest": DIGEST, "size": 1, "platform": {"os": os, "architecture": arch}} for os, arch in platforms]}
+    return {
+        "manifests": [
+            {"digest": DIGEST, "size": 1, "platform": {"os": os, "architecture": arch}} for os, arch in platforms
+        ]
+    }
 
 
 def test_the_platform_is_chosen() -> None:
@@ -38,7 +44,13 @@ def test_docker_layers_become_oci_layers() -> None:
 
 @pytest.mark.parametrize(
     "layer",
-    [{}, {"digest": DIGEST}, {"digest": "sha256:../../x", "size": 1}, {"digest": DIGEST, "size": -1}, {"digest": DIGEST, "size": 1, "mediaType": "x/y"}],
+    [
+        {},
+        {"digest": DIGEST},
+        {"digest": "sha256:../../x", "size": 1},
+        {"digest": DIGEST, "size": -1},
+        {"digest": DIGEST, "size": 1, "mediaType": "x/y"},
+    ],
 )
 def test_bad_layers_are_refused(layer: dict[str, Any]) -> None:
     """A descriptor without a digest, a size or a kind that we know is an error of one line."""

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from support import handmade
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci import check, layout
-from support import handmade
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -68,7 +68,14 @@ def test_the_folder_is_the_same_bytes_twice(tmp_path: Path) -> None:
     """Two layouts of one image are equal, file by file."""
     for name in ("x", "y"):
         layout.write(tmp_path / name, handmade.image(), ("a",))
-    files = [{path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()} for name in ("x", "y")]
+    files = [
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("x", "y")
+    ]
     assert files[0] == files[1]
 
 

@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 
 import pytest
+from support import handmade
 
 from dynamo_build.builders.oci import packages
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.image import PackagesLayer
 from dynamo_build.oci.layer import Entry, diff_id_of
-from support import handmade
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_wheel_with_other_content_is_refused(wheels: Path, tmp_path: Path) -> 
     wanted = locked(wheels)
     name, other = handmade.distribution("beta", "1.0", {"space/beta.py": b"evil"})
     (wheels / name).write_bytes(other)
-    with pytest.raises(ImageBuildError, match="[Hh]ash"):
+    with pytest.raises(ImageBuildError, match=r"[Hh]ash"):
         packages.install(wanted, tmp_path / "packages", offline(wheels, tmp_path / "cache"), ignore)
 
 

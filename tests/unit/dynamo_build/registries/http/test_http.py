@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import handmade
+from support.registry import Fault, running
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, Finished, ignore
@@ -16,8 +18,6 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.registries.http import HttpRegistry
 from dynamo_build.seams import Surroundings
-from support import handmade
-from support.registry import Fault, running
 
 
 def made(*, size: int = 100) -> OciImage:
@@ -117,7 +117,9 @@ def test_refusals_are_not_tried_again(tmp_path: Path, status: int, said: str) ->
 def test_large_blobs_go_in_pieces_and_resume(tmp_path: Path) -> None:
     """A cut in mid-blob costs one piece: what had arrived is not sent again."""
     with running() as (host, content):
-        image = handmade.image().with_layers([handmade.packed([Entry(path="x", content=__import__("os").urandom(400_000))])])
+        image = handmade.image().with_layers(
+            [handmade.packed([Entry(path="x", content=__import__("os").urandom(400_000))])]
+        )
         size = image.layers[-1].size
         content.faults.append(Fault("PATCH", "uploads", 0, times=1))
         client(tmp_path, piece=65536).push(image, (at(host),), ignore)
@@ -129,7 +131,9 @@ def test_large_blobs_go_in_pieces_and_resume(tmp_path: Path) -> None:
 def test_a_forgotten_upload_starts_again(tmp_path: Path) -> None:
     """When the registry has lost an upload, it begins anew."""
     with running() as (host, content):
-        image = handmade.image().with_layers([handmade.packed([Entry(path="x", content=__import__("os").urandom(200_000))])])
+        image = handmade.image().with_layers(
+            [handmade.packed([Entry(path="x", content=__import__("os").urandom(200_000))])]
+        )
         content.faults += [Fault("PATCH", "uploads", 404), Fault("GET", "uploads", 404)]
         client(tmp_path, piece=65536).push(image, (at(host),), ignore)
         assert ("team/app", image.layers[-1].digest) in content.blobs
