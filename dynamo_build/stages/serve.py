@@ -56,7 +56,7 @@ def serve(target: str, project: Path, options: ServeOptions, *, on: Listener = i
 
     Raises GraphError and UsageError as discovery and configuration do, ServeError when the supervisor was killed.
     """
-    with tempfile.TemporaryDirectory(prefix="dynamo-serve-") as bento:
+    with tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True) as bento:
         with _supervisor(Path(bento), project, options) as (process, release):
             resolved = resolve(target, project, options, on=on)
             Path(bento, "graph.json").write_bytes(codec.canonical(resolved.graph))
@@ -121,7 +121,8 @@ def _supervisor(
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     hold, release = os.pipe()
     environment = {name: value for name, value in os.environ.items() if name not in _LAYERS}
-    command = [sys.executable, "-P", "-m", "dynamo.supervisor", "--bento", str(bento), "--hold-fd", str(hold)]
+    command = [sys.executable, "-P", "-m", "dynamo.supervisor", "--bento", str(bento), "--temporary"]
+    command += ["--hold-fd", str(hold)]
     command += ["--host", options.host, "--port", str(options.port), "--parent", str(os.getpid())]
     command += ["--service-name", options.service_name] if options.service_name else []
     command += [part for item in options.depends for part in ("--depends", item)]
@@ -161,5 +162,3 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-

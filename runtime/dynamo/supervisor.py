@@ -11,26 +11,28 @@ import contextlib
 import gc
 import os
 import secrets
+import shutil
 import selectors
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dynamo.broker import Broker, BrokerError, reachable
+from dynamo.slot import WAKING, Slot, die_with_parent
 
 DRAIN_SECONDS = 25.0
 FAILED = 17
 FAST_SECONDS = 1.0
 STEADY_SECONDS = 10.0
 FAST_FAILURES = 5
-LAST_LINES = 8
+CANNOT_START = 78
+"""Exit code of a worker that would fail again in the same way."""
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
-_WAKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Verdict(Exception):
@@ -39,25 +41,6 @@ class Verdict(Exception):
     def __init__(self, message: str, hints: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.hints = tuple(hints)
-
-
-@dataclass(slots=True, kw_only=True)
-class Slot:
-    """One worker's place: the process in it now, and what became of those before."""
-
-    service: str
-    number: int
-    label: str
-    http: socket.socket | None = None
-    pid: int = 0
-    ready: bool = False
-    began: float = 0.0
-    became_ready: float = 0.0
-    retry_at: float = 0.0
-    failures: int = 0
-    pipe: int = -1
-    rest: bytes = b""
-    lines: list[str] = field(default_factory=list)
 
 
 class Supervisor:
@@ -72,7 +55,7 @@ class Supervisor:
         self.elsewhere = dict(item.partition("=")[::2] for item in options.depends)
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.selector.register(self.wake_read, selectors.EVENT_READ)
+        self.selector.register(self.wake_read, selectors.EVENT_READ, self._heed)
 
     def prepare(self) -> None:
         """Read the graph and bind the sockets. Raises Verdict."""
@@ -96,8 +79,15 @@ class Supervisor:
             listening = self._listen(front is service) if service.http else None
             for number in range(1, max(1, service.workers) + 1):
                 label = f"{service.name}:{number}" if service.workers > 1 else service.name
-                slot = Slot(service=service.name, number=number, label=label.ljust(width + 2), http=listening)
+                show = self._printer(label, len(label) + 1 if service.workers > 9 else width, names.index(service.name))
+                slot = Slot(service=service.name, number=number, label=label, show=show, http=listening)
                 self.slots.append(slot)
+
+    def _printer(self, label: str, width: int, colour: int) -> Callable[[str], None]:
+        prefix = f"[{label}]".ljust(width + 2)
+        if self.colours:
+            prefix = f"\033[{_COLOURS[colour % len(_COLOURS)]}m{prefix}\033[0m"
+        return lambda line: say(f"{prefix} {line}")
 
     def _listen(self, front: bool) -> socket.socket:
         from dynamo.http.server import listen
@@ -134,126 +124,43 @@ class Supervisor:
         now = time.monotonic()
         waits = [slot.retry_at - now for slot in self.slots if not slot.pid and not self.stopping]
         for key, _ in self.selector.select(max(0.0, min([longest, *waits]))):
-            if key.fd == self.wake_read:
-                self._heed(os.read(self.wake_read, 4096))
-            else:
-                self._read(key.data)
-        self._reap()
+            key.data(self.selector)
+        for slot in self.slots:
+            code = slot.ended(self.selector)
+            if code is not None and not self.stopping:
+                self._judge(slot, code)
 
-    def _heed(self, signals: bytes) -> None:
-        self.stopping += sum(number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) for number in signals)
+    def _heed(self, selector: selectors.BaseSelector) -> None:
+        self.stopping += sum(number in ENDING for number in os.read(self.wake_read, 4096))
 
     def _start(self, slot: Slot) -> None:
         from dynamo import worker
 
-        out, write = os.pipe2(os.O_CLOEXEC)
-        state, state_write = os.pipe2(os.O_CLOEXEC)
-        slot.began, slot.ready, slot.rest = time.monotonic(), False, b""
-        slot.lines.clear()
-        parent = os.getpid()
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                self._become(slot, write, state_write, parent)
-                code = worker.start(
-                    worker.Assignment(
-                        service=slot.service,
-                        number=slot.number,
-                        http=slot.http,
-                        elsewhere=self.elsewhere,
-                        on_ready=lambda: _tell(state_write),
-                    )
+        def body(on_ready: Callable[[], None]) -> int:
+            os.close(self.wake_write)
+            for other in self.slots:
+                if other.http is not None and other.http is not slot.http:
+                    other.http.close()
+            return worker.start(
+                worker.Assignment(
+                    service=slot.service,
+                    number=slot.number,
+                    http=slot.http,
+                    elsewhere=self.elsewhere,
+                    on_ready=on_ready,
                 )
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                os._exit(code)
-        os.close(write)
-        os.close(state_write)
-        slot.pid, slot.pipe = pid, out
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)
-        os.set_blocking(out, False)
-        self.selector.register(out, selectors.EVENT_READ, slot)
-        self.selector.register(state, selectors.EVENT_READ, (slot, state))
+            )
 
-    def _become(self, slot: Slot, out: int, state: int, parent: int) -> None:
-        os.setpgid(0, 0)
-        die_with_parent(signal.SIGKILL, parent)
-        signal.set_wakeup_fd(-1)
-        for number in _WAKING:
-            signal.signal(number, signal.SIG_DFL)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-        keep = {1, 2, state, slot.http.fileno() if slot.http else -1}
-        own = {other.http.fileno() for other in self.slots if other.http}
-        own |= {int(key.fd) for key in self.selector.get_map().values()} | {out, self.wake_write}
-        for descriptor in own - keep:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        self.selector.close()
-        if not sys.path or sys.path[0] != str(Path.cwd()):
-            sys.path.insert(0, str(Path.cwd()))
+        slot.start(body, self.selector)
 
-    def _read(self, source: Slot | tuple[Slot, int]) -> None:
-        if isinstance(source, tuple):
-            slot, state = source
-            if os.read(state, 64):
-                slot.ready, slot.became_ready = True, time.monotonic()
-            self.selector.unregister(state)
-            os.close(state)
-            return
-        try:
-            data = os.read(source.pipe, 65536)
-        except BlockingIOError:
-            return
-        if not data:
-            self.selector.unregister(source.pipe)
-            os.close(source.pipe)
-            source.pipe = -1
-        lines = (source.rest + data).split(b"\n")
-        source.rest = b"" if not data or len(lines[-1]) > 65536 else lines.pop()
-        for line in lines:
-            if line or data:
-                self._show(source, line.decode(errors="replace"))
-
-    def _show(self, slot: Slot, line: str) -> None:
-        slot.lines.append(line)
-        del slot.lines[:-LAST_LINES]
-        prefix = f"[{slot.label.strip()}]".ljust(len(slot.label) + 1)
-        if self.colours:
-            colour = _COLOURS[self.graph.names.index(slot.service) % len(_COLOURS)]
-            prefix = f"\033[{colour}m{prefix}\033[0m"
-        say(f"{prefix}{line}")
-
-    def _reap(self) -> None:
-        for slot in self.slots:
-            if not slot.pid:
-                continue
-            try:
-                pid, status = os.waitpid(slot.pid, os.WNOHANG)
-            except ChildProcessError:
-                pid, status = slot.pid, 256
-            if pid:
-                self._ended(slot, os.waitstatus_to_exitcode(status))
-
-    def _ended(self, slot: Slot, code: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(slot.pid, signal.SIGKILL)  # what the worker started itself and left
-        slot.pid = 0
-        while slot.pipe >= 0 and self._drained(slot):
-            pass
-        if self.stopping:
-            return
+    def _judge(self, slot: Slot, code: int) -> None:
         now = time.monotonic()
         lived = now - slot.became_ready if slot.ready else 0.0
         slot.ready = False
         if lived > STEADY_SECONDS:
             slot.failures = 0
-        if code == 78:
-            raise Verdict(f"`{slot.service}` cannot start: {_last(slot)}")
+        if code == CANNOT_START:
+            raise Verdict(f"`{slot.service}` cannot start: {slot.last_words()}")
         if lived < FAST_SECONDS and code != -signal.SIGKILL:
             slot.failures += 1
         if slot.failures >= FAST_FAILURES:
@@ -262,21 +169,7 @@ class Supervisor:
             raise Verdict("; its last lines:\n".join([what, "\n".join(last)]) if last else what)
         wait = min(5.0, 0.1 * 2**slot.failures) if slot.failures else 0.0
         slot.retry_at = now + wait
-        say(
-            f"`{slot.label.strip()}` ended ({_reason(code)}); starting it again" + (f" in {wait:.1f} s" if wait else "")
-        )
-
-    def _drained(self, slot: Slot) -> bool:
-        before = slot.pipe
-        with selectors.DefaultSelector() as pending:
-            pending.register(before, selectors.EVENT_READ)
-            if not pending.select(0):
-                self.selector.unregister(before)
-                os.close(before)
-                slot.pipe = -1
-                return False
-        self._read(slot)
-        return True
+        say(f"`{slot.label}` ended ({_reason(code)}); starting it again" + (f" in {wait:.1f} s" if wait else ""))
 
     def stop(self) -> None:
         """End all workers: those with HTTP routes first, so that their requests still find the others."""
@@ -285,52 +178,23 @@ class Supervisor:
         until = time.monotonic() + DRAIN_SECONDS
         for wave in ([s for s in self.slots if s.http], [s for s in self.slots if not s.http]):
             for slot in wave:
-                _kill(slot.pid, signal.SIGTERM)
+                slot.tell(signal.SIGTERM)
             while any(slot.pid for slot in wave) and time.monotonic() < until and self.stopping == told:
                 self._turn(0.2)
         for slot in self.slots:
-            if slot.pid:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(slot.pid, signal.SIGKILL)
-                _kill(slot.pid, signal.SIGKILL)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(slot.pid, 0)
+            slot.tell(signal.SIGKILL, group=True)
+        while any(slot.pid for slot in self.slots):
+            self._turn(0.2)
         self.selector.close()
-
-
-def _tell(state: int) -> None:
-    os.write(state, b"ready\n")
-    os.close(state)
-
-
-def _kill(pid: int, number: int) -> None:
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def _reason(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _last(slot: Slot) -> str:
-    lines = [line for line in slot.lines if line.startswith("error: ")] or slot.lines or ["it says nothing"]
-    return lines[-1].removeprefix("error: ")
-
-
 def _address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def die_with_parent(number: int, parent: int) -> None:
-    """Have the kernel send this process a signal when its parent ends (Linux)."""
-    import ctypes
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def say(text: str) -> None:
@@ -350,6 +214,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--service-name", default=os.environ.get("DYNAMO_SERVICE_NAME", ""))
     parser.add_argument("--depends", action="append", default=[], metavar="NAME=NAMESPACE/COMPONENT")
     parser.add_argument("--hold-fd", type=int, default=-1, help="import first, then wait for a byte there")
+    parser.add_argument("--temporary", action="store_true", help="remove the bento's folder at the end")
     parser.add_argument("--parent", type=int, default=0, help="end when this process, our parent, does")
     parser.add_argument("--no-session", action="store_true", help="leave no session file")
     return parser.parse_args(arguments)
@@ -386,10 +251,12 @@ def supervise(options: argparse.Namespace) -> None:
     if options.parent:
         die_with_parent(signal.SIGTERM, options.parent)
     supervisor = Supervisor(options)
-    for number in _WAKING:
+    for number in WAKING:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(supervisor.wake_write, warn_on_full_buffer=False)
     with contextlib.ExitStack() as closing:
+        if options.temporary:
+            closing.callback(shutil.rmtree, options.bento, ignore_errors=True)
         given = os.environ.get("NATS_SERVER", "")
         broker = None
         if not given:
