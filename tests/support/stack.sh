@@ -70,33 +70,29 @@ start() {
   fail "$name does not start; its last lines are above, all of them in $stack/log/$name"
 }
 
+# apt_install PACKAGE...: their own scripts must not start services on this machine, so a policy forbids it meanwhile.
+apt_install() {
+  local policy=/usr/sbin/policy-rc.d made=0 code=0
+  say "installing $*"
+  if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; fi
+  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 install "$@"; } >"$stack/log/apt" 2>&1 9>&- || code=1
+  [ $made = 0 ] || rm -f $policy
+  [ $code = 0 ] || { tail -n 20 "$stack/log/apt" >&2; fail "apt cannot install $*"; }
+}
 install_programs() {
-  local wanted=() policy=/usr/sbin/policy-rc.d made=0
-  have docker-registry || wanted+=(docker-registry)
-  have htpasswd || wanted+=(apache2-utils)
-  have openssl || wanted+=(openssl)
-  have dockerd || wanted+=(docker.io)
-  have containerd || wanted+=(containerd)
-  have runc || wanted+=(runc)
-  [ -x /bin/busybox ] || wanted+=(busybox-static)
-  if is_root && have apt-get; then
-    have skopeo || wanted+=(skopeo)
-    have umoci || wanted+=(umoci)
-    if ! have docker && apt-cache show docker-cli >/dev/null 2>&1; then wanted+=(docker-cli); fi
-    [ ${#wanted[@]} -gt 0 ] || return 0
-    say "installing ${wanted[*]}"
-    # The packages' own scripts must not start services on this machine.
-    if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; fi
-    if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-           -o DPkg::Lock::Timeout=300 install "${wanted[@]}"; } >"$stack/log/apt" 2>&1 9>&-; then
-      [ $made = 0 ] || rm -f $policy
-      tail -n 20 "$stack/log/apt" >&2
-      fail "apt cannot install ${wanted[*]}"
-    fi
-    [ $made = 0 ] || rm -f $policy
-  elif [ ${#wanted[@]} -gt 0 ]; then
-    say "not root, or no apt: not installing ${wanted[*]}"
+  local wanted=() pair
+  for pair in docker-registry:docker-registry htpasswd:apache2-utils openssl:openssl dockerd:docker.io \
+    containerd:containerd runc:runc busybox:busybox-static skopeo:skopeo umoci:umoci; do
+    have "${pair%%:*}" || wanted+=("${pair#*:}")
+  done
+  if ! is_root || ! have apt-get; then
+    [ ${#wanted[@]} = 0 ] || say "not root, or no apt: not installing ${wanted[*]}"
+    return 0
   fi
+  [ ${#wanted[@]} = 0 ] || apt_install "${wanted[@]}"
+  # Newer Debian has the command in a package of its own.
+  if ! have docker && apt-cache show docker-cli >/dev/null 2>&1; then apt_install docker-cli; fi
 }
 
 registry_settings() { # NAME [EXTRA LINES]
