@@ -45,7 +45,9 @@ def main() -> None:
     else:
         step("The image, without any daemon, as an OCI layout folder (no registry runs; `make stack-up` starts one)")
         destination = ["--output-dir", str(DEMO / "image")]
-    image = json.loads(run(["dynamo", "containerize", tag, "--base", base, *destination, "-o", "json"], PROJECT, environment))
+    image = json.loads(
+        run(["dynamo", "containerize", tag, "--base", base, *destination, "-o", "json"], PROJECT, environment)
+    )
     image = image[0] if isinstance(image, list) else image
 
     step("The Kubernetes manifests")

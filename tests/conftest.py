@@ -18,10 +18,20 @@ hypothesis.settings.register_profile("campaign", deadline=None, max_examples=500
 hypothesis.settings.load_profile("default")
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = {name: os.environ.get(name, "") for name in (
-    "REGISTRY", "REGISTRY_TLS", "REGISTRY_TLS_CA", "REGISTRY_USER", "REGISTRY_PASS",
-    "NATS_URL", "DOCKER_HOST", "DOCKER_CONFIG", "TEST_BASE_IMAGE",
-)}
+PARTS = {
+    name: os.environ.get(name, "")
+    for name in (
+        "REGISTRY",
+        "REGISTRY_TLS",
+        "REGISTRY_TLS_CA",
+        "REGISTRY_USER",
+        "REGISTRY_PASS",
+        "NATS_URL",
+        "DOCKER_HOST",
+        "DOCKER_CONFIG",
+        "TEST_BASE_IMAGE",
+    )
+}
 LEFT_OUT: dict[str, int] = {}
 
 
@@ -54,8 +64,12 @@ def registry() -> str:
 @pytest.fixture(scope="session")
 def registry_tls() -> dict[str, str]:
     """A real registry with TLS and basic authentication: address, ca, user, password."""
-    return {"address": require("REGISTRY_TLS", "a registry with TLS"), "ca": PARTS["REGISTRY_TLS_CA"],
-            "user": PARTS["REGISTRY_USER"], "password": PARTS["REGISTRY_PASS"]}
+    return {
+        "address": require("REGISTRY_TLS", "a registry with TLS"),
+        "ca": PARTS["REGISTRY_TLS_CA"],
+        "user": PARTS["REGISTRY_USER"],
+        "password": PARTS["REGISTRY_PASS"],
+    }
 
 
 @pytest.fixture(scope="session")

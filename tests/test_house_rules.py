@@ -65,7 +65,19 @@ def test_help_is_lean() -> None:
     loaded = loaded_by(
         "from dynamo_build.cli.app import run\nimport sys\nsys.stdout.flush()\ntry:\n    run(['--help'])\nexcept SystemExit:\n    pass"
     )
-    heavy = {"pydantic", "rich", "yaml", "jinja2", "docker", "kubernetes", "requests", "nats", "uvicorn", "asyncio", "http.client"}
+    heavy = {
+        "pydantic",
+        "rich",
+        "yaml",
+        "jinja2",
+        "docker",
+        "kubernetes",
+        "requests",
+        "nats",
+        "uvicorn",
+        "asyncio",
+        "http.client",
+    }
     assert loaded & heavy == set()
     assert not {name for name in loaded if name.startswith("dynamo_build.stages")}
     assert len(loaded) < 260
@@ -93,7 +105,12 @@ def test_every_command_shows_an_example(command: str) -> None:
 @pytest.mark.parametrize("seam", ["locker", "builder", "registry", "target"])
 def test_every_entry_of_the_catalogue_loads(seam: str, tmp_path: Path) -> None:
     """The catalogue's strings name classes that take `Surroundings`."""
-    table = {"locker": catalog.LOCKERS, "builder": catalog.BUILDERS, "registry": catalog.REGISTRIES, "target": catalog.TARGETS}[seam]
+    table = {
+        "locker": catalog.LOCKERS,
+        "builder": catalog.BUILDERS,
+        "registry": catalog.REGISTRIES,
+        "target": catalog.TARGETS,
+    }[seam]
     for name in table:
         assert getattr(catalog, seam)(name, Surroundings(environment={}, cache=tmp_path)) is not None
 
@@ -107,7 +124,9 @@ def test_both_distributions_agree() -> None:
 
 def test_nothing_names_a_registry_or_a_machine() -> None:
     """No lock with addresses, no package index and no home folder in what is committed."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     assert "uv.lock" not in tracked
     for name in (".ci/requirements.txt",):
         text = (ROOT / name).read_text()

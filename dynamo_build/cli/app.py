@@ -81,7 +81,9 @@ def _show_version(value: bool) -> None:
 
 @app.callback(epilog="Example: dynamo serve hello_world:Frontend")
 def dynamo(
-    version: bool = typer.Option(False, "--version", "-v", help="Show the version.", callback=_show_version, is_eager=True),
+    version: bool = typer.Option(
+        False, "--version", "-v", help="Show the version.", callback=_show_version, is_eager=True
+    ),
 ) -> None:
     """Package, containerize and deploy graphs of Python services."""
 

@@ -13,10 +13,19 @@ from dynamo_build.errors import UsageError
 service_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:SERVICE", help="The graph's entry service.")]
-Tag = Annotated[str, typer.Argument(metavar="[TAG]", help="A bento, `name` or `name:version`. Default: the last one built from this folder.")]
+Tag = Annotated[
+    str,
+    typer.Argument(
+        metavar="[TAG]", help="A bento, `name` or `name:version`. Default: the last one built from this folder."
+    ),
+]
 OutputForm = Annotated[str, typer.Option("--output", "-o", metavar="text|json|yaml|name", help="Form of the result.")]
-ConfigFile = Annotated[str, typer.Option("--config-file", "-f", metavar="FILE", help="YAML with a section per service.")]
-WorkingDirectory = Annotated[str, typer.Option("--working-dir", metavar="DIR", help="The project folder. Default: here.")]
+ConfigFile = Annotated[
+    str, typer.Option("--config-file", "-f", metavar="FILE", help="YAML with a section per service.")
+]
+WorkingDirectory = Annotated[
+    str, typer.Option("--working-dir", metavar="DIR", help="The project folder. Default: here.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
 
 _OUTPUTS = ("text", "json", "yaml", "name")

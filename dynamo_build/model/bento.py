@@ -59,7 +59,7 @@ class Bento:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BentoSummary:
-    """A line of `dynamo list`, from the store's index. `created` is ISO 8601 in UTC; `broken` says why it can't be used."""
+    """A line of `dynamo list`. `created` is ISO 8601 in UTC; `broken` says why it cannot be used."""
 
     tag: str
     size: int = 0

@@ -12,7 +12,6 @@ class RequestType(BaseModel):
     text: str
 
 
-
 @service(
     dynamo={"enabled": True, "namespace": "inference"},
     resources={"cpu": "1", "memory": "500Mi"},

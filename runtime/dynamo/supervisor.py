@@ -11,8 +11,8 @@ import contextlib
 import gc
 import os
 import secrets
-import shutil
 import selectors
+import shutil
 import signal
 import socket
 import sys

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "9"))
 PYTHON = sys.executable
 
-BENTOML = '''
+BENTOML = """
 import bentoml
 from pydantic import BaseModel
 
@@ -36,8 +36,8 @@ class Frontend:
     @bentoml.api
     def generate(self, text: str) -> str:
         return self.backend.generate(text)
-'''
-AI_DYNAMO = '''
+"""
+AI_DYNAMO = """
 from pydantic import BaseModel
 from dynamo.sdk import api, depends, endpoint, service
 
@@ -58,7 +58,7 @@ class Frontend:
     async def generate(self, request: RequestType):
         async for response in self.backend.generate(request.model_dump_json()):
             yield response
-'''
+"""
 
 
 def main() -> None:
@@ -76,25 +76,50 @@ def help_table(scratch: Path) -> dict[str, object]:
         "floor: `import typer`": ([PYTHON, "-c", "import typer"], scratch, environment),
         "`dynamo --help`": ([PYTHON, "-m", "dynamo_build", "--help"], scratch, environment),
     }
-    for peer, arguments in (("bentoml", ["bentoml", "--help"]), ("ai-dynamo", ["dynamo", "--help"]), ("truss", ["truss", "--help"])):
+    for peer, arguments in (
+        ("bentoml", ["bentoml", "--help"]),
+        ("ai-dynamo", ["dynamo", "--help"]),
+        ("truss", ["truss", "--help"]),
+    ):
         folder = environment_of(peer)
         if folder:
             commands[f"{peer} `--help`"] = ([str(folder / arguments[0]), *arguments[1:]], scratch, environment)
-    return table("Command line: `--help`", "`dynamo --help`", interleaved(commands, ROUNDS), ["Goal: at most 0.15 s CPU."])
+    return table(
+        "Command line: `--help`", "`dynamo --help`", interleaved(commands, ROUNDS), ["Goal: at most 0.15 s CPU."]
+    )
 
 
 def build_table(scratch: Path) -> dict[str, object]:
     """A build of hello world with its lock present, of ours and of the peers, over the floors."""
     project = scratch / "hello_world"
     shutil.copytree(ROOT / "examples" / "hello_world", project)
-    environment = {**os.environ, "DYNAMO_HOME": str(scratch / "home"), "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(scratch / "bentoml")}
+    environment = {
+        **os.environ,
+        "DYNAMO_HOME": str(scratch / "home"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(scratch / "bentoml"),
+    }
     commands = {
         "floor: Python, typer, a child with pydantic models": (
-            [PYTHON, "-c", "import typer, subprocess, sys; subprocess.run([sys.executable, '-c', "
-             "'from pydantic import BaseModel\\nclass A(BaseModel):\\n    text: str'], check=True)"], scratch, environment),
-        "`dynamo build`, nothing changed": ([PYTHON, "-m", "dynamo_build", "build", "hello_world:Frontend"], project, environment),
+            [
+                PYTHON,
+                "-c",
+                "import typer, subprocess, sys; subprocess.run([sys.executable, '-c', "
+                "'from pydantic import BaseModel\\nclass A(BaseModel):\\n    text: str'], check=True)",
+            ],
+            scratch,
+            environment,
+        ),
+        "`dynamo build`, nothing changed": (
+            [PYTHON, "-m", "dynamo_build", "build", "hello_world:Frontend"],
+            project,
+            environment,
+        ),
         "`dynamo build`, new bento": (
-            ["sh", "-c", f'echo "# $$" >> notes.txt && exec {PYTHON} -m dynamo_build build hello_world:Frontend'], project, environment),
+            ["sh", "-c", f'echo "# $$" >> notes.txt && exec {PYTHON} -m dynamo_build build hello_world:Frontend'],
+            project,
+            environment,
+        ),
     }
     bentoml = environment_of("bentoml")
     if bentoml:
@@ -108,7 +133,11 @@ def build_table(scratch: Path) -> dict[str, object]:
         folder = scratch / "peer_dynamo"
         folder.mkdir()
         (folder / "hello_world.py").write_text(AI_DYNAMO)
-        commands["ai-dynamo `build` (no lock, no digests)"] = ([str(anchor / "dynamo"), "build", "hello_world:Frontend"], folder, environment)
+        commands["ai-dynamo `build` (no lock, no digests)"] = (
+            [str(anchor / "dynamo"), "build", "hello_world:Frontend"],
+            folder,
+            environment,
+        )
     notes = ["Goal: at most 0.55 s CPU, 1.3 times less than bentoml's and 1.7 times less than ai-dynamo's."]
     return table("`build` of hello world", "`dynamo build`, new bento", interleaved(commands, ROUNDS), notes)
 
@@ -116,10 +145,21 @@ def build_table(scratch: Path) -> dict[str, object]:
 def table(title: str, ours: str, costs: dict[str, Cost], notes: list[str]) -> dict[str, object]:
     """Rows with the ratio of CPU to ours."""
     rows = [
-        [name, f"{cost.cpu:.3f} s", f"{cost.wall:.3f} s", f"{cost.memory >> 20} MiB", f"{cost.cpu / costs[ours].cpu:.2f}×"]
+        [
+            name,
+            f"{cost.cpu:.3f} s",
+            f"{cost.wall:.3f} s",
+            f"{cost.memory >> 20} MiB",
+            f"{cost.cpu / costs[ours].cpu:.2f}×",
+        ]
         for name, cost in costs.items()
     ]
-    return {"title": title, "columns": ["command", "CPU", "wall", "peak memory", "CPU against ours"], "rows": rows, "notes": notes}
+    return {
+        "title": title,
+        "columns": ["command", "CPU", "wall", "peak memory", "CPU against ours"],
+        "rows": rows,
+        "notes": notes,
+    }
 
 
 if __name__ == "__main__":

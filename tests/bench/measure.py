@@ -23,7 +23,9 @@ class Cost:
 def once(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost:
     """Run the command once. Raises RuntimeError with the end of its output when it fails."""
     begun = time.monotonic()
-    child = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen(
+        command, cwd=folder, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert child.stdout is not None
     output = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
@@ -34,9 +36,7 @@ def once(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
     return Cost(cpu=usage.ru_utime + usage.ru_stime, wall=time.monotonic() - begun, memory=usage.ru_maxrss * 1024)
 
 
-def interleaved(
-    commands: Mapping[str, tuple[Sequence[str], Path, Mapping[str, str]]], rounds: int
-) -> dict[str, Cost]:
+def interleaved(commands: Mapping[str, tuple[Sequence[str], Path, Mapping[str, str]]], rounds: int) -> dict[str, Cost]:
     """Medians over rounds in which every command runs once, after one round that warms caches."""
     seen: dict[str, list[Cost]] = {name: [] for name in commands}
     for turn in range(rounds + 1):

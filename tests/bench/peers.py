@@ -25,7 +25,16 @@ def environment_of(peer: str) -> Path | None:
     print(f"installing {peer} below .bench/ (once)", file=sys.stderr)
     for command in (
         [str(uv), "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
-        [str(uv), "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *PACKAGES[peer]],
+        [
+            str(uv),
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            str(folder / "bin" / "python"),
+            *PACKAGES[peer],
+        ],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

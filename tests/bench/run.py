@@ -46,7 +46,12 @@ def document(tables: list[dict[str, Any]]) -> str:
         "",
     ]
     for table in tables:
-        lines += [f"## {table['title']}", "", "| " + " | ".join(table["columns"]) + " |", "|" + "---|" * len(table["columns"])]
+        lines += [
+            f"## {table['title']}",
+            "",
+            "| " + " | ".join(table["columns"]) + " |",
+            "|" + "---|" * len(table["columns"]),
+        ]
         lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in table["rows"]]
         lines += ["", *[f"* {note}" for note in table.get("notes", [])], ""]
     return "\n".join(lines).rstrip() + "\n"

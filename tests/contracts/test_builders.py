@@ -12,7 +12,6 @@ from pathlib import Path
 
 import docker
 import pytest
-from support import handmade
 
 from dynamo_build import catalog
 from dynamo_build.errors import DynamoError
@@ -23,6 +22,7 @@ from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import ImageBuilder, Surroundings
 from dynamo_build.stages.layer import layer
+from support import handmade
 
 NEEDS = {"oci": (pytest.mark.registry,), "docker": (pytest.mark.registry, pytest.mark.docker)}
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import handmade
-from support import registry as in_process
 
 from dynamo_build import catalog
 from dynamo_build.errors import RegistryError
@@ -19,6 +17,8 @@ from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.seams import Registry
+from support import handmade
+from support import registry as in_process
 
 PLACES = ["folder", "in-process", pytest.param("real", marks=pytest.mark.registry)]
 

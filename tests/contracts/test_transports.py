@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+
 from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
 from dynamo.runtime.server import Dispatcher
 from dynamo.runtime.tcp import TcpTransport
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, NotFound, Overloaded, Unavailable
-from pydantic import BaseModel
 
 TRANSPORTS = {"memory": MemoryTransport, "tcp": lambda: TcpTransport("secret")}
 
@@ -104,7 +105,9 @@ async def running(transport: Any, workers: int = 1) -> AsyncIterator[tuple[Any, 
         for name in names:
             dispatcher.add(f"test/Worker/{name}", name, getattr(worker, name))
         serving = await transport.serve(dispatcher)
-        instance = Instance(namespace="test", component="Worker", id=new_id(), address=serving.address, endpoints=tuple(names))
+        instance = Instance(
+            namespace="test", component="Worker", id=new_id(), address=serving.address, endpoints=tuple(names)
+        )
         await discovery.register(instance)
         made.append(worker)
         servings.append((serving, instance))
@@ -183,7 +186,7 @@ async def test_unknown_endpoint(transport):
     """An endpoint that is not there is named, with those that are."""
     async with running(transport) as (client, runtime, _):
         with pytest.raises(AttributeError, match="`value`"):
-            client.missing  # noqa: B018
+            client.missing
         raw = await runtime.namespace("test").component("Worker").endpoint("missing").client()
         with pytest.raises(NotFound, match="has no endpoint `missing`"):
             await raw.generate({})

@@ -18,7 +18,6 @@ from typing import Any
 
 import docker
 import pytest
-from support import nats
 
 from dynamo_build import catalog, pipeline
 from dynamo_build.errors import ImageBuildError, RegistryError
@@ -36,6 +35,7 @@ from dynamo_build.model.image import (
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import Surroundings
+from support import nats
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hello_world"

@@ -54,9 +54,11 @@ def pytest(name: str, arguments: list[str], rounds: int) -> tuple[str, int, int,
     passed = failed = 0
     begun = time.monotonic()
     for _ in range(rounds):
-        done = subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
         closing = done.stdout.strip().splitlines()[-1:] or [""]
-        counts = dict((word, int(count)) for count, word in re.findall(r"(\d+) (passed|failed|error)", closing[0]))
+        counts = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error)", closing[0])}
         passed += counts.get("passed", 0)
         failed += counts.get("failed", 0) + counts.get("error", 0)
         if done.returncode:

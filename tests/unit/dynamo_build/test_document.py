@@ -8,12 +8,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.projects import GRAPH, LOCK
 
 from dynamo.sdk import codec
 from dynamo_build import document
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import BentoManifest
+from support.projects import GRAPH, LOCK
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 VALUES = st.recursive(

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import engine as double
 
 from dynamo_build import engine
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
@@ -18,6 +17,7 @@ from dynamo_build.events import Event, Noted, Progress
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer, write
+from support import engine as double
 
 REFERENCE = ImageReference.parse("hello:1")
 

@@ -10,13 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.projects import LOCK, planned, write_project
 
 from dynamo_build import disk
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.stages.pack import pack
 from dynamo_build.store import Store
+from support.projects import LOCK, planned, write_project
 
 
 def built(store: Store, project: Path, text: str = "x", **options: str) -> Bento:

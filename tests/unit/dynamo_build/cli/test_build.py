@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.command_line import dynamo
-from support.projects import FakeLocker
 
 from dynamo_build import lockfile
 from dynamo_build.events import ignore
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.stages.require import require
+from support.command_line import dynamo
+from support.projects import FakeLocker
 
 HELLO = """
 from dynamo.sdk import api, depends, dynamo_endpoint, service

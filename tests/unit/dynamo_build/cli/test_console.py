@@ -17,14 +17,20 @@ def test_problems_come_before_the_error(capsys: pytest.CaptureFixture[str]) -> N
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "graph.py:3: error: cycle: A, B", "  hint: Drop an edge.", "error: the graph has 1 problem",
+        "graph.py:3: error: cycle: A, B",
+        "  hint: Drop an edge.",
+        "error: the graph has 1 problem",
     ]
 
 
 def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """No progress bars in a log; results and warnings are lines."""
     listen = console.listener()
-    for event in (Started(what="packing"), Progress(what="packing", done=1, total=2), Finished(what="packed", detail="2 files")):
+    for event in (
+        Started(what="packing"),
+        Progress(what="packing", done=1, total=2),
+        Finished(what="packed", detail="2 files"),
+    ):
         listen(event)
     assert capsys.readouterr().err == "packed: 2 files\n"
 

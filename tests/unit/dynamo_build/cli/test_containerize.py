@@ -8,11 +8,11 @@ import secrets
 from pathlib import Path
 
 import pytest
-from support import handmade
 
 from dynamo_build import document
 from dynamo_build.cli import app
 from dynamo_build.oci import check, layout
+from support import handmade
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ def test_settings_of_services_pass(arguments: list[str]) -> None:
     assert options.checked_service_arguments(arguments) == arguments
 
 
-@pytest.mark.parametrize("arguments", [["--bogus"], ["stray"], ["--Word=3"], ["--Worker.x=1", "stray"], ["--Worker.x", "1", "2"]])
+@pytest.mark.parametrize(
+    "arguments", [["--bogus"], ["stray"], ["--Word=3"], ["--Worker.x=1", "stray"], ["--Worker.x", "1", "2"]]
+)
 def test_anything_else_is_refused(arguments: list[str]) -> None:
     """An unknown option or a stray argument is named."""
     with pytest.raises(UsageError, match=r"unknown (option|argument)"):

@@ -6,9 +6,8 @@ import io
 import json
 import tarfile
 
-from support import handmade
-
 from dynamo_build.oci import archive
+from support import handmade
 
 
 def read(content: bytes) -> dict[str, bytes]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from support import handmade
-
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
+from support import handmade
 
 
 def test_a_whole_image_has_no_problems() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 
 import pytest
-from support import handmade
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
+from support import handmade
 
 
 def test_layers_are_appended_with_history() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.handmade import packed
 
 from dynamo_build.errors import ImageBuildError, RegistryError
 from dynamo_build.oci import layer
 from dynamo_build.oci.layer import Entry
+from support.handmade import packed
 
 
 def members(content: bytes) -> list[tarfile.TarInfo]:

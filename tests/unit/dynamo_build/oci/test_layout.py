@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from support import handmade
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci import check, layout
+from support import handmade
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import handmade
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import ignore
@@ -13,6 +12,7 @@ from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layout
 from dynamo_build.registries.folder import FolderRegistry
 from dynamo_build.seams import Surroundings
+from support import handmade
 
 
 def test_without_a_tag_it_is_latest(tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.projects import FRONTEND, GRAPH
-
 from dynamo_build.stages import apis
+from support.projects import FRONTEND, GRAPH
 
 
 def test_openapi_of_the_routes() -> None:

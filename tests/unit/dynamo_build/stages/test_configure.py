@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.projects import GRAPH
 
 from dynamo_build.errors import GraphError, UsageError
 from dynamo_build.stages.configure import configure, read
+from support.projects import GRAPH
 
 
 def test_arguments_over_the_file_deeply() -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.projects import LOCK, planned, write_project
 
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento
 from dynamo_build.stages.exchange import export, take
 from dynamo_build.stages.pack import pack
 from dynamo_build.store import Store
+from support.projects import LOCK, planned, write_project
 
 
 @pytest.fixture

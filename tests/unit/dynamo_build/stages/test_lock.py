@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.projects import PACKAGE, FakeLocker
 
 from dynamo_build import lockfile
 from dynamo_build.errors import LockError
@@ -13,6 +12,7 @@ from dynamo_build.lockers.given import GivenLocker
 from dynamo_build.model.plan import Requirements
 from dynamo_build.seams import Surroundings
 from dynamo_build.stages.lock import lock
+from support.projects import PACKAGE, FakeLocker
 
 
 def wanted(project: Path, *lines: str) -> Requirements:

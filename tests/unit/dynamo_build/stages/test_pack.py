@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.projects import GRAPH, LOCK, planned, write_project
 
 from dynamo_build import document
 from dynamo_build.errors import GraphError
@@ -19,6 +18,7 @@ from dynamo_build.model.plan import BuildOptions
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
 from dynamo_build.store import Store, content_version
+from support.projects import GRAPH, LOCK, planned, write_project
 
 
 def built(project: Path, home: Path, **options: object) -> Bento:

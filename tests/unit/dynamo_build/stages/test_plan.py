@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.projects import GRAPH, planned, write_project
 
 from dynamo_build.errors import GraphError, UsageError
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.stages.plan import plan
+from support.projects import GRAPH, planned, write_project
 
 
 def test_a_plan_names_files_packages_and_the_bento(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.projects import write_project
 
 from dynamo_build import runtime_wheel
 from dynamo_build.errors import UsageError
 from dynamo_build.model.plan import BuildOptions, Requirements
 from dynamo_build.stages.require import require
+from support.projects import write_project
 
 BLOCK = '# /// script\n# dependencies = ["from-block>=1"]\n# ///\n'
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.projects import write_project
 
 from dynamo_build.files import survey
 from dynamo_build.stages.scan import named, scan, secrets_of
+from support.projects import write_project
 
 KEY = "-----BEGIN " + "OPENSSH PRIVATE KEY-----"
 SECRETS = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.projects import LOCK, planned, write_project
 
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.verify import verify
 from dynamo_build.store import Store
+from support.projects import LOCK, planned, write_project
 
 
 def test_one_flipped_bit_in_any_file_is_named(tmp_path: Path) -> None:

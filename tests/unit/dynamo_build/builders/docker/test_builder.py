@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import engine as double
 
 from dynamo_build.builders.docker import DockerBuilder
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
@@ -18,6 +17,7 @@ from dynamo_build.events import Event, Warned, ignore
 from dynamo_build.model.image import FilesLayer, ImagePlan, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import Surroundings
+from support import engine as double
 
 BUILT = "sha256:" + "b" * 64
 HERE = ToEngine(reference=ImageReference.parse("hello:1"))

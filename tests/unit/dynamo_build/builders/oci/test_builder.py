@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from support import handmade
 
 from dynamo_build import catalog
 from dynamo_build.errors import ImageBuildError
@@ -19,6 +18,7 @@ from dynamo_build.model.image import SetupCommand, SystemPackages, ToFolder
 from dynamo_build.oci import check, layout
 from dynamo_build.oci.image import OciImage
 from dynamo_build.stages.layer import layer
+from support import handmade
 
 
 def build(tmp_path: Path, *, cache: str = "cache", bento: str = "bento", tag: str = "v1", **sources: str) -> OciImage:

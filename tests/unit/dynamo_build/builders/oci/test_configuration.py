@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import handmade
 
 from dynamo_build.builders.oci import configuration
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import ImagePlan, PackagesLayer
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.stages.layer import layer
+from support import handmade
 
 
 def plan(tmp_path: Path, base: str = "registry.example/base:1") -> ImagePlan:

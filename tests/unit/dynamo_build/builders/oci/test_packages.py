@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 
 import pytest
-from support import handmade
 
 from dynamo_build.builders.oci import packages
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.image import PackagesLayer
 from dynamo_build.oci.layer import Entry, diff_id_of
+from support import handmade
 
 
 @pytest.fixture

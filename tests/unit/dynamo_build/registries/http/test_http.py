@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import handmade
-from support.registry import Fault, running
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, Finished, ignore
@@ -18,6 +16,8 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.registries.http import HttpRegistry
 from dynamo_build.seams import Surroundings
+from support import handmade
+from support.registry import Fault, running
 
 
 def made(*, size: int = 100) -> OciImage:
