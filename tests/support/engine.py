@@ -129,6 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self.stream(engine.build)
         elif path == "/images/create":
+            asked = engine.requests[-1][2]
+            if not any("error" in message for message in engine.pull):
+                mark = "@" if asked["tag"].startswith("sha256:") else ":"
+                engine.images[f"{asked['fromImage']}{mark}{asked['tag']}"] = {"Id": "sha256:1"}
             self.stream(engine.pull)
         elif path.endswith("/push"):
             self.stream(engine.push)

@@ -133,6 +133,14 @@ def test_a_base_that_the_engine_has_will_do(running: double.Engine, plan: ImageP
     assert [event for event in heard if isinstance(event, Warned)]
 
 
+def test_a_base_says_what_it_is_not_for(running: double.Engine, plan: ImagePlan) -> None:
+    """A base that was made for tests says so in a label, and the user hears it."""
+    running.images["base:1"] = {"Id": "sha256:1", "Config": {"Labels": {"dynamo.production": "false"}}}
+    heard: list[Event] = []
+    builder(running).build(plan, HERE, heard.append)
+    assert Warned(text="the base base:1 says that it is not for production") in heard
+
+
 def test_a_push(running: double.Engine, plan: ImagePlan) -> None:
     """All tags are pushed, and the reference has the digest that the registry gave."""
     image = builder(running).build(plan, THERE, ignore)
