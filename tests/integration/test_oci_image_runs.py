@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from dynamo_build import catalog, pipeline
+from dynamo_build import catalog
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.image import ContainerizeOptions, Image
-from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check, layout
 from dynamo_build.seams import Surroundings
-from support import chroot
-
-ROOT = Path(__file__).resolve().parents[2]
+from support import chroot, hello
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +26,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(home: Path) -> str:
-    """A base image of the running Python, made without network."""
-    made = subprocess.run(
-        [sys.executable, ROOT / "container/make_base.py", "--output", home / "base"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return made.stdout.strip()
+    return hello.base_made(home / "base")
 
 
 @pytest.fixture(scope="module")
 def around(home: Path) -> Surroundings:
-    import os
-
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_", "DOCKER_"))
     }
@@ -57,33 +39,7 @@ def around(home: Path) -> Surroundings:
 
 @pytest.fixture(scope="module")
 def bento(home: Path, around: Surroundings) -> Bento:
-    project = home / "hello_world"
-    shutil.copytree(ROOT / "examples/hello_world", project)
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return pipeline.build("hello_world:Frontend", project, BuildOptions(python=python), surroundings=around)
-
-
-def built(bento: Bento, around: Surroundings, base: str, **wanted: object) -> Image:
-    (image,) = pipeline.containerize(bento, ContainerizeOptions(bases=(base,), **wanted), around)
-    return image
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def asked(port: int, process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            request = urllib.request.Request(f"http://127.0.0.1:{port}/generate", data=b'{"text": "Hello World"}')
-            with urllib.request.urlopen(request, timeout=10) as response:
-                return str(response.read().decode())
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-    raise AssertionError(f"no answer:\n{log.read_text()}")
+    return hello.bento_made(home, around)
 
 
 @pytest.mark.root
@@ -93,11 +49,11 @@ def test_the_image_runs_and_answers(
     bento: Bento, around: Surroundings, base: str, home: Path, tmp_path: Path, nats_url: str
 ) -> None:
     """Unpacked in order and run as its user over a real NATS server, the whole graph answers as the README says."""
-    built(bento, around, base, folder=str(home / "image"))
+    hello.built(bento, around, base, folder=str(home / "image"))
     image = layout.read(home / "image", "linux/amd64")
     assert check.problems(image) == ()
     chroot.unpack(image, tmp_path / "root")
-    http, system = free_port(), free_port()
+    http, system = hello.free_port(), hello.free_port()
     environment: Mapping[str, str] = {
         "NATS_SERVER": nats_url,
         "DYN_NAMESPACE": f"test-{secrets.token_hex(4)}",
@@ -108,8 +64,8 @@ def test_the_image_runs_and_answers(
     }
     log = tmp_path / "log"
     with chroot.running(image, tmp_path / "root", (), environment, log) as process:
-        answer = asked(http, process, log)
-    assert answer.splitlines() == ["Frontend: Middle: Backend: Hello", "Frontend: Middle: Backend: World-mid-back"]
+        answer = hello.asked(http, process, log)
+    assert answer == hello.ANSWER
 
 
 @pytest.mark.registry
@@ -118,10 +74,10 @@ def test_a_push_to_a_real_registry(
 ) -> None:
     """Same digest as in a folder; a second push sends nothing; a changed line sends one small layer."""
     name = f"{registry}/test/{secrets.token_hex(6)}/hello:v1"
-    first = built(bento, around, base, references=(name,), push=True)
-    folder = built(bento, around, base, folder=str(tmp_path / "image"))
+    first = hello.built(bento, around, base, references=(name,), push=True)
+    folder = hello.built(bento, around, base, folder=str(tmp_path / "image"))
     assert first.digest == folder.digest
-    again = built(bento, around, base, references=(name,), push=True)
+    again = hello.built(bento, around, base, references=(name,), push=True)
     assert again.digest == first.digest and not any(layer.sent for layer in again.layers)
     reference = ImageReference.parse(first.reference)
     assert check.problems(around.registry(reference).pull(reference, "linux/amd64")) == ()
@@ -129,7 +85,9 @@ def test_a_push_to_a_real_registry(
     shutil.copytree(bento.folder, changed)
     with (changed / "src/hello_world.py").open("a") as stream:
         stream.write("# changed\n")
-    third = built(Bento(manifest=bento.manifest, folder=str(changed)), around, base, references=(name,), push=True)
+    third = hello.built(
+        Bento(manifest=bento.manifest, folder=str(changed)), around, base, references=(name,), push=True
+    )
     assert [layer.name for layer in third.layers if layer.sent] == ["code"]
     assert sum(layer.size for layer in third.layers if layer.sent) < 65536
 
@@ -147,7 +105,7 @@ def test_a_base_in_the_registry_is_never_fetched(
     opened: list[str] = []
     found = around.registry(held)
     monkeypatch.setattr(found, "_open", lambda reference, digest, size: opened.append(digest))
-    image = built(bento, around, str(held), references=(f"{name}/app:v1",), push=True)
+    image = hello.built(bento, around, str(held), references=(f"{name}/app:v1",), push=True)
     assert opened == [] and not image.layers[0].sent
     assert json.dumps(image.layers[0].digest)
 
@@ -170,11 +128,11 @@ def test_a_registry_with_tls_and_a_login(
     options = {"references": (f"{host}/test/{secrets.token_hex(6)}:v1",), "push": True}
     cache = around.cache
     with pytest.raises(RegistryError, match="not trusted"):
-        built(bento, catalog.surroundings({**around.environment}, cache), base, **options)
+        hello.built(bento, catalog.surroundings({**around.environment}, cache), base, **options)
     monkeypatch.setenv("SSL_CERT_FILE", registry_tls["ca"])
     with pytest.raises(RegistryError, match="asks for a login"):
-        built(bento, catalog.surroundings({**around.environment, "HOME": str(tmp_path)}, cache), base, **options)
+        hello.built(bento, catalog.surroundings({**around.environment, "HOME": str(tmp_path)}, cache), base, **options)
     secret = base64.b64encode(f"{registry_tls['user']}:{registry_tls['password']}".encode()).decode()
     login = {"DOCKER_AUTH_CONFIG": json.dumps({"auths": {host: {"auth": secret}}})}
-    image = built(bento, catalog.surroundings({**around.environment, **login}, cache), base, **options)
+    image = hello.built(bento, catalog.surroundings({**around.environment, **login}, cache), base, **options)
     assert image.reference.startswith(host)
