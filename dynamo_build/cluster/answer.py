@@ -7,6 +7,7 @@ such a 500 must not be retried.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from dynamo_build.errors import DeployError
 
 _MANIFEST_MISTAKES = ("failed to create typed patch object", "failed to convert new object", "failed to create manager")
 _CHECK = "`dynamo deploy --check` finds most of these offline."
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _TEMPORARY = frozenset({429, 500, 502, 503, 504})
 
 
@@ -48,8 +50,8 @@ class Answer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """The texts of the `Warning` header, RFC 7234 section 5.5."""
-        parts = self.headers.get("warning", "").split('",')
-        return tuple(part.rpartition('299 - "')[2].rstrip('" ,') for part in parts if part)
+        found = _WARNING.findall(self.headers.get("warning", ""))
+        return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
 
     @property
     def manifest_mistake(self) -> bool:

@@ -12,6 +12,7 @@ from dynamo_build.errors import DeployError, ToolMissing
 _ATTEMPTS = 5
 _TIMEOUT = 30.0
 _LONGEST_PAUSE = 30.0
+PAGE = "500"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
@@ -28,6 +29,7 @@ class Connection:
     ) -> None:
         try:
             import urllib3
+            import yaml
             from kubernetes import client, config
         except ImportError as error:
             hint = "Install it: pip install 'kubernetes>=37'."
@@ -43,7 +45,7 @@ class Connection:
             )
         except config.ConfigException as error:
             self._inside(config, configuration, str(error))
-        except OSError as error:
+        except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DeployError(
                 f"the kubeconfig cannot be read: {error}", ["Set KUBECONFIG to a readable file."]
             ) from error
@@ -95,7 +97,7 @@ class Connection:
 
     def items(self, path: str, selector: str = "") -> Iterator[Mapping[str, Any]]:
         """The objects of a collection, page by page; none when the kind is not served. Raises DeployError."""
-        query = {"limit": "500"} | ({"labelSelector": selector} if selector else {})
+        query = {"limit": PAGE} | ({"labelSelector": selector} if selector else {})
         while True:
             listing = self.get(path, query=query)
             if listing is None:

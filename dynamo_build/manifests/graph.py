@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynamo_build.errors import DeployError
@@ -96,31 +96,34 @@ def overridden_pod(layout: Layout, workload: Workload) -> dict[str, Any]:
 
 def _overridden(layout: Layout, workload: Workload, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """`entrypoint` and `cmd` of the container, `container`, `pod`, or the whole of an object by its kind."""
-    service = workload.service
-    overrides = strategic_merge(workload.overrides, layout.options.overrides.get(service, {}))
-    patches: dict[str, Any] = {}
-    kinds = {document["kind"] for document in found}
-    for key, value in overrides.items():
-        if key in ("entrypoint", "cmd"):
-            words = value if isinstance(value, list) else [value]
-            field = {"command" if key == "entrypoint" else "args": [str(word) for word in words]}
-            patch = _on_container(field)
-        elif key == "container":
-            patch = _on_container(value)
-        elif key == "pod":
-            patch = {"Deployment": {"spec": {"template": {"spec": value}}}}
-        elif key in kinds:
-            patch = {key: value}
-        else:
-            known = ["entrypoint", "cmd", "container", "pod", *sorted(kinds)]
-            message = f"service {service}: kubernetes_overrides has no `{key}`"
-            raise DeployError(message, [f"Use {', '.join(known)}."])
-        patches = strategic_merge(patches, patch)
-    return [strategic_merge(document, patches.get(document["kind"], {})) for document in found]
+    kinds = sorted({str(document["kind"]) for document in found})
+    for overrides in (workload.overrides, layout.options.overrides.get(workload.service, {})):
+        for key, value in overrides.items():
+            kind, patch = _patch(key, value, kinds, workload.service)
+            found = [strategic_merge(item, patch) if item["kind"] == kind else item for item in found]
+    return found
+
+
+def _patch(key: str, value: Any, kinds: Sequence[str], service: str) -> tuple[str, Mapping[str, Any]]:
+    if key in ("entrypoint", "cmd"):
+        words = value if isinstance(value, list) else [value]
+        return "Deployment", _on_container(
+            {"command" if key == "entrypoint" else "args": [str(word) for word in words]}
+        )
+    if key in ("container", "pod", *kinds) and not isinstance(value, Mapping):
+        raise DeployError(f"service {service}: kubernetes_overrides.{key} is not a map", ["Write the fields below it."])
+    if key == "container":
+        return "Deployment", _on_container(value)
+    if key == "pod":
+        return "Deployment", {"spec": {"template": {"spec": value}}}
+    if key in kinds:
+        return key, value
+    hint = f"Use {', '.join(['entrypoint', 'cmd', 'container', 'pod', *kinds])}."
+    raise DeployError(f"service {service}: kubernetes_overrides has no `{key}`", [hint])
 
 
 def _on_container(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Deployment": {"spec": {"template": {"spec": {"containers": [{"name": CONTAINER, **fields}]}}}}}
+    return {"spec": {"template": {"spec": {"containers": [{"name": CONTAINER, **fields}]}}}}
 
 
 def _model_claim(layout: Layout) -> dict[str, Any]:

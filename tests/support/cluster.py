@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+
 from support import cluster_validation as validation
 from support.cluster_store import Refused, Script, Store
 
@@ -127,6 +128,8 @@ def cluster() -> Iterator[Cluster]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
     server: Cluster
 
     def log_message(self, format: str, *arguments: Any) -> None:
@@ -213,7 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(400, "BadRequest", "the API version in the data does not match the expected API version")
         group_version = version if "/" in version else f"/{version}"
         identity = f"{metadata.get('namespace', '')}/{metadata.get('name')}; {group_version}, Kind={kind}"
-        for problem in validation.schema_problems(document):
+        problems = list(validation.schema_problems(document))
+        for problem in [*problems, *(validation.duplicates(document) if applied else ())]:
             if applied:
                 raise Refused(500, "", f"failed to create typed patch object ({identity}): {problem}")
             raise Refused(
@@ -226,6 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         if causes := validation.invalid(document):
             listed = ", ".join(f"{where}: {message}" for where, message in causes)
             raise Refused(422, "Invalid", f'{kind} "{metadata.get("name")}" is invalid: {listed}', causes)
+        self.warnings.extend(validation.warnings(document))
         space = self.server.store.objects.get(("namespaces", "", metadata.get("namespace", "")))
         labels = (space or {}).get("metadata", {}).get("labels") or {}
         if "restricted" in (
@@ -233,11 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
             labels.get("pod-security.kubernetes.io/enforce"),
         ):
             if found := validation.pod_security(document):
-                self.warnings.append(
-                    f'would violate PodSecurity \\"restricted:latest\\": {", ".join(found)}'.replace(
-                        '"restricted', "restricted"
-                    )
-                )
+                self.warnings.append(f'would violate PodSecurity "restricted:latest": {", ".join(found)}')
 
     def _list(self, version: str, kind: str, plural: str, namespace: str, query: dict[str, str]) -> dict[str, Any]:
         items = [item for item in self.server.store.list(plural, namespace) if _selected(item, query)]
@@ -276,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         for warning in getattr(self, "warnings", ()):
-            self.send_header("Warning", f'299 - "{warning}"')
+            self.send_header("Warning", f"299 - {json.dumps(warning)}")
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()

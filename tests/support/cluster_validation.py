@@ -161,6 +161,11 @@ def _pod(pod: dict[str, Any], path: str, spec: dict[str, Any]) -> Iterator[Cause
         requests = (item.get("resources") or {}).get("requests") or {}
         limits = (item.get("resources") or {}).get("limits") or {}
         for name, value in requests.items():
+            if name == "memory" and name in limits and _bytes(value) > _bytes(limits[name]):
+                yield (
+                    f"{where}.resources.requests",
+                    f'Invalid value: "{value}": must be less than or equal to memory limit',
+                )
             if "/" in name and value != limits.get(name):
                 yield f"{where}.resources.requests", f'Invalid value: "{value}": must be equal to {name} limit'
 
@@ -195,3 +200,24 @@ def pod_security(document: dict[str, Any]) -> list[str]:
         if profile.get("type") not in ("RuntimeDefault", "Localhost"):
             found.append(f'seccompProfile (container "{item["name"]}")')
     return found
+
+
+def _bytes(text: str) -> float:
+    units = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 1e3, "M": 1e6, "G": 1e9}
+    unit = next((unit for unit in units if str(text).endswith(unit)), "")
+    return float(str(text).removesuffix(unit)) * units.get(unit, 1)
+
+
+def duplicates(document: dict[str, Any]) -> Iterator[str]:
+    """Associative lists with the same key twice, which server-side apply cannot type."""
+    template, path = pod_template(document)
+    names = [item.get("name") for item in (template.get("spec") or {}).get("containers") or ()]
+    for name in {name for name in names if names.count(name) > 1}:
+        yield f'.{path}.spec.containers: duplicate entries for key [name="{name}"]'
+
+
+def warnings(document: dict[str, Any]) -> Iterator[str]:
+    """What is accepted with a warning in any namespace."""
+    template, path = pod_template(document)
+    if ((template.get("spec") or {}).get("terminationGracePeriodSeconds") or 0) < 0:
+        yield f"{path}.spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
