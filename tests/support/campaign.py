@@ -17,9 +17,19 @@ ROUNDS = int(os.environ.get("CAMPAIGN_ROUNDS", "10"))
 
 
 def main() -> None:
-    """Run the property tests with the long profile, then the serving and fault tests again and again."""
+    """Run the property tests with the long profile, the fault tests at many points, the serving tests again and again."""
+    os.environ["CAMPAIGN"] = "1"
     fuzzed = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if imports(path, "hypothesis")]
-    rows = [pytest("property tests, 5,000 examples each", ["--hypothesis-profile=campaign", *map(str, fuzzed)], 1)]
+    rows = [
+        pytest(
+            "property tests, 5,000 examples each or 40 times as many as usual",
+            ["--hypothesis-profile=campaign", *map(str, fuzzed)],
+            1,
+        )
+    ]
+    for path in sorted((ROOT / "tests" / "scenarios").glob("test_*.py")):
+        if imports(path, "support.effort"):
+            rows.append(pytest(f"{path.stem}, long", [str(path)], 1))
     for path in sorted((ROOT / "tests" / "integration").glob("test_serve*.py")):
         rows.append(pytest(f"{path.stem}, {ROUNDS} rounds", [str(path)], ROUNDS))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
@@ -44,7 +54,7 @@ def imports(path: Path, module: str) -> bool:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
-        if any(name.split(".")[0] == module for name in names):
+        if any(name == module or name.startswith(f"{module}.") for name in names):
             return True
     return False
 

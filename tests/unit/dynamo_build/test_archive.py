@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dynamo_build import archive
 from dynamo_build.errors import StoreError
+from support.effort import examples
 
 PARTS = st.from_regex(r"[a-zA-Z0-9äöü ._-]{1,40}", fullmatch=True).filter(lambda part: part.strip(".") != "")
 TREES = st.dictionaries(
@@ -42,7 +43,7 @@ def packed(folder: Path, names: list[str]) -> bytes:
     return stream.getvalue()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(TREES)
 def test_same_files_same_bytes(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, tuple[bytes, bool]]) -> None:
     """Another folder, umask, order and time give the same tar; unpacking gives the same files."""
@@ -108,7 +109,7 @@ def test_hostile_archives_are_refused(tmp_path: Path, name: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.binary(max_size=3000), st.integers(0, 3000))
 def test_damaged_archives_are_refused(tmp_path_factory: pytest.TempPathFactory, noise: bytes, cut: int) -> None:
     """Noise and truncation never raise anything but StoreError."""

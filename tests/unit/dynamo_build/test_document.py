@@ -13,6 +13,7 @@ from dynamo.sdk import codec
 from dynamo_build import document
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import BentoManifest
+from support.effort import examples
 from support.projects import GRAPH, LOCK
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -40,7 +41,7 @@ def manifest(**more: Any) -> BentoManifest:
     return BentoManifest(**{**values, **more})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
 def test_any_configuration_survives(config: dict[str, Any]) -> None:
     """What is written is YAML, and any reader gets the same values back."""
@@ -70,7 +71,7 @@ def test_a_damaged_document_is_one_line(content: bytes) -> None:
     assert "\n" not in caught.value.message
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 2000))
 def test_fuzzed_documents(noise: bytes, place: int) -> None:
     """A manifest with noise in it is read or refused, and nothing else."""

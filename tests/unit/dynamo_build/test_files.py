@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamo_build.files import survey
+from support.effort import examples
 
 
 def paths(project: Path, **options: object) -> list[str]:
@@ -151,7 +152,7 @@ NAMES = st.text(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sets(NAMES.filter(lambda name: name not in (".", "..") and len(name.encode()) < 100), max_size=8))
 def test_every_portable_name_is_packed_or_named(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
     """No file goes missing silently: it is packed, ignored by rule, or a problem."""

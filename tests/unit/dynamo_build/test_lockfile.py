@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dynamo_build import lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from support.effort import examples
 
 WANTED = Requirements(lines=("pydantic>=2", "a"), platforms=("linux/amd64", "linux/arm64"))
 HASH = "sha256:" + "ab" * 32
@@ -59,7 +60,7 @@ def test_what_is_not_exact_is_refused(line: str) -> None:
         lockfile.parse(f"# head\n{line}\n", "x")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.text(max_size=200))
 def test_fuzzed_locks(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Any text is read or refused."""

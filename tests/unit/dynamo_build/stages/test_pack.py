@@ -18,6 +18,7 @@ from dynamo_build.model.plan import BuildOptions
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
 from dynamo_build.store import Store, content_version
+from support.effort import examples
 from support.projects import GRAPH, LOCK, planned, write_project
 
 
@@ -57,7 +58,7 @@ FILES = st.dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=FILES)
 def test_same_input_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
