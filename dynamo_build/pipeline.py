@@ -24,7 +24,8 @@ from dynamo_build.stages import configure as configuring
 from dynamo_build.stages import place as placing
 from dynamo_build.stages.bases import bases
 from dynamo_build.stages.destination import destination
-from dynamo_build.stages.discover import explore, told
+from dynamo_build.stages.discover import told
+from dynamo_build.stages.find import Found, find
 from dynamo_build.stages.layer import group_images, layer
 from dynamo_build.stages.lock import lock
 from dynamo_build.stages.pack import pack
@@ -41,7 +42,9 @@ def build(
     Raises GraphError, UsageError, LockError, ToolMissing or StoreError.
     """
     surroundings = surroundings or Surroundings()
-    planned = plan_build(target, project, options, on, surroundings)
+    project = project.resolve()
+    found = find(target, project, options, on)
+    planned = _planned(found, project, options, on, surroundings)
     if options.offline:
         surroundings = replace(surroundings, environment={**surroundings.environment, "UV_OFFLINE": "1"})
     locked = lock(
@@ -53,6 +56,9 @@ def build(
         locked=options.locked,
         on=on,
     )
+    if not found.settled:
+        settled = find(target, project, options, on, lock=locked, before=found)
+        planned = planned if settled.graph == found.graph else _planned(settled, project, options, on, surroundings)
     return pack(planned, locked, store(surroundings), on, dockerfile=_dockerfile)
 
 
@@ -61,12 +67,14 @@ def plan_build(
 ) -> BuildPlan:
     """What `build` would pack, up to the lock; nothing is written. Raises GraphError or UsageError."""
     project = project.resolve()
-    home = default_home((surroundings or Surroundings()).environment)
-    found = explore(target, project, timeout=options.timeout, stand_ins=options.runtime_only, on=on)
-    assert found.graph is not None
+    return _planned(find(target, project, options, on), project, options, on, surroundings or Surroundings())
+
+
+def _planned(found: Found, project: Path, options: BuildOptions, on: Listener, surroundings: Surroundings) -> BuildPlan:
+    home = default_home(surroundings.environment)
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
     options = replace(options, without=(*options.without, str(home)))
-    planned = plan(found.graph, found.modules, project, options, config)
+    planned = plan(found.graph, found.reached.files, project, options, config, found.warnings)
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
     return planned

@@ -50,9 +50,13 @@ def explore(
     *,
     timeout: float = 60.0,
     stand_ins: Sequence[str] = (),
+    closed: bool = False,
     on: Listener = ignore,
 ) -> Discovery:
-    """As `discover`, with the warnings and the project's own files that the import touched. Its graph is never None."""
+    """As `discover`, with the warnings and the project's own files that the import touched. Its graph is never None.
+
+    `closed`: a package that is installed here is not there unless it is stood in for, as it may not be in the image.
+    """
     if not project.is_dir():
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
     if not _TARGET.fullmatch(target):
@@ -60,7 +64,7 @@ def explore(
         raise UsageError(f"`{target}` is not a target", [hint])
     on(Started(what="discover"))
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
-        code = _run(target, project.resolve(), timeout, stand_ins, report, output)
+        code = _run(target, project.resolve(), timeout, stand_ins, closed, report, output)
         said = _tail(output)
         found = _read(report, code, timeout, said)
     for line in said:
@@ -68,7 +72,7 @@ def explore(
     for warning in found.warnings:
         on(Warned(text=told(warning)))
     if found.graph is None:
-        raise _failure(target, found.problems, said)
+        raise failure(target, found.problems, said)
     count = len(found.graph.services)
     on(Finished(what="discover", detail=f"{count} service{'s' if count != 1 else ''}"))
     return found
@@ -81,15 +85,23 @@ def told(problem: Problem) -> str:
 
 
 def _run(
-    target: str, project: Path, timeout: float, stand_ins: Sequence[str], report: IO[bytes], output: IO[bytes]
+    target: str,
+    project: Path,
+    timeout: float,
+    stand_ins: Sequence[str],
+    closed: bool,
+    report: IO[bytes],
+    output: IO[bytes],
 ) -> int:
     """Run the child to its end and give its exit code. Files, not pipes: nothing the code starts can hold them up."""
     command = [sys.executable, "-P", "-m", "dynamo.sdk.describe", "--project", str(project)]
     command += ["--report-fd", str(report.fileno()), "--timeout", str(timeout)]
     for name in stand_ins:
         command += ["--stand-in", name]
+    if closed:
+        command += ["--closed", "yes"]
     # The order of sets must not decide what a graph looks like.
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
     environment.pop("DYNAMO_IMAGE", None)
     child = subprocess.Popen(
         [*command, "--", target],
@@ -141,7 +153,8 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _failure(target: str, problems: Sequence[Problem], said: Sequence[str]) -> GraphError:
+def failure(target: str, problems: Sequence[Problem], said: Sequence[str] = ()) -> GraphError:
+    """The error that holds these problems; `said` are the last lines that the code printed."""
     count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
     hints = [f"The code printed, last: {line}" for line in said[-3:] if line.strip()]
     return GraphError(f"the graph of `{target}` has {count}" if target else f"the project has {count}", hints, problems)

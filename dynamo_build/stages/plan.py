@@ -24,8 +24,10 @@ def plan(
     project: Path,
     options: BuildOptions,
     config: Mapping[str, Any] | None = None,
+    doubts: Iterable[Problem] = (),
 ) -> BuildPlan:
-    """The plan of a bento. `modules` are the project's own files that the graph was imported from.
+    """The plan of a bento. `modules` are the project's own files that the graph was imported from, `doubts` warnings
+    about them.
 
     Raises GraphError with every problem of the project, UsageError for a name or a setting.
     """
@@ -36,6 +38,7 @@ def plan(
         raise UsageError(f"`{project}` cannot be read: {(error.strerror or str(error)).lower()}") from error
     own = tuple(sorted({*modules, *(service.position.file for service in graph.services if service.position.file)}))
     wanted, unlockable, warnings = require(project, own, options)
+    warnings = [*doubts, *warnings]
     problems = [
         *found.problems,
         *_outside(own, found.files, {problem.where.file for problem in found.problems}),

@@ -22,13 +22,14 @@ from dynamo.sdk.positions import is_own, own_path
 BUG = 70
 
 _USAGE = (
-    "usage: python -m dynamo.sdk.describe TARGET --project DIR --report-fd N [--timeout SECONDS] [--stand-in MODULE]…"
+    "usage: python -m dynamo.sdk.describe TARGET --project DIR --report-fd N [--timeout SECONDS] [--stand-in MODULE]… "
+    "[--closed yes]"
 )
 
 
-def describe(target: str, project: str, stand_ins: list[str]) -> Discovery:
+def describe(target: str, project: str, stand_ins: list[str], *, closed: bool = False) -> Discovery:
     """Import a target and describe its graph; what the author's code raises becomes a problem."""
-    finder = stand_in.install(stand_ins)
+    finder = stand_in.install(stand_ins, closed=closed)
     try:
         name, entry = targets.resolve(target, project)
         found = assemble.assemble(name, entry, project, _own_modules(project), tuple(sorted(finder.used)))
@@ -90,7 +91,7 @@ def main(arguments: list[str]) -> NoReturn:
     if "--timeout" in values:
         _limit(float(values["--timeout"][0]))
     try:
-        found = describe(positional[0], project, values.get("--stand-in", []))
+        found = describe(positional[0], project, values.get("--stand-in", []), closed="--closed" in values)
     except BaseException:
         traceback.print_exc()
         os._exit(BUG)

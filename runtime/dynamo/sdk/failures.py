@@ -83,7 +83,11 @@ def _missing(name: str, where: Position, project: str) -> Problem:
         hint = f"Did you mean `{parent.__name__}.{best}`?" if best else f"`{parent.__name__}` has no such module."
         return Problem(where=where, message=f"no module `{name}`", hint=hint)
     best = closest(top, (known for known in _importable(project) if not known.startswith("_")), cutoff=0.75)
-    hint = f"Did you mean `{best}`?" if best else "Correct the name, or add its package to the project's requirements."
+    hint = "Correct the name, or add its package to the project's requirements."
+    if best == top:
+        hint = "It is installed here alone: add its package to the project's requirements."
+    elif best:
+        hint = f"Did you mean `{best}`?"
     return Problem(where=where, message=f"no module `{name}`", hint=hint)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, NoReturn, Union, cast
 
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SDK = __file__.rpartition(os.sep)[0] + os.sep
+#: What is imported for real: the SDK, and pydantic with what it needs.
+_REAL = frozenset({"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"})
 _LIBRARY = os.__file__.rpartition(os.sep)[0] + os.sep
 
 
@@ -140,10 +142,14 @@ class StandInModule(ModuleType):
 
 
 class Finder:
-    """Finds and makes the named top-level modules and everything below them. `used` are those that were asked for."""
+    """Finds and makes the named top-level modules and everything below them. `used` are those that were asked for.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    When `closed`, it hides every other package that is installed here, but for the few that every image holds.
+    """
+
+    def __init__(self, names: Iterable[str], *, closed: bool = False) -> None:
         self.names = frozenset(names)
+        self.closed = closed
         self.used: set[str] = set()
 
     def find_spec(
@@ -151,6 +157,8 @@ class Finder:
     ) -> ModuleSpec | None:
         top = name.partition(".")[0]
         if top not in self.names:
+            if self.closed and path is None and top not in _REAL and _is_installed(name):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
             return None
         self.used.add(top)
         # A loader by its methods: importlib.abc takes longer to import than all the rest of this module.
@@ -163,9 +171,17 @@ class Finder:
         return None
 
 
-def install(names: Iterable[str]) -> Finder:
+def _is_installed(name: str) -> bool:
+    spec = PathFinder.find_spec(name)
+    if spec is None:
+        return False
+    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    return bool(places) and all(any(part in f"{place}{os.sep}" for part in _INSTALLED) for place in places)
+
+
+def install(names: Iterable[str], *, closed: bool = False) -> Finder:
     """Stand in for these modules from now on in this process, whether they are installed or not."""
-    finder = Finder(names)
+    finder = Finder(names, closed=closed)
     for loaded in [name for name in sys.modules if name.partition(".")[0] in finder.names]:
         del sys.modules[loaded]
     sys.meta_path.insert(0, finder)

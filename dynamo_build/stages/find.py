@@ -1,0 +1,109 @@
+"""Discover a graph as its image will see it: only what the image can import is there, stood in for or real."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
+from dynamo_build import lockfile
+from dynamo_build.errors import GraphError, LockError
+from dynamo_build.events import Listener, Noted, ignore
+from dynamo_build.model.plan import BuildOptions, Lock, Requirements
+from dynamo_build.stages.closure import Provided, missing, needed_for, problem, provided
+from dynamo_build.stages.discover import explore, failure
+from dynamo_build.stages.imports import Reached, reach, start_of
+from dynamo_build.stages.require import require
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A described graph, and what was taken as given for it. `settled` is false while packages are to be locked."""
+
+    discovery: Discovery
+    reached: Reached
+    has: Provided
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def graph(self) -> ServiceGraph:
+        assert self.discovery.graph is not None
+        return self.discovery.graph
+
+    @property
+    def settled(self) -> bool:
+        return self.has.complete
+
+
+def find(
+    target: str,
+    project: Path,
+    options: BuildOptions,
+    on: Listener = ignore,
+    *,
+    lock: Lock | None = None,
+    before: Found | None = None,
+    base: Iterable[str] = (),
+) -> Found:
+    """The graph that `target` names. `lock` are packages that were just locked, and `before` what was found without.
+
+    `base` are the modules that the base image declares. Raises GraphError with all problems, of the graph and of its
+    imports, and UsageError.
+    """
+    reached = before.reached if before else reach(project, start_of(target, project))
+    for _ in range(2):
+        wanted, _, _ = require(project, reached.files, options)
+        locked = lock or _lock(project, options, wanted)
+        has = provided(wanted, locked, runtime_only=options.runtime_only, base=base, imports=reached.imports)
+        needed, deferred = missing(reached, has, project)
+        if before and _same(before.has, has, reached):
+            discovery = before.discovery
+            if has.complete and needed:
+                raise failure(target, [problem(each, has, project, wanted.python) for each in needed])
+            break
+        problems = [problem(each, has, project, wanted.python) for each in needed] if has.complete else []
+        stand_ins = needed_for(has, needed).stand_ins
+        discovery = _explored(target, project, options, stand_ins, problems, on)
+        further = reach(project, {*reached.files, *discovery.modules})
+        if further.files == reached.files:
+            break
+        reached = further
+    if not before and (used := discovery.graph.stand_ins if discovery.graph else ()):
+        on(Noted(text=f"stood in for {', '.join(used)} while the graph was imported"))
+    told = tuple(problem(each, has, project, wanted.python) for each in deferred) if has.complete else ()
+    return Found(discovery=discovery, reached=reached, has=has, warnings=told)
+
+
+def _explored(
+    target: str,
+    project: Path,
+    options: BuildOptions,
+    stand_ins: Collection[str],
+    problems: list[Problem],
+    on: Listener,
+) -> Discovery:
+    try:
+        found = explore(target, project, timeout=options.timeout, stand_ins=tuple(stand_ins), closed=True, on=on)
+    except GraphError as error:
+        if not problems:
+            raise
+        raise failure(target, [*problems, *error.problems]) from error
+    if problems:
+        raise failure(target, problems)
+    return found
+
+
+def _lock(project: Path, options: BuildOptions, wanted: Requirements) -> Lock | None:
+    path = project / lockfile.NAME
+    if options.upgrade or not wanted.lock or not lockfile.fits(path, wanted):
+        return None
+    try:
+        return lockfile.load(path)[1]
+    except LockError:
+        return None
+
+
+def _same(before: Provided, now: Provided, reached: Reached) -> bool:
+    """Whether what may fail to import fails as it did before."""
+    return all((each.top in before) == (each.top in now) for each in reached.imports if each.need != "needed")
