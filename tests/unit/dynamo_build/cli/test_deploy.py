@@ -1,0 +1,143 @@
+"""`dynamo deploy`, as a process would run it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dynamo_build import document
+from dynamo_build.cli import app
+from support import handmade
+from support.cluster import cluster
+
+IMAGE = "registry.example.com/hello@sha256:" + "a" * 64
+
+
+@pytest.fixture(autouse=True)
+def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bento in the store, and an empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
+    bento = handmade.bento(folder)
+    (folder / document.NAME).write_bytes(document.dump(bento.manifest))
+    (folder / "build.json").write_text("{}")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = app.run(["deploy", "hello:abc", *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_yaml_on_stdout_and_talk_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """stdout is manifests alone; the NATS tag is warned of."""
+    code, out, err = run(capsys, "--set-image", IMAGE, "--namespace", "prod", "--name", "demo")
+    found = list(yaml.safe_load_all(out))
+    assert code == 0
+    assert {item["metadata"]["namespace"] for item in found} == {"prod"}
+    assert {item["metadata"]["name"] for item in found if item["kind"] == "Deployment"} == {
+        "demo-frontend",
+        "demo-backend",
+    }
+    assert "`nats:2` is a tag" in err
+
+
+def test_forms_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name, the deployment as a value, the manifests as JSON."""
+    assert run(capsys, "--image", IMAGE, "-o", "name")[1] == "hello\n"
+    assert json.loads(run(capsys, "--image", IMAGE, "-o", "json")[1])["bento"] == "hello:abc"
+    assert json.loads(run(capsys, "--image", IMAGE, "--format", "json")[1])["kind"] == "List"
+    assert run(capsys, "--image", IMAGE, "--target", "compose")[1].startswith('name: "hello"')
+    assert "DynamoGraphDeployment" in run(capsys, "--image", IMAGE, "--target", "dynamo-crd")[1]
+
+
+def test_a_file_per_object(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """stdout names the folder."""
+    code, out, _ = run(capsys, "--image", IMAGE, "--output-dir", "out")
+    assert (code, out) == (0, "out\n")
+    assert len(list((tmp_path / "out").glob("*.yaml"))) > 5
+
+
+def test_variables_secrets_and_service_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each lands where it belongs, the secret as a reference."""
+    arguments = ("--env", "LEVEL=1e3", "--env-from-secret", "HF_TOKEN=hf/token", "--Backend.ServiceArgs.workers=3")
+    _, out, _ = run(capsys, "--image", IMAGE, "--nats", "nats://a.example:4222", *arguments)
+    backend = next(
+        item
+        for item in yaml.safe_load_all(out)
+        if (item["kind"], item["metadata"]["name"]) == ("Deployment", "hello-backend")
+    )
+    variables = {item["name"]: item for item in backend["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert backend["spec"]["replicas"] == 3
+    assert variables["LEVEL"]["value"] == "1e3"
+    assert variables["HF_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "hf", "key": "token"}
+
+
+def test_a_dry_run_needs_no_image(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what would be pushed, and pushes nothing."""
+    code, out, _ = run(capsys, "--registry", "registry.example.com/team", "--dry-run")
+    assert code == 0
+    assert "registry.example.com/team/hello:abc (to be pushed)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "there is no registry to push the image to"),
+        (("--image", "a.example/b:1"), 2, "has no digest"),
+        (("--image", f"Nobody={IMAGE}"), 2, "no service `Nobody`"),
+        (("--image", IMAGE, "--target", "k9s"), 2, "there is no target `k9s`"),
+        (("--image", IMAGE, "--option", "nodes=3"), 14, "unknown field 'nodes'"),
+        (("--image", IMAGE, "--env", "API_KEY=x"), 2, "looks like a secret"),
+        (("--image", IMAGE, "--env-from-secret", "A=b"), 2, "is not K=SECRET/KEY"),
+        (("--image", IMAGE, "--timeout", "soon"), 2, "is not a time"),
+        (("--image", IMAGE, "--format", "toml"), 2, "not a form of manifests"),
+        (("--image", IMAGE, "--apply"), 14, "no cluster is configured"),
+        (("--image", IMAGE, "--applly"), 2, "unknown option `--applly`"),
+        (("--image", IMAGE, "--option", 'overrides={"Backend": {"container": {"imagePullPolicy": "Alwayss"}}}'), 14,
+         "`Alwayss` is not one of"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    """With the documented exit code, nothing on stdout and no traceback."""
+    got, out, err = run(capsys, *arguments)
+    assert (got, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_apply_wait_and_diff(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only --apply or --wait touch the cluster; then stdout is the name; the diff is empty after."""
+    with cluster() as double:
+        monkeypatch.setenv("KUBECONFIG", str(double.kubeconfig(tmp_path)))
+        arguments = ("--image", IMAGE, "--namespace", "demo")
+        assert run(capsys, *arguments)[0] == 0
+        assert double.requests == []
+        assert run(capsys, *arguments, "--server-dry-run")[0] == 0
+        assert double.names("deployments") == []
+        assert run(capsys, *arguments, "--wait", "--timeout", "20s")[:2] == (0, "hello\n")
+        assert double.names("deployments") == ["hello-backend", "hello-frontend"]
+        assert run(capsys, *arguments, "--diff")[1] == "nothing would change\n"
+        double.script("hello-backend", waiting="ImagePullBackOff", message="no such image")
+        code, _, err = run(capsys, *arguments, "--env", "A=1", "--wait", "--timeout", "1s")
+        assert code == 14
+        assert "Deployment/hello-backend: ImagePullBackOff: no such image" in err
+
+
+def test_check_reads_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt field is seen with --check alone."""
+    misspelt = ("--image", IMAGE, "--option", 'overrides={"Backend": {"container": {"comand": ["x"]}}}')
+    assert run(capsys, *misspelt)[0] == 0
+    code, out, err = run(capsys, *misspelt, "--check")
+    assert (code, out) == (14, "")
+    assert "comand: field not declared in schema" in err
