@@ -13,6 +13,7 @@ from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, SecretReference, Workload
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.stages.references import refers, secrets_of
 
 _SECRET = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key|credentials?)$")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -65,17 +66,23 @@ def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Dep
         bento=manifest.tag,
         target=options.target,
         entry=graph.entry,
-        workloads=tuple(_workload(graph, service, images[service.name], options) for service in graph.services),
+        workloads=tuple(
+            _workload(graph, service, images[service.name], options, resolved) for service in graph.services
+        ),
         config=resolved,
         nats=options.nats,
         options=target_options,
     )
 
 
-def _workload(graph: ServiceGraph, service: ServiceSpec, image: str, options: PlaceOptions) -> Workload:
+def _workload(
+    graph: ServiceGraph, service: ServiceSpec, image: str, options: PlaceOptions, config: Mapping[str, Any]
+) -> Workload:
     gpu = service.resources.gpu not in ("", "0")
     secret = {item.variable for item in options.secrets}
-    own = {key: value for key, value in service.envs.items() if key not in secret}
+    # The worker sets those that refer to something, once it knows what.
+    own = {key: value for key, value in service.envs.items() if key not in secret and not refers(value)}
+    referred = tuple(item for item in secrets_of(service, config) if item.variable not in secret)
     return Workload(
         service=service.name,
         image=image,
@@ -86,7 +93,7 @@ def _workload(graph: ServiceGraph, service: ServiceSpec, image: str, options: Pl
         replicas=service.workers,
         resources=service.resources,
         environment={**own, **options.environment},
-        secrets=options.secrets,
+        secrets=(*options.secrets, *referred),
         labels=service.labels,
         calls=tuple(dict.fromkeys(edge.service for edge in service.edges)),
         component_type=service.component_type,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import SecretReference
+from dynamo_build.seams import Surroundings
 from dynamo_build.stages.place import PlaceOptions, named_images, place
+from dynamo_build.targets.compose import ComposeTarget
+from dynamo_build.targets.dynamo_crd import DynamoCrdTarget
+from dynamo_build.targets.k8s import KubernetesTarget
 from support.deployments import IMAGE, bento, disaggregated_graph, hello_graph
 
 IMAGES = dict.fromkeys(hello_graph().names, IMAGE)
@@ -82,3 +88,52 @@ def test_named_images() -> None:
         named_images([f"C={other}"], ["A", "B"])
     with pytest.raises(UsageError, match="has no digest"):
         named_images(["a.example/b:1"], ["A"])
+
+
+def test_what_a_configuration_refers_to_comes_from_its_secret() -> None:
+    """A service gets the secrets of its own part and the common one; a variable that refers is the worker's to set."""
+    graph = hello_graph()
+    services = tuple(
+        replace(service, envs={"HF_TOKEN": "${secret:hf/token}", "PLAIN": "x"}) if service.name == "Middle" else service
+        for service in graph.services
+    )
+    config = {
+        "Backend": {"url": "https://u:${secret:my-db/pass.word}@db", "deep": {"list": ["${env:HOME}"]}},
+        "Common": {"key": "${secret:shared/key}"},
+    }
+    made = place(bento(replace(graph, services=services), config=config), IMAGES, PlaceOptions())
+    found = {workload.service: workload for workload in made.workloads}
+    shared = SecretReference(variable="DYNAMO_SECRET_SHARED_KEY", secret="shared", key="key")
+    database = SecretReference(variable="DYNAMO_SECRET_MY_DB_PASS_WORD", secret="my-db", key="pass.word")
+    assert found["Backend"].secrets == (database, shared)
+    assert found["Frontend"].secrets == (shared,)
+    assert [item.variable for item in found["Middle"].secrets] == ["DYNAMO_SECRET_HF_TOKEN", shared.variable]
+    assert found["Middle"].environment == {"PLAIN": "x"}
+    assert made.config == config
+
+
+def test_two_secrets_of_one_variable_are_told() -> None:
+    """`a-b/c` and `a.b/c` cannot be told apart in the environment."""
+    packed = bento(hello_graph(), config={"Backend": {"x": "${secret:a-b/c} ${secret:a.b/c}"}})
+    with pytest.raises(UsageError, match="would both be DYNAMO_SECRET_A_B_C"):
+        place(packed, IMAGES, PlaceOptions())
+
+
+@pytest.mark.parametrize("target", [KubernetesTarget, DynamoCrdTarget])
+def test_a_secret_is_rendered_by_reference(target: type[KubernetesTarget] | type[DynamoCrdTarget]) -> None:
+    """And its value is in no manifest, since nobody here knows it."""
+    packed = bento(hello_graph(), config={"Backend": {"key": "${secret:hf/token}"}})
+    made = place(packed, IMAGES, PlaceOptions(name="hello"))
+    text = str([item.document for item in target(Surroundings()).render(made).items])
+    wanted = {"name": "DYNAMO_SECRET_HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+    assert text.count(str(wanted)) == 1
+
+
+def test_compose_takes_a_secret_from_its_environment() -> None:
+    """And says which when it is not set."""
+    packed = bento(hello_graph(), config={"Backend": {"key": "${secret:hf/token}"}})
+    made = place(packed, IMAGES, PlaceOptions(name="hello", target="compose"))
+    services = ComposeTarget(Surroundings()).render(made).items[0].document["services"]
+    variable = "DYNAMO_SECRET_HF_TOKEN"
+    assert services["backend"]["environment"][variable] == f"${{{variable}:?the value of token in hf}}"
+    assert variable not in services["frontend"]["environment"]
