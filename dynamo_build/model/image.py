@@ -16,6 +16,24 @@ SOURCE = "/app/src"
 CONFIGURATION = "/app/bento"
 USER = "10001:0"
 
+#: Asks a worker's own port, or the port of the entry where one container runs the whole graph. The opener is its own,
+#: since `urlopen` would go through a proxy that the environment names.
+_HEALTH_SCRIPT = """
+import os, sys, urllib.error, urllib.request
+ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+for port in (os.environ.get("DYNAMO_SYSTEM_PORT", "9090"), os.environ.get("DYNAMO_PORT", "8000")):
+    try:
+        sys.exit(ask(f"http://127.0.0.1:{port}/live", timeout=2).status != 200)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"port {port} answers {error.code}")
+    except OSError:
+        pass
+sys.exit("no port answers")
+""".strip()
+HEALTH = ("python", "-I", "-S", "-c", _HEALTH_SCRIPT)
+#: Seconds. A model may take half an hour to load; until then a failing check does not count.
+HEALTH_INTERVAL, HEALTH_TIMEOUT, HEALTH_START, HEALTH_RETRIES = 15, 5, 1800, 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagesLayer:
@@ -66,7 +84,9 @@ PlannedLayer = PackagesLayer | WheelLayer | FilesLayer | SystemPackages | SetupC
 class ImagePlan:
     """An image as a list of layers over a base, ordered by how rarely they change. Knows nothing of Dockerfiles.
 
-    `services` are the services that this image serves; `bento` is the folder of the bento it is made from.
+    `services` are the services that this image serves; `bento` is the folder of the bento it is made from. The last
+    five are for builders that make layers themselves: `bytecode` is auto, none or require, `earlier` are images whose
+    layers may be used again, `kept_as` the tag under which the next build finds this one, `jobs` 0 for all cores.
     """
 
     name: str
@@ -84,6 +104,11 @@ class ImagePlan:
     working_directory: str = APPLICATION
     ports: tuple[int, ...] = (8000, 9090)
     template: str = ""
+    bytecode: str = "auto"
+    compression: str = "gzip"
+    earlier: tuple[ImageReference, ...] = ()
+    kept_as: str = ""
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

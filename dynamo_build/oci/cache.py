@@ -14,6 +14,7 @@ from typing import BinaryIO
 from dynamo.sdk import codec
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.oci import layer as layers
+from dynamo_build.oci.compression import DEFAULT, Compressor
 from dynamo_build.oci.layer import Entry, Layer
 from dynamo_build.oci.layout import replacing
 
@@ -21,8 +22,9 @@ from dynamo_build.oci.layout import replacing
 class LayerCache:
     """`keys/<sha256 of the key>` says which blob in `blobs/` was made from it, and by which compressor."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, compressor: Compressor = DEFAULT) -> None:
         self.folder = folder
+        self.compressor = compressor
 
     def find(self, key: str, name: str) -> Layer | None:
         """The layer that was made from this key, if it is still there."""
@@ -34,7 +36,7 @@ class LayerCache:
                 return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return Layer(digest=digest, diff_id=diff_id, size=size, name=name, source=_opener(path, digest))
+        return self._layer(digest, diff_id, size, name)
 
     def made(self, entries: Iterable[Entry], name: str) -> Layer:
         """The layer of these entries; compressed only when no layer of the same tar is kept."""
@@ -52,13 +54,13 @@ class LayerCache:
                 out.write(codec.canonical({"digest": digest, "diff_id": diff_id, "size": size}))
         except OSError as error:
             raise ImageBuildError(f"the cache `{self.folder}` cannot be written: {error.strerror or error}") from error
-        return Layer(digest=digest, diff_id=diff_id, size=size, name=name, source=_opener(self._blob(digest), digest))
+        return self._layer(digest, diff_id, size, name)
 
     def _write(self, entries: Iterable[Entry]) -> tuple[str, str, int]:
         handle, written = tempfile.mkstemp(prefix=".new-", dir=self.folder / "blobs")
         try:
             with os.fdopen(handle, "wb") as out:
-                digest, diff_id, size = layers.write(entries, out)
+                digest, diff_id, size = layers.write(entries, out, self.compressor)
             Path(written).replace(self._blob(digest))
         except BaseException:
             with contextlib.suppress(OSError):
@@ -66,8 +68,13 @@ class LayerCache:
             raise
         return digest, diff_id, size
 
+    def _layer(self, digest: str, diff_id: str, size: int, name: str) -> Layer:
+        source = _opener(self._blob(digest), digest)
+        kind = self.compressor.media_type
+        return Layer(digest=digest, diff_id=diff_id, size=size, media_type=kind, name=name, source=source)
+
     def _key(self, key: str) -> Path:
-        return self.folder / "keys" / hashlib.sha256(f"{layers.COMPRESSOR}\n{key}".encode()).hexdigest()
+        return self.folder / "keys" / hashlib.sha256(f"{self.compressor.identity}\n{key}".encode()).hexdigest()
 
     def _blob(self, digest: str) -> Path:
         return self.folder / "blobs" / digest.removeprefix("sha256:").replace("/", "_")

@@ -14,8 +14,9 @@ from typing import Any, cast
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci import documents
+from dynamo_build.oci.compression import GZIP
 from dynamo_build.oci.image import OciImage
-from dynamo_build.oci.layer import CHUNK, GZIP, Layer, Readable
+from dynamo_build.oci.layer import CHUNK, Layer, Readable
 
 
 def problems(image: OciImage) -> tuple[str, ...]:

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from dynamo_build.errors import ImageBuildError, RegistryError
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.oci.compression import DEFAULT, GZIP, Compressor
 
 #: 1980-01-01: the first moment a zip file can hold, and what programs that refuse 0 accept.
 STAMP = 315532800
-GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
-#: What made the compressed bytes; other libraries and versions may give others for the same tar.
-COMPRESSOR = f"zlib-{zlib.ZLIB_RUNTIME_VERSION}-6"
 CHUNK = 1 << 20
 
 
@@ -111,10 +108,10 @@ def diff_id_of(entries: Iterable[Entry]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def write(entries: Iterable[Entry], file: BinaryIO) -> tuple[str, str, int]:
+def write(entries: Iterable[Entry], file: BinaryIO, compressor: Compressor = DEFAULT) -> tuple[str, str, int]:
     """Write the compressed layer in one pass and give its digest, diff id and size; memory stays bounded."""
     plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-    pack = compressor()
+    pack = compressor.start()
 
     def out(data: bytes) -> int:
         packed.update(data)
@@ -125,11 +122,6 @@ def write(entries: Iterable[Entry], file: BinaryIO) -> tuple[str, str, int]:
         size += out(pack.compress(piece))
     size += out(pack.flush())
     return f"sha256:{packed.hexdigest()}", f"sha256:{plain.hexdigest()}", size
-
-
-def compressor() -> Any:
-    """The one compressor of layers: zlib in gzip form, level 6, whose header has neither name nor time."""
-    return zlib.compressobj(6, zlib.DEFLATED, 31)
 
 
 def _with_parents(entries: Iterable[Entry]) -> list[Entry]:

@@ -8,15 +8,33 @@ from dataclasses import replace
 from typing import Any
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.model.image import PACKAGES, ImagePlan, PackagesLayer
+from dynamo_build.model.image import (
+    HEALTH,
+    HEALTH_INTERVAL,
+    HEALTH_RETRIES,
+    HEALTH_START,
+    HEALTH_TIMEOUT,
+    PACKAGES,
+    ImagePlan,
+    PackagesLayer,
+)
+from dynamo_build.oci.compression import Compressor
 from dynamo_build.oci.image import OciImage
-from dynamo_build.oci.layer import COMPRESSOR
 
+#: The annotation that says what made the compressed bytes.
+COMPRESSOR = "dynamo.compressor"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def settings(base: OciImage, plan: ImagePlan) -> Mapping[str, Any]:
-    """How containers of the image run. What the base says holds where the plan says nothing."""
+_NANOSECONDS = 10**9
+
+
+def settings(base: OciImage, plan: ImagePlan, labels: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+    """How containers of the image run. What the base says holds where the plan says nothing.
+
+    `labels` are about how the image was made. Source of `Healthcheck`: Docker image spec 1.2, which engines follow for
+    OCI configs too.
+    """
     inherited = base.settings
     environment = dict(item.partition("=")[::2] for item in inherited.get("Env") or [] if isinstance(item, str))
     path = environment.get("PATH") or _PATH
@@ -27,23 +45,30 @@ def settings(base: OciImage, plan: ImagePlan) -> Mapping[str, Any]:
     written: dict[str, Any] = {
         **kept,
         "Env": [f"{name}={value}" for name, value in environment.items()],
-        "Labels": {**base.labels, **plan.labels},
+        "Labels": {**base.labels, **plan.labels, **(labels or {})},
         "Entrypoint": list(plan.entrypoint),
         "User": plan.user,
         "WorkingDir": plan.working_directory,
         "ExposedPorts": {**(inherited.get("ExposedPorts") or {}), **{f"{port}/tcp": {} for port in plan.ports}},
+    }
+    written["Healthcheck"] = {
+        "Test": ["CMD", *HEALTH],
+        "Interval": HEALTH_INTERVAL * _NANOSECONDS,
+        "Timeout": HEALTH_TIMEOUT * _NANOSECONDS,
+        "StartPeriod": HEALTH_START * _NANOSECONDS,
+        "Retries": HEALTH_RETRIES,
     }
     if plan.command:
         written["Cmd"] = list(plan.command)
     return written
 
 
-def notes(plan: ImagePlan) -> Mapping[str, str]:
+def notes(plan: ImagePlan, compressor: Compressor) -> Mapping[str, str]:
     """The manifest's annotations: the labels, what compressed the layers, and the base's name.
 
     Not in the config, which is the same whatever packed the layers and wherever the base was found.
     """
-    found = {**plan.labels, "dynamo.compressor": COMPRESSOR}
+    found = {**plan.labels, COMPRESSOR: compressor.identity}
     if not plan.base.folder and plan.base.host.partition(":")[0] not in ("localhost", "127.0.0.1", "[::1]"):
         found["org.opencontainers.image.base.name"] = str(replace(plan.base, digest=""))
     return found

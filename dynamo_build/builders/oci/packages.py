@@ -21,13 +21,14 @@ import uv
 
 from dynamo.sdk import codec
 from dynamo_build import process
+from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import PACKAGES, PackagesLayer
 from dynamo_build.oci.layer import Entry
 
 #: Raised when the same wheels would give other files.
-FORMAT = 1
+FORMAT = 2
 INSTALLER = b"dynamo-build\n"
 #: The oldest glibc that is aimed at; wheels for it run on all newer ones.
 _PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
@@ -35,7 +36,7 @@ _NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json")
 _SCRIPT = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]*\n' '''|[^\n]*python[^\n]*)\n")
 
 
-def key(wanted: PackagesLayer, interpreter: str) -> str:
+def key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -> str:
     """All that decides the layer's bytes."""
     decides = {
         "format": FORMAT,
@@ -43,6 +44,7 @@ def key(wanted: PackagesLayer, interpreter: str) -> str:
         "python": wanted.python,
         "platform": wanted.platform,
         "interpreter": interpreter,
+        "bytecode": bytecode,
     }
     return f"packages {hashlib.sha256(codec.canonical(decides)).hexdigest()}"
 
@@ -72,12 +74,14 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
         ) from error
 
 
-def entries(folder: Path, interpreter: str, on: Listener) -> list[Entry]:
+def entries(folder: Path, interpreter: str, bytecode: Bytecode, on: Listener) -> list[Entry]:
     """What was installed, as an installer would have left it in the image. Raises ImageBuildError for a clash."""
     files = _walk(folder)
     for name in sorted(files):
         if name.startswith("bin/"):
             _portable_script(files[name], interpreter)
+    compiled = bytecode.compile(folder, PACKAGES, folder.with_name("compiled"))
+    files |= {name: _File(path) for name, path in compiled.items()}
     _record(files, on)
     return [file.entry(f"{PACKAGES[1:]}/{name}") for name, file in files.items()]
 
@@ -142,10 +146,13 @@ def _record(files: dict[str, _File], on: Listener) -> None:
 
 def _rows(files: Mapping[str, _File], record: str) -> list[tuple[str, str, str]]:
     rows = []
+    sources = _compiled(files)
     for row in csv.reader(io.StringIO(files[record].path.read_text())):
         path = row[0] if row else ""
-        if path not in files:
+        if path not in files or path.endswith(".pyc"):
             continue
+        if path in sources:
+            rows += [(compiled, "", "") for compiled in sources[path]]
         if path == record:
             rows.append((path, "", ""))
         elif files[path].changed is not None or len(row) < 3 or not row[1]:
@@ -155,6 +162,16 @@ def _rows(files: Mapping[str, _File], record: str) -> list[tuple[str, str, str]]
         else:
             rows.append((path, row[1], row[2]))
     return sorted(set(rows))
+
+
+def _compiled(files: Mapping[str, _File]) -> dict[str, list[str]]:
+    """Modules, and the names of what they were compiled to; an installer records these without a digest."""
+    found: dict[str, list[str]] = {}
+    for name in files:
+        folder, _, last = name.rpartition("__pycache__/")
+        if last.endswith(".pyc"):
+            found.setdefault(f"{folder}{last.rsplit('.', 2)[0]}.py", []).append(name)
+    return found
 
 
 def _clash(path: str, first: str, second: str, on: Listener) -> None:

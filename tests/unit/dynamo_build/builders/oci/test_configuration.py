@@ -10,6 +10,7 @@ from dynamo_build.builders.oci import configuration
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import ImagePlan, PackagesLayer
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.oci.compression import DEFAULT
 from dynamo_build.stages.layer import layer
 from support import handmade
 
@@ -35,7 +36,7 @@ def test_ours_over_the_bases(tmp_path: Path) -> None:
 )
 def test_a_base_on_this_machine_is_not_named(tmp_path: Path, base: str, name: str | None) -> None:
     """A name that means something here only does not get into the image."""
-    assert configuration.notes(plan(tmp_path, base)).get("org.opencontainers.image.base.name") == name
+    assert configuration.notes(plan(tmp_path, base), DEFAULT).get("org.opencontainers.image.base.name") == name
 
 
 def test_a_base_that_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -56,3 +57,15 @@ def test_a_base_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_a_label_that_says_nothing(label: str) -> None:
     """A damaged label is as good as none."""
     assert configuration.python(handmade.image(labels={"dynamo.python": label})) == {}
+
+
+def test_engines_ask_for_its_health(tmp_path: Path) -> None:
+    """What the Dockerfile says in HEALTHCHECK, word for word."""
+    import json
+
+    from dynamo_build.dockerfile import recipe_of
+
+    wanted = plan(tmp_path)
+    found = configuration.settings(handmade.image(), wanted)["Healthcheck"]
+    assert found["Test"] == ["CMD", *json.loads(recipe_of(wanted, buildkit=False).health)]
+    assert (found["Interval"], found["Retries"]) == (15_000_000_000, 3)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.builders.oci import packages
+from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.image import PackagesLayer
@@ -47,7 +48,7 @@ def offline(wheels: Path, cache: Path) -> dict[str, str]:
 def installed(wheels: Path, where: Path, interpreter: str = "/usr/local/bin/python3.11") -> dict[str, Entry]:
     where.mkdir(exist_ok=True)
     packages.install(locked(wheels), where / "packages", offline(wheels, where / "cache"), ignore)
-    found = packages.entries(where / "packages", interpreter, ignore)
+    found = packages.entries(where / "packages", interpreter, Bytecode(), ignore)
     return {entry.path.removeprefix("app/packages/"): entry for entry in found}
 
 
@@ -116,8 +117,9 @@ def test_all_that_decides_is_in_the_key(wheels: Path) -> None:
         packages.key(locked(wheels), "/usr/local/bin/python3"),
         packages.key(locked(wheels, python="3.12"), "/usr/bin/env python3"),
         packages.key(locked(wheels, platform="linux/arm64"), "/usr/bin/env python3"),
+        packages.key(locked(wheels), "/usr/bin/env python3", "3.11.9"),
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
 
 
 def test_packages_that_share_a_file_are_told(tmp_path: Path) -> None:
@@ -129,5 +131,5 @@ def test_packages_that_share_a_file_are_told(tmp_path: Path) -> None:
         (folder / filename).write_bytes(wheel)
     packages.install(locked(folder), tmp_path / "packages", offline(folder, tmp_path / "cache"), ignore)
     heard: list[Event] = []
-    packages.entries(tmp_path / "packages", "/usr/bin/env python3", heard.append)
+    packages.entries(tmp_path / "packages", "/usr/bin/env python3", Bytecode(), heard.append)
     assert [event for event in heard if isinstance(event, Noted) and "shared.py" in event.text]

@@ -1,0 +1,149 @@
+"""The layers of a plan: found in the cache of this machine, in an earlier image, or made, several at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dynamo_build.builders.oci import packages
+from dynamo_build.builders.oci.bytecode import Bytecode
+from dynamo_build.builders.oci.earlier import Earlier
+from dynamo_build.builders.oci.groups import Group, groups
+from dynamo_build.errors import ImageBuildError
+from dynamo_build.events import Finished, Listener, Started
+from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, PlannedLayer, WheelLayer
+from dynamo_build.oci.cache import LayerCache
+from dynamo_build.oci.layer import Entry, Layer
+from dynamo_build.seams import Surroundings
+
+Make = Callable[[], Layer]
+
+
+class Layers:
+    """Makes the layers of one plan. `keys` names, for those that cost something, what each was made from."""
+
+    def __init__(
+        self,
+        plan: ImagePlan,
+        surroundings: Surroundings,
+        cache: LayerCache,
+        earlier: Earlier,
+        bytecode: Bytecode,
+        interpreter: str,
+        on: Listener,
+    ) -> None:
+        self._plan = plan
+        self._surroundings = surroundings
+        self._cache = cache
+        self._earlier = earlier
+        self._bytecode = bytecode
+        self._interpreter = interpreter
+        self._on = on
+        self.keys: dict[str, str] = {}
+
+    def make(self) -> list[Layer]:
+        """All layers in the order of the plan. Raises ImageBuildError or LockError."""
+        wanted = [make for planned in self._plan.layers for make in self._makes(planned)]
+        with ThreadPoolExecutor(self._plan.jobs or len(os.sched_getaffinity(0)), thread_name_prefix="layer") as pool:
+            futures = [pool.submit(make) for make in wanted]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _makes(self, planned: PlannedLayer) -> list[Make]:
+        bento = Path(self._plan.bento)
+        match planned:
+            case PackagesLayer():
+                return [self._packages(group) for group in groups(planned)]
+            case WheelLayer():
+                return [self._runtime(bento / planned.wheel, planned.target)]
+            case FilesLayer():
+                return [lambda: self._cache.made(_files(bento / planned.folder, planned), planned.name)]
+            case _:
+                raise ImageBuildError("this builder runs nothing in the image", ["Use `--builder docker`."])
+
+    def _known(self, key: str, name: str, make: Make) -> Make:
+        """What gives the layer of this key: as it is kept, or made. Looked up here, one after the other."""
+        kept = self._cache.find(key, name) or self._earlier.find(key, name)
+
+        def made() -> Layer:
+            layer = kept or make()
+            self.keys[key] = layer.diff_id
+            return layer
+
+        return made
+
+    def _packages(self, group: Group) -> Make:
+        key = packages.key(group.layer, self._interpreter, self._bytecode.version)
+
+        def make() -> Layer:
+            self._on(Started(what=group.name))
+            with self._scratch() as temporary:
+                folder = Path(temporary, "packages")
+                packages.install(group.layer, folder, self._surroundings.environment, self._on)
+                found = packages.entries(folder, self._interpreter, self._bytecode, self._on)
+                layer = self._cache.keep(key, found, group.name)
+            self._on(Finished(what=group.name, detail=f"{layer.size / 1e6:.1f} MB packed"))
+            return layer
+
+        return self._known(key, group.name, make)
+
+    def _runtime(self, wheel: Path, target: str) -> Make:
+        try:
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        except OSError as error:
+            raise _unreadable(wheel, error) from error
+        key = f"runtime {packages.FORMAT} {digest} {target} {self._bytecode.version}"
+
+        def make() -> Layer:
+            with self._scratch() as temporary:
+                return self._cache.keep(key, _wheel(wheel, target, self._bytecode, Path(temporary)), "runtime")
+
+        return self._known(key, "runtime", make)
+
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        self._surroundings.cache.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="packages-", dir=self._surroundings.cache, ignore_cleanup_errors=True)
+
+
+def _files(folder: Path, planned: FilesLayer) -> list[Entry]:
+    target = planned.target.strip("/")
+    found = [Entry(path=target)]
+    for path in planned.paths:
+        source = folder / path
+        if source.is_symlink() or not source.is_file():
+            raise ImageBuildError(f"`{path}` is missing in `{folder}`", ["Build the bento again."])
+        found.append(Entry(path=f"{target}/{path}", content=source, executable=bool(source.stat().st_mode & 0o100)))
+    return found
+
+
+def _wheel(wheel: Path, target: str, bytecode: Bytecode, scratch: Path) -> list[Entry]:
+    """A pure wheel's files and their bytecode; it has no scripts that would need an installer."""
+    found = {}
+    source = scratch / "source"
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    executable = bool(member.external_attr >> 16 & 0o100)
+                    content = archive.read(member)
+                    found[member.filename] = Entry(
+                        path=f"{target.strip('/')}/{member.filename}", content=content, executable=executable
+                    )
+            archive.extractall(source)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _unreadable(wheel, error) from error
+    for name, path in bytecode.compile(source, target, scratch / "compiled").items():
+        found[name] = Entry(path=f"{target.strip('/')}/{name}", content=path)
+    return list(found.values())
+
+
+def _unreadable(wheel: Path, error: Exception) -> ImageBuildError:
+    return ImageBuildError(f"the runtime's wheel `{wheel.name}` cannot be read: {error}", ["Build the bento again."])

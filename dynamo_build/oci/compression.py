@@ -1,0 +1,68 @@
+"""What turns the tar of a layer into its blob, by name and exact version: other libraries give other bytes.
+
+Source: OCI image spec, media types of layers; RFC 1952 (gzip: a header without name or time); RFC 8878 (zstd).
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dynamo_build.errors import ToolMissing, UsageError
+
+GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressor:
+    """`identity` names the library, its version and the level; the same tar gives the same blob under one identity."""
+
+    identity: str
+    media_type: str = GZIP
+    start: Callable[[], Any] = field(repr=False, compare=False)
+
+
+def _zlib(level: int) -> Compressor:
+    return Compressor(
+        identity=f"zlib-{zlib.ZLIB_RUNTIME_VERSION}-{level}",
+        start=lambda: zlib.compressobj(level, zlib.DEFLATED, 31),
+    )
+
+
+#: What every Python has: the same bytes wherever the library is the same.
+DEFAULT = _zlib(6)
+
+
+def compressor(name: str) -> Compressor:
+    """`gzip` (zlib), `gzip-fast` (its level 1), `isal` or `zstd`. Raises UsageError, ToolMissing for a library."""
+    match name:
+        case "" | "gzip":
+            return DEFAULT
+        case "gzip-fast":
+            return _zlib(1)
+        case "isal":
+            library = _library("isal.isal_zlib", "isal")
+            version = str(importlib.import_module("isal").__version__)
+            return Compressor(identity=f"isal-{version}-1", start=lambda: library.compressobj(1, library.DEFLATED, 31))
+        case "zstd":
+            library = _library("zstandard", "zstandard")
+            version = f"{library.__version__}-{'.'.join(map(str, library.ZSTD_VERSION))}"
+            return Compressor(
+                identity=f"zstd-{version}-3",
+                media_type=ZSTD,
+                start=lambda: library.ZstdCompressor(level=3, write_checksum=True).compressobj(),
+            )
+    raise UsageError(f"`{name}` is not a compression", ["Use gzip, gzip-fast, isal or zstd."])
+
+
+def _library(module: str, distribution: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ToolMissing(
+            f"the compression needs the package `{distribution}`", [f"Install it: `pip install {distribution}`."]
+        ) from None
