@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dynamo.sdk.config import near_misses
+from dynamo.sdk.config import near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.errors import DeployError, GraphError, ImageBuildError, StoreError, UsageError
@@ -31,6 +31,7 @@ from dynamo_build.stages.lock import lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.stages.plan import plan
+from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
 from dynamo_build.store import Store
 
 
@@ -78,6 +79,14 @@ def _planned(found: Found, project: Path, options: BuildOptions, on: Listener, s
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
     return planned
+
+
+def show_config(target: str, project: Path, options: BuildOptions, on: Listener = ignore) -> tuple[ConfigValue, ...]:
+    """Every value that `build` would freeze, with its source; nothing is written. Raises GraphError or UsageError."""
+    graph = find(target, project.resolve(), options, on).graph
+    configure(graph, options.config_file, options.arguments, on, strict=options.strict)
+    file = configuring.read(Path(options.config_file)) if options.config_file else {}
+    return shown(graph, [(options.config_file, file), (ARGUMENT, parse_arguments(options.arguments))])
 
 
 def configure(

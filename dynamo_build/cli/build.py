@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Target, chec
 
 if TYPE_CHECKING:
     from dynamo_build.model.plan import BuildPlan
+    from dynamo_build.stages.show import ConfigValue
 
 _LARGEST = 20
 
@@ -38,6 +40,9 @@ def build(
     locked: Annotated[bool, typer.Option("--locked", help="Fail when dynamo.lock does not fit.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache alone.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, largest first.")] = False,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print each value of the configuration with its source, and stop.")
+    ] = False,
     output: OutputForm = "text",
     quiet: Quiet = False,
 ) -> None:
@@ -74,6 +79,10 @@ def build(
     chosen = settings.load(project, os.environ, flags)
     options = chosen.build_options(arguments=tuple(checked_service_arguments(context.args)))
     listener = console.listener(quiet or output != "text")
+    if show_config:
+        values = pipeline.show_config(target, project, options, listener)
+        console.emit(values, output, text=lambda: _values(values))
+        return
     if dry_run:
         planned = pipeline.plan_build(target, project, options, listener)
         console.emit(planned, output, text=lambda: _files(planned), name=planned.name)
@@ -82,6 +91,14 @@ def build(
     size = console.size(bento.manifest.files_size)
     text = f"{bento.tag}  ({bento.manifest.files_count} files, {size})\n{bento.folder}"
     console.emit(bento, output, text=text, name=bento.tag)
+
+
+def _values(values: tuple[ConfigValue, ...]) -> str:
+    lines = [(f"{item.service}.{item.key}", json.dumps(item.value, ensure_ascii=False)) for item in values]
+    first = max((len(name) for name, _ in lines), default=0)
+    second = min(40, max((len(value) for _, value in lines), default=0))
+    texts = (f"{name:<{first}}  {value:<{second}}" for name, value in lines)
+    return "\n".join(f"{text}  {item.source}" for text, item in zip(texts, values, strict=True))
 
 
 def _files(planned: BuildPlan) -> str:

@@ -148,3 +148,19 @@ def test_a_graph_that_cannot_be_imported(project: Path, code: str) -> None:
     done = dynamo("build", "hello:Frontend", folder=project)
     assert (done.returncode, done.stdout) == (10, ""), done.stderr
     assert dynamo("list", "-o", "name", folder=project).stdout == ""
+
+
+def test_the_configuration_is_shown_with_its_sources(project: Path) -> None:
+    """A line per value; nothing is built."""
+    (project / "c.yaml").write_text("Backend: {a: 1, b: {c: x}}\n")
+    command = ["build", "hello:Frontend", "-f", "c.yaml", "--Backend.b.c=2", "--show-config"]
+    done = dynamo(*command, folder=project)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["Backend.a", "1", "c.yaml"] in lines
+    assert ["Backend.b.c", "2", "argument"] in lines
+    assert ["Backend.ServiceArgs.dynamo.namespace", '"x"', "decorator"] in lines
+    assert {"service": "Backend", "key": "a", "value": 1, "source": "c.yaml"} in json.loads(
+        dynamo(*command, "-o", "json", folder=project).stdout
+    )
+    assert dynamo("list", "-o", "name", folder=project).stdout == ""
