@@ -30,7 +30,7 @@ def link_findings(documents: Sequence[Document], provided: Collection[Identity])
         if identity in seen:
             yield Finding(where=where(document), path="metadata.name", message="a second object has this kind and name")
         seen.add(identity)
-    workloads = [document for document in documents if pod_of(document)]
+    workloads = _Workloads(documents)
     for document in documents:
         kind = document.get("kind")
         if kind == "Service":
@@ -47,15 +47,32 @@ def link_findings(documents: Sequence[Document], provided: Collection[Identity])
                 yield Finding(where=where(document), path="spec.serviceName", message=f"there is no Service `{name}`")
         elif kind in ("PodDisruptionBudget", "NetworkPolicy"):
             yield from _selects(document, workloads)
-    for document in workloads:
+    for document in workloads.all:
         yield from _pod_references(document, present)
 
 
-def _service(document: Document, workloads: Sequence[Document]) -> Iterator[Finding]:
+class _Workloads:
+    """The workloads by the labels of their pods: a thousand selectors need not look at a thousand workloads each."""
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self.all = [document for document in documents if pod_of(document)]
+        self._labelled: dict[tuple[str, Any], set[int]] = {}
+        for index, document in enumerate(self.all):
+            for label in pod_labels(document).items():
+                if isinstance(label[1], str):
+                    self._labelled.setdefault(label, set()).add(index)
+
+    def selected(self, selector: Mapping[str, Any]) -> list[Document]:
+        """The workloads whose pods have all of these labels."""
+        found = sorted((self._labelled.get((key, str(value)), set()) for key, value in selector.items()), key=len)
+        return [self.all[index] for index in sorted(set.intersection(*found))] if found else self.all
+
+
+def _service(document: Document, workloads: _Workloads) -> Iterator[Finding]:
     selector = mapping(document, "spec", "selector")
     if not selector:
         return
-    selected = [item for item in workloads if _matches(selector, pod_labels(item))]
+    selected = workloads.selected(selector)
     if not selected:
         yield Finding(where=where(document), path="spec.selector", message="selects no pod of these manifests")
         return
@@ -72,15 +89,11 @@ def _service(document: Document, workloads: Sequence[Document]) -> Iterator[Find
             yield Finding(where=where(document), path=f"spec.ports[{index}].targetPort", message=message)
 
 
-def _selects(document: Document, workloads: Sequence[Document]) -> Iterator[Finding]:
+def _selects(document: Document, workloads: _Workloads) -> Iterator[Finding]:
     field = "selector" if document.get("kind") == "PodDisruptionBudget" else "podSelector"
     wanted = mapping(document, "spec", field, "matchLabels")
-    if wanted and not any(_matches(wanted, pod_labels(item)) for item in workloads):
+    if wanted and not workloads.selected(wanted):
         yield Finding(where=where(document), path=f"spec.{field}", message="selects no pod of these manifests")
-
-
-def _matches(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def _ingress(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
