@@ -51,6 +51,13 @@ def write(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
+def forget(folder: Path) -> None:
+    """Remove what writers that died left in a folder; no other may be writing there."""
+    for name in os.listdir(folder):
+        if name.startswith("."):
+            os.unlink(os.path.join(folder, name))
+
+
 def flush_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -190,7 +190,9 @@ class Store:
         if project and self.last_built_from(project) != manifest.tag:
             self._make("projects")
             noted = {"project": project, "tag": manifest.tag}
-            disk.write(self._project(project), json.dumps(noted).encode())
+            with disk.locked(self.root / "locks" / ".projects"):
+                disk.forget(self.root / "projects")
+                disk.write(self._project(project), json.dumps(noted).encode())
 
     def _summary(self, name: str, version: str) -> BentoSummary:
         folder = self.bentos / name / version
@@ -224,6 +226,7 @@ class Store:
         self._make("locks")
         (self.bentos / name).mkdir(parents=True, exist_ok=True)
         with disk.locked(self.root / "locks" / name):
+            disk.forget(self.bentos / name)
             yield
 
     def _sweep(self) -> int:
