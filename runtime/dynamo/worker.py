@@ -24,7 +24,7 @@ from dynamo.http.app import App
 from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
 from dynamo.http.system import system_app
-from dynamo.runtime import naming
+from dynamo.runtime import naming, references
 from dynamo.runtime.arguments import Arguments
 from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect
@@ -226,8 +226,12 @@ def start(assignment: Assignment) -> int:
         graph, settings = read_bento(os.environ)
         if assignment.service not in graph.names:
             raise StartError(f"the graph has no service `{assignment.service}`; it has {', '.join(graph.names)}")
-        os.environ.update({name: str(value) for name, value in graph.service(assignment.service).envs.items()})
+        envs = references.resolve(graph.service(assignment.service).envs, os.environ)
+        os.environ.update({name: str(value) for name, value in envs.items()})
         os.environ["DYNAMO_SERVICE_CONFIG"] = json.dumps(settings)
+        # Its own and the common part alone: the secrets of other services are not there.
+        own = {name: settings[name] for name in (assignment.service, config.COMMON) if name in settings}
+        settings = config.ServiceConfig({**settings, **references.resolve(own, os.environ)})
         config.ServiceConfig.set_instance(settings)
         logging.basicConfig(
             level=os.environ.get("DYN_LOG", "info").upper(), format="%(levelname)s %(name)s: %(message)s"
@@ -236,7 +240,7 @@ def start(assignment: Assignment) -> int:
         worker.load()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(worker.run())
-    except StartError as error:
+    except (StartError, references.MissingReference) as error:
         _say(f"error: {error}")
         return CANNOT_START
     except RemoteError as error:

@@ -19,6 +19,7 @@ from dynamo.sdk.errors import RemoteError, Unavailable, from_code
 FLUSH = 64 * 1024
 SMALL = 4096
 HELLO_SECONDS = 5.0
+REFUSED_SECONDS = 1.0
 HELLO_BYTES = 4096
 PING_SECONDS = 5.0
 SILENT_SECONDS = 15.0
@@ -144,7 +145,7 @@ class CallerConnection(FrameConnection):
         self._next = 0
         self._watch: asyncio.TimerHandle | None = None
         self._pinged = False
-        self.open = True
+        self.failure: RemoteError | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -152,7 +153,9 @@ class CallerConnection(FrameConnection):
         self._watch = self._loop.call_later(PING_SECONDS, self._look)
 
     def start(self, request: Request) -> TcpExchange:
-        """Send a request."""
+        """Send a request. Raises RemoteError when the other side refused or is gone."""
+        if self.failure is not None:
+            raise self.failure
         self._next = (self._next + 1) & _MASK or 1
         while self._next in self._streams:
             self._next = (self._next + 1) & _MASK or 1
@@ -162,7 +165,7 @@ class CallerConnection(FrameConnection):
 
     def forget(self, stream: int) -> None:
         """Cancel a request."""
-        if self._streams.pop(stream, None) is not None and self.open:
+        if self._streams.pop(stream, None) is not None and self.failure is None:
             self.send(stream, wire.CANCEL)
 
     def received(self, stream: int, kind: int, payload: bytes) -> None:
@@ -179,6 +182,7 @@ class CallerConnection(FrameConnection):
             error = from_code(failure.code, failure.message, kind=failure.kind)
             if stream == 0:
                 self._fail(error)
+                self.close()
             elif exchange is not None:
                 del self._streams[stream]
                 exchange.lost(error)
@@ -189,7 +193,7 @@ class CallerConnection(FrameConnection):
         self._fail(Unavailable(f"lost the connection: {reason}"))
 
     def _fail(self, error: RemoteError) -> None:
-        self.open = False
+        self.failure = self.failure or error
         if self._watch is not None:
             self._watch.cancel()
         streams = list(self._streams.values())
@@ -301,7 +305,9 @@ class WorkerConnection(FrameConnection):
     def _refuse(self, code: str, message: str) -> None:
         self._refused = True
         self.send(0, wire.ERROR, wire.pack(wire.Failure(code, message)))
-        self.close()
+        # Closing while more of theirs is on its way would reset the connection, and the reason would not arrive.
+        self._patience.cancel()
+        self._patience = self._loop.call_later(REFUSED_SECONDS, self.close)
 
     def _hurry(self) -> None:
         self.abort("no hello")
@@ -382,7 +388,7 @@ class TcpTransport:
 
     async def request(self, address: str, request: Request) -> Exchange:
         connection = self._connections.get(address)
-        if connection is None or not connection.open:
+        if connection is None or connection.failure is not None:
             connection = await self._connect(address)
         if connection.paused:
             await connection.writable()

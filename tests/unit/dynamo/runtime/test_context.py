@@ -1,0 +1,66 @@
+"""What travels with a call."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dynamo.runtime import context
+from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
+from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.runtime.memory import MemoryTransport
+from dynamo.runtime.server import Dispatcher
+from dynamo.sdk.errors import Deadline
+
+
+def test_traces():
+    """A trace keeps its id from hop to hop; what is no trace starts a new one."""
+    first = context.new_trace()
+    second = context.child_trace(first)
+    assert first[:35] == second[:35]
+    assert first != second
+    assert len(context.child_trace("junk")) == 55
+
+
+def test_ids_differ_after_a_fork():
+    """Two workers of one parent never make the same request id."""
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.write(write, context.new_request_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 100).decode() != context.new_request_id()
+    os.close(read)
+    os.close(write)
+
+
+async def test_through_two_hops():
+    """Request id, trace and deadline reach the second hop."""
+    transport, discovery = MemoryTransport(), MemoryDiscovery()
+    runtime = DistributedRuntime(transport, discovery)
+    seen = []
+
+    async def inner():
+        seen.append(context.current.get())
+
+    async def outer():
+        seen.append(context.current.get())
+        await runtime.service("n", "C", {"inner": "inner"}).inner()
+
+    dispatcher = Dispatcher()
+    dispatcher.add("n/C/inner", "inner", inner)
+    dispatcher.add("n/C/outer", "outer", outer)
+    serving = await transport.serve(dispatcher)
+    await discovery.register(
+        Instance(namespace="n", component="C", id=new_id(), address=serving.address, endpoints=("inner", "outer"))
+    )
+    context.current.set(context.CallContext(request_id="r", traceparent="00-x"))
+    await runtime.service("n", "C", {"outer": "outer"}).outer(timeout=5)
+    assert [item.request_id for item in seen] == ["r", "r"]
+    assert all(item.deadline for item in seen)
+    assert abs(seen[0].deadline - seen[1].deadline) < 0.5
+    context.current.set(context.CallContext(deadline=0.001))
+    with pytest.raises(Deadline):
+        await runtime.service("n", "C", {"outer": "outer"}).outer()
+    await runtime.close()

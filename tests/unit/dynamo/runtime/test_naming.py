@@ -1,0 +1,26 @@
+"""Names on the network."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo.runtime import naming
+
+
+def test_split():
+    """Addresses come apart; an endpoint may hold slashes or be missing."""
+    assert naming.split(naming.path("ns", "Worker", "chat/completions")) == ("ns", "Worker", "chat/completions")
+    assert naming.split("dynamo://ns/Worker") == ("ns", "Worker", "")
+    with pytest.raises(ValueError, match="namespace/component"):
+        naming.split("Worker")
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_tokens_are_distinct_and_legal(one, other):
+    """Two names never share a token, and every token is legal in a key."""
+    assert re.fullmatch(r"[A-Za-z0-9_=-]*", naming.token(one))
+    assert (one == other) == (naming.token(one) == naming.token(other))

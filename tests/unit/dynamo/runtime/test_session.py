@@ -1,0 +1,41 @@
+"""Session files: private, and only of graphs that run."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from dynamo.runtime import session
+
+
+def made(pid: int) -> session.Session:
+    return session.Session(nats="nats://127.0.0.1:1", nats_token="a", token="b", graph="g", pid=pid)
+
+
+def test_written_and_found(tmp_path):
+    """The newest session of a living process is found, and its file is private."""
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert session.newest(environment) is None
+    path = session.write(made(os.getpid()), environment)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert session.newest(environment) == made(os.getpid())
+    dead = session.write(made(2**22 - 1), environment)
+    os.utime(dead, (2e9, 2e9))
+    (path.parent / "junk.json").write_text("[]")
+    assert session.newest(environment) == made(os.getpid())
+    session.remove(dead)
+    (path.parent / "junk.json").unlink()
+    session.remove(path)
+    assert not path.parent.exists()
+
+
+def test_a_folder_of_others_is_not_used(tmp_path):
+    """A folder that others may write to is refused."""
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    (tmp_path / "dynamo").mkdir()
+    (tmp_path / "dynamo").chmod(0o777)
+    with pytest.raises(PermissionError):
+        session.write(made(1), environment)
+    assert session.newest(environment) is None
