@@ -254,8 +254,9 @@ class Store:
 
 
 def identity(manifest: BentoManifest) -> str:
-    """The digest of everything that decides a version."""
-    return archive.digest(codec.canonical(replace(manifest, version="", derived={})))
+    """The digest of everything that decides a version, the order of the configuration's keys too."""
+    config = {"ordered": codec.ordered(manifest.config).decode()}
+    return archive.digest(codec.canonical(replace(manifest, version="", derived={}, config=config)))
 
 
 def content_version(manifest: BentoManifest) -> str:

@@ -41,7 +41,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
-    """The resolved configuration: {service: keys}, `Common` among them when there is one.
+    """The resolved configuration: {service: keys}, `Common` among them when there is one; keys stay in their order.
 
     Raises GraphError with every problem, UsageError for an argument of another form.
     """
@@ -54,7 +54,7 @@ def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[
     if problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
         raise GraphError(f"the configuration does not fit the graph: {count}", problems=problems)
-    return config
+    return {name: config[name] for name in sorted(config)}
 
 
 def _literal_secrets(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:

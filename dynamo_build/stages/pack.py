@@ -152,7 +152,7 @@ def _furnish(
     written = {
         "files.sha256": listing,
         "config/graph.json": codec.canonical(manifest.graph),
-        "config/config.json": codec.canonical(manifest.config),
+        "config/config.json": codec.ordered(manifest.config),
         f"runtime/{wheel.name}": wheel.content,
     }
     for platform, packages in manifest.lock.packages.items():

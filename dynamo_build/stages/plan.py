@@ -62,7 +62,7 @@ def plan(
         base=options.base,
         system_packages=options.system_packages,
         setup_commands=options.setup_commands,
-        labels=options.labels,
+        labels={name: options.labels[name] for name in sorted(options.labels)},
         warnings=(*warnings, *_large(found.files)),
     )
 

@@ -60,7 +60,7 @@ def serve(target: str, project: Path, options: ServeOptions, *, on: Listener = i
         with _supervisor(Path(bento), project, options) as (process, release):
             resolved = resolve(target, project, options, on=on)
             Path(bento, "graph.json").write_bytes(codec.canonical(resolved.graph))
-            Path(bento, "config.json").write_bytes(codec.canonical(resolved.config))
+            Path(bento, "config.json").write_bytes(codec.ordered(resolved.config))
             with _forwarded(process):
                 release()
                 code = process.wait()

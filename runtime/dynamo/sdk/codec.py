@@ -42,6 +42,11 @@ def canonical(value: Any) -> bytes:
     return text.encode()
 
 
+def ordered(value: Any) -> bytes:
+    """As `canonical`, with keys as they came: for a configuration, whose order is that of a library's arguments."""
+    return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
 def pretty(value: Any) -> str:
     """JSON for people: indented, keys in the order of the value's fields."""
     return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)

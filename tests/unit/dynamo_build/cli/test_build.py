@@ -164,3 +164,24 @@ def test_the_configuration_is_shown_with_its_sources(project: Path) -> None:
         dynamo(*command, "-o", "json", folder=project).stdout
     )
     assert dynamo("list", "-o", "name", folder=project).stdout == ""
+
+
+def test_the_order_of_keys_is_kept_for_arguments(project: Path) -> None:
+    """`as_args` gives them in the file's order; another order is another version, the order of services is none."""
+    texts = (
+        "Backend: {z: 1, a: 2}\nFrontend: {x: 1}\n",
+        "Frontend: {x: 1}\nBackend: {z: 1, a: 2}\n",
+        "Backend: {a: 2, z: 1}\n",
+    )
+    tags = []
+    for text in texts:
+        (project / "c.yaml").write_text(text)
+        done = dynamo(
+            "build", "hello:Frontend", "-f", "c.yaml", "-o", "json", folder=project, DYNAMO_BUILD_EXCLUDE="c.yaml"
+        )
+        assert done.returncode == 0, done.stderr
+        bento = json.loads(done.stdout)
+        tags.append(bento["manifest"]["version"])
+        config = json.loads(Path(bento["folder"], "config/config.json").read_bytes())
+        assert list(config["Backend"]) == (["a", "z"] if text == texts[2] else ["z", "a"])
+    assert tags[0] == tags[1] != tags[2]
