@@ -32,7 +32,7 @@ class Record(dict[str, Any]):
 
 
 class ShadowingRecord(Record):
-    """A record with a field that is also a dict's method: its attribute is the field, so take `model_dump()` for `json`."""
+    """A record with a field that is also a dict's method: its attribute is the field, `json` needs `model_dump()`."""
 
     def __getattribute__(self, name: str) -> Any:
         if name in _METHODS and name in self:

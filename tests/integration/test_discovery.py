@@ -1,0 +1,112 @@
+"""The registry of instances on a real NATS server, which every test starts for itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dynamo.runtime.discovery import Instance, new_id
+from dynamo.runtime.distributed import connect
+from dynamo.runtime.server import Dispatcher
+from dynamo.sdk.errors import Unauthorized, Unavailable
+from support.nats import nats_server
+
+pytestmark = pytest.mark.nats
+
+
+async def until(condition, seconds: float = 8.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def instance(name: str = "Worker", number: int = 0, address: str = "tcp://127.0.0.1:1") -> Instance:
+    return Instance(namespace="n s", component=name, id=number or new_id(), address=address, endpoints=("e/x",))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with nats_server("secret") as running:
+        yield running
+
+
+def environment(server) -> dict[str, str]:
+    return {"NATS_SERVER": server.url, "NATS_AUTH_TOKEN": "secret"}
+
+
+async def test_register_watch_withdraw(server):
+    """Instances are seen by watches made before and after them, and go when their lease is closed."""
+    async with await connect(environment(server)) as one, await connect(environment(server)) as other:
+        first, second = instance(), instance()
+        await one.discovery.register(first)
+        watch = await other.discovery.watch("n s", "Worker")
+        assert watch.instances() == [first]
+        lease = await one.discovery.register(second)
+        await until(lambda: len(watch.instances("e/x")) == 2)
+        await lease.close()
+        await until(lambda: watch.instances() == [first])
+        assert (await other.discovery.watch("n s", "Work")).instances() == []
+
+
+async def test_a_silent_instance_is_forgotten(server):
+    """Nobody has to say that an instance died: its heartbeats stop."""
+    async with await connect(environment(server)) as one:
+        watch = await one.discovery.watch("n s", "Silent")
+        await one.discovery.put(instance("Silent"))
+        await until(lambda: len(watch.instances()) == 1)
+        await until(lambda: not watch.instances(), 6)
+
+
+async def test_everyone_gets_the_same_token(server):
+    """Those who share a server and are given no token share the one kept there."""
+    async with await connect(environment(server)) as one, await connect(environment(server)) as other:
+        dispatcher = Dispatcher()
+        dispatcher.add("n s/Echo/e/x", "e/x", lambda request: request)
+        serving = await one.transport.serve(dispatcher)
+        await one.discovery.register(instance("Echo", address=serving.address))
+        client = await other.namespace("n s").component("Echo").endpoint("e/x").client()
+        assert await client.generate({"a": 1}) == {"a": 1}
+        assert len(client.instance_ids()) == 1
+        await serving.drain(1)
+
+
+async def test_a_restarted_server_knows_everything_again():
+    """While there is no server nobody is forgotten, and after it came back the registry fills again."""
+    with nats_server() as server:
+        async with (
+            await connect({"NATS_SERVER": server.url}) as one,
+            await connect({"NATS_SERVER": server.url}) as other,
+        ):
+            known = instance()
+            await one.discovery.register(known)
+            watch = await other.discovery.watch("n s", "Worker")
+            server.stop(kill=True)
+            await asyncio.sleep(5)
+            assert watch.instances() == [known]
+            server.start()
+            later = await connect({"NATS_SERVER": server.url})
+            fresh = await later.discovery.watch("n s", "Worker")
+            await until(lambda: fresh.instances() == [known])
+            await asyncio.sleep(5)
+            assert watch.instances() == [known]
+            await later.close()
+
+
+async def test_refused_and_absent(server):
+    """A wrong token and an absent server are told apart, within the window."""
+    with pytest.raises(Unauthorized, match="does not let us in"):
+        await connect({"NATS_SERVER": server.url, "NATS_AUTH_TOKEN": "wrong"}, window=5)
+    with pytest.raises(Unavailable, match=r"no NATS server answers at 127.0.0.1:1:"):
+        await connect({"NATS_SERVER": "nats://127.0.0.1:1"}, window=0.5)
+
+
+def test_it_closes_with_the_loop(server, capfd):
+    """A client that does not close anything ends without a word when `asyncio.run` does."""
+
+    async def main() -> None:
+        runtime = await connect(environment(server))
+        await runtime.discovery.watch("n s", "Worker")
+
+    asyncio.run(main())
+    assert capfd.readouterr() == ("", "")
