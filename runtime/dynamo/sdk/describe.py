@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from dynamo.sdk import assemble, codec, stand_in, targets
-from dynamo.sdk.failures import TimeUp, Unresolved, is_authors, problem_of
+from dynamo.sdk.failures import TimeUp, Unresolved, is_authors, problem_of, refusal
 from dynamo.sdk.graph import Discovery
 from dynamo.sdk.positions import is_own, own_path
 
@@ -33,6 +33,8 @@ def describe(target: str, project: str, stand_ins: list[str], *, closed: bool = 
     try:
         name, entry = targets.resolve(target, project)
         found = assemble.assemble(name, entry, project, _own_modules(project), tuple(sorted(finder.used)))
+        if stand_in.refused:
+            raise Unresolved(*(refusal(message, file, line, project) for message, file, line in stand_in.refused))
     except Unresolved as error:
         found = Discovery(problems=error.problems)
     except BaseException as error:

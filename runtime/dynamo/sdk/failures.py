@@ -39,8 +39,7 @@ def problem_of(error: BaseException, project: str) -> Problem:
     if isinstance(error, SyntaxError):
         return _syntax(error, where, project)
     if isinstance(error, StandInUsed):
-        hint = "Do it inside a method, where the real module is there."
-        return Problem(where=where, message=f"the code {error}", hint=hint)
+        return refusal(str(error), "", 0, project, where)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name, where, project)
     if isinstance(error, ImportError):
@@ -63,6 +62,14 @@ def problem_of(error: BaseException, project: str) -> Problem:
         where=where,
         message=f"the import raised {name}: {text}" if text else f"the import raised {name}",
         hint="Make the module importable without the resources of a running service.",
+    )
+
+
+def refusal(message: str, file: str, line: int, project: str, where: Position | None = None) -> Problem:
+    """The problem of code that asked a stand-in for a value."""
+    where = where or relative(Position(file=file, line=line), project)
+    return Problem(
+        where=where, message=f"the code {message}", hint="Do it in a method, where the real module is there."
     )
 
 

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn, Union, cast
 
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SDK = __file__.rpartition(os.sep)[0] + os.sep
 #: What is imported for real: the SDK, and pydantic with what it needs.
 _REAL = frozenset({"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"})
+_IMPORTLIB = f"{os.sep}importlib{os.sep}"
+#: What pydantic asks the version of before it uses it; it is content with this one.
+_ASKED_BY_PYDANTIC = {"email-validator": "2.0.0"}
 _LIBRARY = os.__file__.rpartition(os.sep)[0] + os.sep
 
 
@@ -20,14 +23,33 @@ class StandInUsed(Exception):
     """Code asked a stand-in for a value that only the real module has."""
 
 
+#: What the author's code was refused, with file and line: it may catch the error, and the graph is still undecided.
+refused: list[tuple[str, str, int]] = []
+
+
 def _refuse(name: str, what: str) -> NoReturn:
-    raise StandInUsed(f"{what} `{name}` while the graph is imported, when it is only stood in for")
+    message = f"{what} `{name}` while the graph is imported, when it is only stood in for"
+    file, line = _asking()
+    if not _is_library(file):
+        refused.append((message, file, line))
+    raise StandInUsed(message)
+
+
+def _asking() -> tuple[str, int]:
+    """The innermost frame outside this module and the import system."""
+    frame = sys._getframe(1)
+    while frame.f_back and (frame.f_code.co_filename == __file__ or _IMPORTLIB in frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith((_LIBRARY, _SDK, "<")) or any(part in file for part in _INSTALLED)
 
 
 def _asked_by_library() -> bool:
     """Whether the asking code is not the author's: typing and pydantic compare annotations as a matter of course."""
-    file = sys._getframe(2).f_code.co_filename
-    return file.startswith((_LIBRARY, _SDK, "<")) or any(part in file for part in _INSTALLED)
+    return _is_library(sys._getframe(2).f_code.co_filename)
 
 
 class StandIn:
@@ -157,12 +179,44 @@ class Finder:
     ) -> ModuleSpec | None:
         top = name.partition(".")[0]
         if top not in self.names:
+            if self.closed and name == "importlib.metadata":
+                return self._metadata(path)
             if self.closed and path is None and top not in _REAL and _is_installed(name):
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
             return None
         self.used.add(top)
         # A loader by its methods: importlib.abc takes longer to import than all the rest of this module.
         return ModuleSpec(name, cast(Any, self), is_package=True)
+
+    def _metadata(self, path: Sequence[str] | None) -> ModuleSpec | None:
+        """importlib.metadata, which then answers as the rest does: which versions are installed here says nothing."""
+        spec = PathFinder.find_spec("importlib.metadata", path)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                self._hide_versions(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+    def _hide_versions(self, metadata: Any) -> None:
+        find = metadata.Distribution.from_name
+
+        def from_name(name: str) -> Any:
+            folded = name.replace("_", "-").replace(".", "-").lower()
+            module = folded.replace("-", "_")
+            if module in _REAL:
+                return find(name)
+            if _is_library(_asking()[0]):
+                known = _ASKED_BY_PYDANTIC.get(folded) if module in self.names else None
+                return SimpleNamespace(version=known) if known else find(name)
+            if module in self.names:
+                _refuse(name, "asks for the version of")
+            raise metadata.PackageNotFoundError(name)
+
+        metadata.Distribution.from_name = from_name
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return StandInModule(spec.name)
@@ -182,6 +236,8 @@ def _is_installed(name: str) -> bool:
 def install(names: Iterable[str], *, closed: bool = False) -> Finder:
     """Stand in for these modules from now on in this process, whether they are installed or not."""
     finder = Finder(names, closed=closed)
+    if closed and (metadata := sys.modules.get("importlib.metadata")):
+        finder._hide_versions(metadata)
     for loaded in [name for name in sys.modules if name.partition(".")[0] in finder.names]:
         del sys.modules[loaded]
     sys.meta_path.insert(0, finder)

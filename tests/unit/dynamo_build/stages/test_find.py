@@ -251,3 +251,41 @@ def test_the_library_is_that_of_the_images_python(tmp_path: Path) -> None:
     folder = written(tmp_path, {"m.py": service("import telnetlib"), ".python-version": "3.13\n"})
     (told,) = problems(locked(folder))
     assert told.startswith("m.py:2: `telnetlib` is not in the standard library of Python 3.13")
+
+
+def test_a_refusal_that_the_code_catches_is_told_too(tmp_path: Path) -> None:
+    """The graph would be another one where the module is real."""
+    code = "import torch\ntry:\n    N = int(torch.cuda.device_count())\nexcept Exception:\n    N = 1\n"
+    folder = written(tmp_path, {"m.py": service(code), "requirements.txt": "torch\n"})
+    (told,) = problems(locked(folder, "torch"))
+    assert told.startswith("m.py:4: the code asks for the value of `torch.cuda.device_count()`")
+
+
+@pytest.mark.parametrize("ask", ["import importlib.metadata as m", "import pydantic\nimport importlib.metadata as m"])
+def test_versions_of_what_is_installed_here_are_not_told(tmp_path: Path, site: Path, ask: str) -> None:
+    """Of a package that the lock has it is a problem to ask, another one is not there; pydantic is."""
+    other = (
+        f"{ask}\nm.version('pydantic')\ntry:\n    m.version('odd')\n    X\nexcept m.PackageNotFoundError:\n    pass\n"
+    )
+    folder = written(tmp_path / "p", {"m.py": service(other), "requirements.txt": "torch\n"})
+    assert found(locked(folder, "torch")).graph.entry == "A"
+    (folder / "m.py").write_text(service(f"{ask}\nm.version('torch')"))
+    assert "asks for the version of `torch`" in problems(folder)[0]
+
+
+def test_an_address_field_needs_its_package_asked_for_and_not_installed(tmp_path: Path) -> None:
+    """pydantic asks for its version before it uses it."""
+    text = """
+    from pydantic import BaseModel, EmailStr
+    from dynamo.sdk import dynamo_endpoint, service
+    class Request(BaseModel):
+        address: EmailStr
+    @service(dynamo={"namespace": "x"})
+    class A:
+        @dynamo_endpoint()
+        async def generate(self, request: Request):
+            yield "x"
+    """
+    folder = written(tmp_path, {"m.py": text, "requirements.txt": "pydantic[email]\nemail-validator\n"})
+    (endpoint,) = found(locked(folder, "email-validator")).graph.service("A").endpoints
+    assert endpoint.request_schema["properties"]["address"]["format"] == "email"
