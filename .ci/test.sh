@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 trap 'bash tests/support/stack.sh down' EXIT
 bash tests/support/stack.sh up
 eval "$(bash tests/support/stack.sh env)"
+export PATH="$PWD/.venv/bin:$PATH"
 .venv/bin/python -m pytest "$@"

@@ -85,13 +85,31 @@ def test_help_is_lean() -> None:
 
 def test_exit_codes_are_unique_and_documented() -> None:
     """Each class of error has an exit code of its own, in its module's tree and in the reference."""
-    classes = [errors.DynamoError, *errors.DynamoError.__subclasses__()]
+    classes = [
+        errors.DynamoError,
+        *(cls for cls in everywhere(errors.DynamoError) if cls.__module__ == errors.__name__),
+    ]
     codes = [cls.exit_code for cls in classes]
     assert len(set(codes)) == len(codes)
     reference = (ROOT / "docs" / "errors.md").read_text()
     for cls in classes:
         assert f"{cls.__name__} ({cls.exit_code})" in (errors.__doc__ or "")
         assert re.search(rf"\| {cls.exit_code} \|.*`{cls.__name__}`", reference), cls.__name__
+
+
+def test_no_exit_code_is_made_elsewhere() -> None:
+    """An error of another module says more, and exits like its parent."""
+    for path in MODULES:
+        if path.parts[-2] == "dynamo_build" and "DynamoError" in path.read_text():
+            importlib.import_module(f"dynamo_build.{path.stem}")
+    for cls in everywhere(errors.DynamoError):
+        if cls.__module__ != errors.__name__:
+            assert "exit_code" not in vars(cls), cls.__name__
+
+
+def everywhere(cls: type[errors.DynamoError]) -> list[type[errors.DynamoError]]:
+    """All subclasses, however deep."""
+    return [found for child in cls.__subclasses__() for found in (child, *everywhere(child))]
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
