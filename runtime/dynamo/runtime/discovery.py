@@ -18,6 +18,8 @@ from dynamo.runtime import naming
 HEARTBEAT_SECONDS = 1.0
 LEASE_SECONDS = 4.0
 ASIDE_SECONDS = 2.0
+GLANCE_SECONDS = 0.05
+"""How long a list of usable instances is good, when nothing is heard."""
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,8 @@ class Watch:
         self._lease = lease
         self._known: dict[int, tuple[Instance, float]] = {}
         self._aside: dict[int, float] = {}
+        self._usable: dict[str, list[Instance]] = {}
+        self._usable_until = 0.0
         self._changed = asyncio.Event()
 
     def seen(self, instance: Instance) -> None:
@@ -58,20 +62,32 @@ class Watch:
         self._known[instance.id] = (instance, now)
         if known is None or known[0] != instance:
             self._aside.pop(instance.id, None)
+            self._usable_until = 0.0
             self._changed.set()
 
     def gone(self, instance: int) -> None:
         """An instance left."""
         if self._known.pop(instance, None) is not None:
+            self._usable_until = 0.0
             self._changed.set()
 
     def set_aside(self, instance: int) -> None:
         """A caller could not reach it: not used until it was seen again and a little time passed."""
         self._aside[instance] = self._clock() + ASIDE_SECONDS
+        self._usable_until = 0.0
 
     def instances(self, endpoint: str = "") -> list[Instance]:
-        """The usable instances that have the endpoint, oldest id first."""
+        """The usable instances that have the endpoint, those known longest first; not to be changed."""
         now = self._clock()
+        if now >= self._usable_until:
+            self._usable.clear()
+            self._usable_until = now + GLANCE_SECONDS
+        found = self._usable.get(endpoint)
+        if found is None:
+            found = self._usable[endpoint] = self._look(endpoint, now)
+        return found
+
+    def _look(self, endpoint: str, now: float) -> list[Instance]:
         if self._lease:
             for late in [key for key, (_, heard) in self._known.items() if now - heard > self._lease]:
                 del self._known[late]

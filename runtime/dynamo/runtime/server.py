@@ -19,6 +19,7 @@ from dynamo.sdk.errors import BadRequest, Deadline, RemoteError
 
 logger = logging.getLogger("dynamo.server")
 _END = object()
+TURN_ITEMS = 16
 
 
 class Method:
@@ -114,9 +115,14 @@ class Dispatcher:
             return
         answer.open()
         try:
+            count, turn = 0, 1
             async for item in result:
+                count += 1
                 if not answer.item(payload.encode(item)):
                     await answer.ready()
+                elif count == turn:  # a generator that never waits must not hold up the first items of the others
+                    turn += min(turn, TURN_ITEMS)
+                    await asyncio.sleep(0)
         finally:
             if hasattr(result, "aclose"):
                 await result.aclose()
