@@ -33,6 +33,8 @@ COMMANDS: dict[str, Entry] = {
     "get": Entry("get", "Show one bento."),
     "delete": Entry("delete", "Delete bentos from the store."),
     "verify": Entry("verify", "Check every file of a bento against its digest."),
+    "diff": Entry("diff", "Show what differs between two bentos."),
+    "tree": Entry("tree", "Show the services of a bento and who calls whom."),
     "export": Entry("exchange", "Write a bento into one file.", "export"),
     "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
     "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),

@@ -18,7 +18,7 @@ from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import BuildPlan, Lock, PlannedFile
-from dynamo_build.stages import apis
+from dynamo_build.stages import apis, sbom
 from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store, content_version
 
@@ -162,6 +162,7 @@ def _furnish(
         "apis/schema.json": codec.pretty(apis.schema(manifest.graph)).encode() + b"\n",
         "apis/openapi.json": codec.pretty(apis.openapi(manifest.graph, manifest.name, manifest.version)).encode()
         + b"\n",
+        sbom.NAME: codec.pretty(sbom.sbom(manifest)).encode() + b"\n",
     }
     for name, content in {**written, **derived}.items():
         _write(staged / name, content)

@@ -42,6 +42,7 @@ def test_a_bento_is_complete(tmp_path: Path) -> None:
             "config/graph.json",
             "config/config.json",
             "env/docker/Dockerfile",
+            "env/sbom.cdx.json",
             "env/python/requirements-linux-amd64.txt",
         ),
         f"runtime/{bento.manifest.runtime}",

@@ -19,7 +19,7 @@ def test_one_flipped_bit_in_any_file_is_named(tmp_path: Path) -> None:
     folder = Path(bento.folder)
     assert verify(folder, bento.manifest) == ()
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "build.json"]
-    assert len(files) == 11
+    assert len(files) == 12
     for path in files:
         name, content = path.relative_to(folder).as_posix(), path.read_bytes()
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:] if content else b"x")

@@ -1,0 +1,119 @@
+"""What differs between two bentos: files, locked packages, configuration, API, and all else that decides a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynamo.sdk import codec
+from dynamo.sdk.graph import Json
+from dynamo_build import archive
+from dynamo_build.errors import StoreError
+from dynamo_build.model.bento import Bento, BentoManifest
+from dynamo_build.stages import apis
+
+_ELSEWHERE = frozenset(
+    {
+        *("name", "version", "graph", "config", "lock", "derived"),
+        *("files_digest", "files_count", "files_size", "executables"),
+    }
+)
+_OWN = frozenset({"position", "endpoints", "namespace", "dynamo"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that differs. `before` or `after` is None where it is not there."""
+
+    what: str
+    before: Json = None
+    after: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What it takes to get from one bento to the other; all empty when they are the same."""
+
+    before: str
+    after: str
+    files: tuple[Change, ...] = ()
+    packages: tuple[Change, ...] = ()
+    config: tuple[Change, ...] = ()
+    api: tuple[Change, ...] = ()
+    services: tuple[Change, ...] = ()
+    other: tuple[Change, ...] = ()
+
+
+def compare(before: Bento, after: Bento) -> Comparison:
+    """The differences between two bentos; file contents by their digests. Raises StoreError for a damaged one."""
+    one, two = before.manifest, after.manifest
+    return Comparison(
+        before=one.tag,
+        after=two.tag,
+        files=_changes(_files(before), _files(after)),
+        packages=_changes(_packages(one), _packages(two)),
+        config=_changes(_flat(codec.plain(one.config)), _flat(codec.plain(two.config))),
+        api=_changes(_flat(apis.schema(one.graph)), _flat(apis.schema(two.graph))),
+        services=_changes(_services(one), _services(two)),
+        other=_changes(_other(one), _other(two)),
+    )
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    names = sorted({*before, *after})
+    return tuple(
+        Change(what=name, before=before.get(name), after=after.get(name))
+        for name in names
+        if before.get(name) != after.get(name) or (name in before) != (name in after)
+    )
+
+
+def _files(bento: Bento) -> dict[str, str]:
+    try:
+        content = (Path(bento.folder) / "files.sha256").read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(f"files.sha256 of `{bento.tag}` cannot be read: {reason}") from error
+    if archive.digest(content) != bento.manifest.files_digest:
+        raise StoreError(f"files.sha256 of `{bento.tag}` was changed", ["Build it again."])
+    run = {f"src/{name}" for name in bento.manifest.executables}
+    listed = archive.read_listing(content).items()
+    return {
+        name.removeprefix("src/"): f"sha256:{digest}" + (" executable" if name in run else "")
+        for name, digest in listed
+    }
+
+
+def _packages(manifest: BentoManifest) -> dict[str, str]:
+    found = {}
+    for platform, packages in manifest.lock.packages.items():
+        for package in packages:
+            marker = f" ; {package.marker}" if package.marker else ""
+            hashes = archive.digest(" ".join(package.hashes).encode())[7:19]
+            found[f"{package.name} ({platform}){marker}"] = f"{package.source or package.version} [{hashes}]"
+    return found
+
+
+def _services(manifest: BentoManifest) -> dict[str, Any]:
+    services = {
+        service.name: {key: value for key, value in codec.plain(service).items() if key not in _OWN}
+        for service in manifest.graph.services
+    }
+    return _flat({"entry": manifest.graph.entry, "services": services})
+
+
+def _other(manifest: BentoManifest) -> dict[str, Any]:
+    return _flat({key: value for key, value in codec.plain(manifest).items() if key not in _ELSEWHERE})
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists are compared whole."""
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping) and (item or not prefix):
+            found.update(_flat(item, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = item
+    return found

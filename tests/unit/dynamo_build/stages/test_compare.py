@@ -1,0 +1,68 @@
+"""What differs between two bentos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dynamo_build.errors import StoreError
+from dynamo_build.model.plan import BuildOptions, LockedPackage
+from dynamo_build.stages.compare import Change, compare
+from dynamo_build.stages.pack import pack
+from dynamo_build.stages.plan import plan
+from dynamo_build.store import Store
+from support.projects import GRAPH, LOCK, PACKAGE, write_project
+
+
+def test_the_same_bento_differs_in_nothing(tmp_path: Path) -> None:
+    """All parts are empty."""
+    store = Store(tmp_path / "home")
+    bento = pack(plan(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
+    found = compare(bento, bento)
+    assert not (found.files or found.packages or found.config or found.api or found.services or found.other)
+
+
+def test_each_part_is_told(tmp_path: Path) -> None:
+    """Files added, removed, changed and made executable; packages; configuration; API; services; the rest."""
+    store = Store(tmp_path / "home")
+    project = write_project(tmp_path / "p", {"gone": "1", "changed": "1", "run": "1", "same": "1"})
+    one = pack(plan(GRAPH, [], project, BuildOptions(), {"Frontend": {"a": {"b": 1}, "c": 2}}), LOCK, store)
+    (project / "gone").unlink()
+    (project / "run").chmod(0o755)
+    write_project(project, {"changed": "2", "new": "1"})
+    lock = replace(
+        LOCK, packages={"linux/amd64": (replace(PACKAGE, version="2.10.0"), LockedPackage(name="x", version="1"))}
+    )
+    service = replace(
+        GRAPH.services[0], workers=3, endpoints=(replace(GRAPH.services[0].endpoints[0], streaming=True),)
+    )
+    graph = replace(GRAPH, services=(service,))
+    options = BuildOptions(labels={"team": "a"})
+    two = pack(plan(graph, [], project, options, {"Frontend": {"a": {"b": 3}, "d": None}}), lock, store)
+    found = compare(one, two)
+    assert {change.what: (change.before is None, change.after is None) for change in found.files} == {
+        "changed": (False, False),
+        "gone": (False, True),
+        "new": (True, False),
+        "run": (False, False),
+    }
+    assert [change.what for change in found.packages] == ["pydantic (linux/amd64)", "x (linux/amd64)"]
+    assert found.config == (
+        Change(what="Frontend.a.b", before=1, after=3),
+        Change(what="Frontend.c", before=2),
+        Change(what="Frontend.d"),
+    )
+    assert found.api == (Change(what="services.Frontend.endpoints.generate.streaming", before=False, after=True),)
+    assert found.services == (Change(what="services.Frontend.workers", before=1, after=3),)
+    assert found.other == (Change(what="labels.team", after="a"),)
+
+
+def test_a_damaged_listing_is_one_line(tmp_path: Path) -> None:
+    """It is not compared as if it were whole."""
+    store = Store(tmp_path / "home")
+    bento = pack(plan(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
+    (Path(bento.folder) / "files.sha256").write_text("")
+    with pytest.raises(StoreError, match="was changed"):
+        compare(bento, bento)

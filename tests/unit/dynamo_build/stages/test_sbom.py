@@ -1,0 +1,50 @@
+"""The bill of materials."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from dynamo.sdk import codec
+from dynamo_build.model.plan import LockedPackage
+from dynamo_build.stages.sbom import purl, sbom
+from support.handmade import bento
+
+
+def test_packages_and_the_runtime_are_named(tmp_path: Path) -> None:
+    """Every locked package with its platforms and digests; the runtime with its own."""
+    manifest = bento(tmp_path, requirements="numpy==2.1.0\n").manifest
+    hashes = ("sha256:" + "1" * 64, "sha256:" + "2" * 64)
+    package = LockedPackage(name="numpy", version="2.1.0", hashes=hashes)
+    lock = replace(manifest.lock, packages={"linux/arm64": (package,), "linux/amd64": (package,)})
+    document = sbom(replace(manifest, lock=lock))
+    assert (document["bomFormat"], document["specVersion"], document["version"]) == ("CycloneDX", "1.6", 1)
+    runtime, numpy = sorted(document["components"], key=lambda item: item["name"])
+    assert numpy["purl"] == numpy["bom-ref"] == "pkg:pypi/numpy@2.1.0"
+    assert sorted(item["value"] for item in numpy["properties"] if item["name"] == "dynamo:platform") == [
+        "linux/amd64",
+        "linux/arm64",
+    ]
+    assert [item["value"] for item in numpy["properties"] if item["name"] == "dynamo:file"] == list(hashes)
+    assert runtime["hashes"] == [{"alg": "SHA-256", "content": manifest.runtime_digest.removeprefix("sha256:")}]
+    assert document["dependencies"] == [{"ref": "hello:abc", "dependsOn": [runtime["bom-ref"], numpy["bom-ref"]]}]
+
+
+def test_the_same_bento_gives_the_same_bytes(tmp_path: Path) -> None:
+    """No time, no chance; another bento has another serial number, which is a UUID."""
+    manifest = bento(tmp_path, requirements="numpy==2.1.0\n").manifest
+    one = sbom(manifest)
+    assert codec.pretty(one) == codec.pretty(sbom(manifest))
+    assert json.loads(codec.pretty(one)) == one
+    other = sbom(replace(manifest, python="3.12"))
+    assert other["serialNumber"] != one["serialNumber"]
+    pattern = r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    assert re.fullmatch(pattern, one["serialNumber"])
+
+
+def test_a_package_from_a_repository() -> None:
+    """Its address and commit are in the package URL, escaped."""
+    package = LockedPackage(name="x", version="", source="git+https://example.com/x.git@" + "a" * 40)
+    assert purl(package) == "pkg:pypi/x?vcs_url=git%2Bhttps%3A%2F%2Fexample.com%2Fx.git%40" + "a" * 40
