@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,14 +24,16 @@ from dynamo_build.seams import Surroundings, default_home
 from dynamo_build.stages import configure as configuring
 from dynamo_build.stages import place as placing
 from dynamo_build.stages.bases import bases
-from dynamo_build.stages.destination import destination
+from dynamo_build.stages.destination import destination, earlier
 from dynamo_build.stages.discover import told
-from dynamo_build.stages.find import Found, find
+from dynamo_build.stages.find import Found, beside, find
+from dynamo_build.stages.join import join, part
 from dynamo_build.stages.layer import group_images, layer
 from dynamo_build.stages.lock import lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.stages.plan import plan
+from dynamo_build.stages.provided import provided
 from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
 from dynamo_build.store import Store
 
@@ -76,6 +79,10 @@ def _planned(found: Found, project: Path, options: BuildOptions, on: Listener, s
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
     options = replace(options, without=(*options.without, str(home)))
     planned = plan(found.graph, found.reached.files, project, options, config, found.warnings)
+    stray = beside(found, [file.path for file in planned.files], project, planned.requirements.python)
+    if stray and options.strict:
+        raise GraphError("the project cannot be packed: it imports what the image will not have", problems=stray)
+    planned = replace(planned, warnings=(*planned.warnings, *stray))
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
     return planned
@@ -146,7 +153,15 @@ def containerize(
                 f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
                 ["Choose another `--builder`, or another destination."],
             )
-    return tuple(builder.build(plan_, to, on) for plan_, to in planned)
+    built = []
+    for _, items in itertools.groupby(planned, key=lambda item: item[0].services):
+        several = list(items)
+        if len(several) == 1:
+            built.append(builder.build(*several[0], on))
+            continue
+        parts = [(plan_, part(to, plan_.platform)) for plan_, to in several]
+        built.append(join([builder.build(*each, on) for each in parts], several[0][1], surroundings, on))
+    return tuple(built)
 
 
 def plan_images(
@@ -155,22 +170,35 @@ def plan_images(
     """What `containerize` would build, and where to; bases are looked up, nothing is written. Raises as it does."""
     surroundings = surroundings or catalog.surroundings()
     manifest = bento.manifest
-    platform = _platform(options.platform, manifest.platforms)
+    platforms = _platforms(options.platform, manifest.platforms)
     wanted = bases(manifest, options, surroundings.environment)
     found = []
     for base, services in group_images(bento, wanted):
         own = "" if manifest.graph.entry in services else services[0]
         to = destination(manifest.name, manifest.version, own, options, surroundings.environment, on)
-        exact = base.with_digest(surroundings.registry(base).resolve(base))
-        found.append((layer(bento, exact, platform, services), to))
+        registry = surroundings.registry(base)
+        exact = base.with_digest(registry.resolve(base))
+        for platform in platforms:
+            given = provided(registry.pull(exact, platform).labels)
+            planned = layer(bento, exact, platform, services, given, override=options.override)
+            images, kept_as = earlier(to, own, platform, options)
+            planned = replace(
+                planned,
+                bytecode=options.bytecode,
+                compression=options.compression,
+                earlier=images,
+                kept_as=kept_as,
+                jobs=options.jobs,
+            )
+            found.append((planned, to))
     return tuple(found)
 
 
-def _platform(asked: str, locked: tuple[str, ...]) -> str:
+def _platforms(asked: str, locked: tuple[str, ...]) -> tuple[str, ...]:
     if asked:
-        return str(Platform.parse(asked))
+        return tuple(dict.fromkeys(str(Platform.parse(one.strip())) for one in asked.split(",")))
     ours = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
-    return ours if ours in locked else locked[0]
+    return (ours if ours in locked else locked[0],)
 
 
 def images(

@@ -82,6 +82,10 @@ class Registry(Protocol):
         """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
         ...
 
+    def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Name an index of images that are there already. Raises RegistryError."""
+        ...
+
 
 class DeployTarget(Protocol):
     """Somewhere a graph can run."""

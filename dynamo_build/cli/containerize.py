@@ -30,7 +30,26 @@ def containerize(
     registry: Annotated[str, typer.Option(metavar="HOST", help="The registry of names without a host.")] = "",
     output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write an OCI image layout there instead.")] = "",
     builder: Annotated[str, typer.Option(metavar="oci|docker", help="What builds the image.")] = "oci",
-    platform: Annotated[str, typer.Option(metavar="OS/ARCH", help="Default: this machine's.")] = "",
+    platform: Annotated[
+        str, typer.Option(metavar="OS/ARCH[,...]", help="Several give one index. Default: this machine's.")
+    ] = "",
+    bytecode: Annotated[
+        str, typer.Option(metavar="auto|none|require", help="Compile modules, by the base's exact Python.")
+    ] = "auto",
+    compression: Annotated[
+        str, typer.Option(metavar="gzip|gzip-fast|isal|zstd", help="Another one gives another digest.")
+    ] = "gzip",
+    cache_from: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REF|none", help="Use layers of that image too. Default: the repository's last."),
+    ] = None,
+    cache_to: Annotated[
+        str, typer.Option(metavar="TAG|none", help="The tag of the last image. Default: dynamo-cache-ARCH.")
+    ] = "",
+    allow_override: Annotated[
+        bool, typer.Option("--allow-override", help="Install packages over other versions in the base.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Layers made at once. Default: all cores.")] = 0,
     insecure: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
     ] = None,
@@ -62,6 +81,12 @@ def containerize(
         registry=registry,
         push=push,
         folder=output_dir,
+        bytecode=bytecode,
+        compression=compression,
+        cache_from=tuple(cache_from or ()),
+        cache_to=cache_to,
+        override=allow_override,
+        jobs=jobs,
     )
     if dry_run:
         planned = pipeline.plan_images(bento, options, around, listener)

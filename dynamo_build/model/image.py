@@ -142,7 +142,9 @@ class ContainerizeOptions:
     """What is asked of images. `bases` are `REF` or `SERVICE=REF`, `base` what the project's settings declare.
 
     `references` name the image; `registry` is the host for those without one. Without `push` and `folder` the image
-    goes into the local engine when one answers, else into a layout in the store.
+    goes into the local engine when one answers, else into a layout in the store. `platform` may be several, with
+    commas between them. `cache_from` are images whose layers may be used again beside the repository's last one
+    ("none": not even that), `cache_to` the tag that marks the last one ("none": no tag).
     """
 
     bases: tuple[str, ...] = ()
@@ -153,6 +155,12 @@ class ContainerizeOptions:
     registry: str = ""
     push: bool = False
     folder: str = ""
+    bytecode: str = "auto"
+    compression: str = "gzip"
+    cache_from: tuple[str, ...] = ()
+    cache_to: str = ""
+    override: bool = False
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,10 +70,29 @@ def write(folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[
         for content in (image.config, image.manifest):
             _replace(blobs / documents.digest_of(content).removeprefix("sha256:"), content)
         _replace(folder / "oci-layout", _MARK)
-        _replace(folder / "index.json", codec.canonical(_index(folder, image, tags)))
+        system, _, architecture = image.platform.partition("/")
+        entry = {
+            "mediaType": image.media_type,
+            "digest": image.digest,
+            "size": len(image.manifest),
+            "platform": {"os": system, "architecture": architecture},
+        }
+        _replace(folder / "index.json", codec.canonical(_index(folder, entry, tags)))
     except OSError as error:
         raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
     return image.digest
+
+
+def write_index(folder: Path, content: bytes, tags: tuple[str, ...]) -> str:
+    """Add an index of images that are in the folder under these tags. Gives its digest."""
+    digest = documents.digest_of(content)
+    try:
+        _replace(folder / "blobs" / "sha256" / digest.removeprefix("sha256:"), content)
+        entry = {"mediaType": documents.INDEX, "digest": digest, "size": len(content)}
+        _replace(folder / "index.json", codec.canonical(_index(folder, entry, tags)))
+    except OSError as error:
+        raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
+    return digest
 
 
 @contextlib.contextmanager
@@ -96,19 +115,9 @@ def _replace(target: Path, content: bytes) -> None:
         out.write(content)
 
 
-def _index(folder: Path, image: OciImage, tags: tuple[str, ...]) -> Mapping[str, Any]:
+def _index(folder: Path, entry: Mapping[str, Any], tags: tuple[str, ...]) -> Mapping[str, Any]:
     kept = [dict(entry) for entry in _entries(folder) if _name(entry) not in tags] if is_layout(folder) else []
-    system, _, architecture = image.platform.partition("/")
-    for tag in tags:
-        kept.append(
-            {
-                "mediaType": image.media_type,
-                "digest": image.digest,
-                "size": len(image.manifest),
-                "platform": {"os": system, "architecture": architecture},
-                "annotations": {NAME: tag},
-            }
-        )
+    kept += [{**entry, "annotations": {NAME: tag}} for tag in tags]
     kept.sort(key=lambda entry: (_name(entry), str(entry.get("digest"))))
     return {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": kept}
 

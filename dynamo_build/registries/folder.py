@@ -39,6 +39,10 @@ class FolderRegistry:
 
         return Digest.parse(layout.write(_folder(to[0]), image, tuple(item.tag or "latest" for item in to), done))
 
+    def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Name an index of images that are there already. Raises RegistryError."""
+        return Digest.parse(layout.write_index(_folder(to[0]), index, tuple(item.tag or "latest" for item in to)))
+
 
 def _folder(reference: ImageReference) -> Path:
     if not reference.folder:

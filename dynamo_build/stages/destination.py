@@ -14,6 +14,9 @@ from dynamo_build.model.image import ContainerizeOptions, Destination, ToEngine,
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import default_home
 
+#: What turns the use of earlier images off.
+NOTHING = "none"
+
 
 def destination(
     name: str, version: str, service: str, options: ContainerizeOptions, environment: Mapping[str, str], on: Listener
@@ -40,6 +43,22 @@ def destination(
     folder = default_home(environment).absolute() / "images" / name
     on(Noted(text=f"no Docker Engine answers and no destination is given: the image goes to {folder}"))
     return ToFolder(folder=str(folder), tag=first.tag)
+
+
+def earlier(
+    to: Destination, service: str, platform: str, options: ContainerizeOptions
+) -> tuple[tuple[ImageReference, ...], str]:
+    """Images whose layers may be used again, and the tag under which the next build finds this one ("" for none).
+
+    By default: what the names point to now, and the repository's last image, which a tag per platform marks.
+    """
+    named = tuple(ImageReference.parse(text) for text in options.cache_from if text != NOTHING)
+    if not isinstance(to, ToRegistry):
+        return named, ""
+    tag = options.cache_to or f"dynamo-cache-{platform.rpartition('/')[2]}"
+    last = _own(to.references[0].with_tag(tag), service)
+    own = () if NOTHING in options.cache_from else (*to.references, last)
+    return (*named, *own), "" if options.cache_to == NOTHING else last.tag
 
 
 def _references(name: str, version: str, options: ContainerizeOptions) -> tuple[ImageReference, ...]:

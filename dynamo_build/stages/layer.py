@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
+from dynamo_build import lockfile
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.image import (
@@ -25,6 +26,7 @@ from dynamo_build.model.image import (
     WheelLayer,
 )
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.stages.provided import without
 
 ENVIRONMENT = {
     "PYTHONPATH": f"{SOURCE}:{RUNTIME}:{PACKAGES}",
@@ -60,8 +62,20 @@ def group_images(
     return tuple((ImageReference.parse(base), tuple(sorted(names))) for base, names in groups.items())
 
 
-def layer(bento: Bento, base: ImageReference, platform: str, services: Sequence[str] = ()) -> ImagePlan:
-    """The plan of one image. `base` holds its digest. Raises UsageError for a platform that was not locked."""
+def layer(
+    bento: Bento,
+    base: ImageReference,
+    platform: str,
+    services: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+    *,
+    override: bool = False,
+) -> ImagePlan:
+    """The plan of one image. `base` holds its digest, `given` are versions of the packages that it brings along.
+
+    Raises UsageError for a platform that was not locked, and ImageBuildError where the base has another version of a
+    locked package and `override` does not allow it.
+    """
     manifest = bento.manifest
     if platform not in manifest.platforms:
         raise UsageError(
@@ -75,7 +89,7 @@ def layer(bento: Bento, base: ImageReference, platform: str, services: Sequence[
         services=tuple(services) or manifest.graph.names,
         base=base,
         platform=platform,
-        layers=_layers(bento, platform),
+        layers=_layers(bento, platform, given or {}, override=override),
         environment=ENVIRONMENT,
         labels=_labels(manifest, base),
         working_directory=SOURCE,
@@ -87,14 +101,18 @@ def schema_digest(graph: ServiceGraph) -> str:
     return f"sha256:{hashlib.sha256(codec.canonical(graph)).hexdigest()}"
 
 
-def _layers(bento: Bento, platform: str) -> tuple[PlannedLayer, ...]:
+def _layers(bento: Bento, platform: str, given: Mapping[str, str], *, override: bool) -> tuple[PlannedLayer, ...]:
     manifest, folder = bento.manifest, Path(bento.folder)
     layers: list[PlannedLayer] = []
     if manifest.system_packages:
         layers.append(SystemPackages(names=manifest.system_packages))
     layers += [SetupCommand(command=command) for command in manifest.setup_commands]
-    if packages := manifest.lock.packages.get(platform, ()):
+    locked = manifest.lock.packages.get(platform, ())
+    packages = without(locked, given, override=override)
+    if packages:
         requirements = _read(folder / f"env/python/requirements-{platform.replace('/', '-')}.txt")
+        if len(packages) < len(locked):
+            requirements = lockfile.requirements(packages)
         layers.append(
             PackagesLayer(packages=packages, requirements=requirements, python=manifest.lock.python, platform=platform)
         )

@@ -33,6 +33,7 @@ class HttpRegistry:
         self._piece = piece
         self._wait = wait
         self._clients: dict[str, Client] = {}
+        self._documents: dict[str, bytes] = {}
 
     def resolve(self, reference: ImageReference) -> Digest:
         """The digest behind a reference, of the content and not of what a header claims. Raises RegistryError."""
@@ -47,9 +48,12 @@ class HttpRegistry:
             content = self._manifest(reference.with_digest(chosen))
             parsed = documents.parse(content, f"the manifest of {reference}")
         digest, _, _ = documents.descriptor(parsed.get("config"), f"the manifest of {reference}")
-        config = self._get(reference, f"blobs/{digest}", {}, f"config of {reference}").body
+        config = self._documents.get(digest)
+        if config is None:
+            config = self._get(reference, f"blobs/{digest}", {}, f"config of {reference}").body
         if documents.digest_of(config) != digest:
             raise RegistryError(f"the registry of {reference} sent another config than {digest}")
+        self._documents |= {digest: config, documents.digest_of(content): content}
         origin = ImageReference(reference.host, reference.path)
         return OciImage.read(content, config, partial(self._open, reference), origin)
 
@@ -63,28 +67,38 @@ class HttpRegistry:
         _send(upload, list(blobs.values()), on)
         config = Blob(digest=image.config_digest, size=len(image.config), open=partial(_Bytes, image.config))
         upload.send(config)
-        for tag in [reference.tag for reference in to if reference.tag] or [image.digest]:
-            self._tag(upload, image, tag)
+        self._tag(upload, to, image.manifest, image.media_type)
         return Digest.parse(image.digest)
 
-    def _tag(self, upload: Upload, image: OciImage, tag: str) -> None:
+    def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Name an index of images that are there already. Raises RegistryError."""
+        upload = Upload(client=self._client(to[0]), repository=_name(to[0]), piece=self._piece, wait=self._wait)
+        self._tag(upload, to, index, documents.INDEX)
+        return Digest.parse(documents.digest_of(index))
+
+    def _tag(self, upload: Upload, to: tuple[ImageReference, ...], manifest: bytes, kind: str) -> None:
+        for tag in [reference.tag for reference in to if reference.tag] or [documents.digest_of(manifest)]:
+            self._put(upload, tag, manifest, kind)
+
+    def _put(self, upload: Upload, tag: str, manifest: bytes, kind: str) -> None:
+        digest = documents.digest_of(manifest)
         answer = upload.client.request(
             "PUT",
             f"/v2/{upload.repository}/manifests/{tag}",
             scopes=upload.scopes,
-            headers={"Content-Type": image.media_type},
-            body=image.manifest,
+            headers={"Content-Type": kind},
+            body=manifest,
             expected=(201, 200),
             what=f"manifest {upload.repository}:{tag}",
         )
-        stored = answer.headers.get("docker-content-digest", image.digest)
-        if stored != image.digest:
-            raise RegistryError(
-                f"`{upload.client.address}` stored {upload.repository}:{tag} as {stored}, not {image.digest}"
-            )
+        stored = answer.headers.get("docker-content-digest", digest)
+        if stored != digest:
+            raise RegistryError(f"`{upload.client.address}` stored {upload.repository}:{tag} as {stored}, not {digest}")
 
     def _manifest(self, reference: ImageReference) -> bytes:
         name = reference.digest or reference.tag or "latest"
+        if name in self._documents:
+            return self._documents[name]
         content = self._get(reference, f"manifests/{name}", _ACCEPT, f"image {reference}").body
         if reference.digest and documents.digest_of(content) != reference.digest:
             raise RegistryError(f"the registry sent another manifest for {reference}")

@@ -10,7 +10,8 @@ import pytest
 from dynamo_build.errors import UsageError
 from dynamo_build.events import ignore
 from dynamo_build.model.image import ContainerizeOptions, Destination, ToFolder, ToRegistry
-from dynamo_build.stages.destination import destination
+from dynamo_build.model.reference import ImageReference
+from dynamo_build.stages.destination import destination, earlier
 
 
 def to(home: Path, *, service: str = "", **wanted: Any) -> Destination:
@@ -58,3 +59,25 @@ def test_contradictions(tmp_path: Path, wanted: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as failed:
         to(tmp_path, **wanted)
     assert failed.value.hints
+
+
+def test_earlier_images_by_default() -> None:
+    """What the names point to now, then the last image of the repository, which a tag per platform marks."""
+    to = ToRegistry(references=(ImageReference.parse("registry.example/team/app:v2"),))
+    images, tag = earlier(to, "", "linux/arm64", ContainerizeOptions())
+    assert [str(image) for image in images] == [
+        "registry.example/team/app:v2",
+        "registry.example/team/app:dynamo-cache-arm64",
+    ]
+    assert tag == "dynamo-cache-arm64"
+    assert earlier(to, "Worker", "linux/amd64", ContainerizeOptions())[1] == "dynamo-cache-amd64-worker"
+
+
+def test_earlier_images_as_asked() -> None:
+    """Named ones come first; `none` turns either side off; a folder has none of its own."""
+    to = ToRegistry(references=(ImageReference.parse("registry.example/team/app:v2"),))
+    other = "registry.example/other:1"
+    images, tag = earlier(to, "", "linux/amd64", ContainerizeOptions(cache_from=(other, "none"), cache_to="none"))
+    assert ([str(image) for image in images], tag) == ([other], "")
+    assert earlier(to, "", "linux/amd64", ContainerizeOptions(cache_to="main"))[1] == "main"
+    assert earlier(ToFolder(folder="/x"), "", "linux/amd64", ContainerizeOptions()) == ((), "")
