@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
@@ -13,8 +13,10 @@ from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.plan import BuildOptions, Lock, Requirements
 from dynamo_build.stages.closure import Provided, missing, needed_for, problem, provided
 from dynamo_build.stages.discover import explore, failure
-from dynamo_build.stages.imports import Reached, reach, start_of
+from dynamo_build.stages.imports import Import, Reached, imports_of, reach, start_of
 from dynamo_build.stages.require import require
+
+_MOST = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,23 @@ def find(
         on(Noted(text=f"stood in for {', '.join(used)} while the graph was imported"))
     told = tuple(problem(each, has, project, wanted.python) for each in deferred) if has.complete else ()
     return Found(discovery=discovery, reached=reached, has=has, warnings=told)
+
+
+def beside(found: Found, files: Iterable[str], project: Path, python: str, most: int = _MOST) -> tuple[Problem, ...]:
+    """Warnings about packed code that the graph does not lead to, one per module that nothing provides.
+
+    Something may import it by name. A project with more than `most` such files is too much to read at every build.
+    """
+    others = [file for file in files if file.endswith(".py") and file not in set(found.reached.files)]
+    if not found.settled or not others or len(others) > most:
+        return ()
+    reached = Reached(files=(), imports=imports_of(project, others))
+    first: dict[str, Import] = {}
+    for each in missing(reached, found.has, project)[0]:
+        first.setdefault(each.top, each)
+    told = [problem(each, found.has, project, python) for each in first.values()]
+    hint = "The graph does not lead there: if nothing else does, leave the file out by .bentoignore."
+    return tuple(replace(item, hint=f"{hint} {item.hint}") for item in told)
 
 
 def _explored(

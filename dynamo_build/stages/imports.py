@@ -67,6 +67,16 @@ def reach(project: Path, files: Iterable[str]) -> Reached:
     return Reached(files=tuple(sorted(seen)), imports=tuple(found[key] for key in sorted(found)))
 
 
+def imports_of(project: Path, files: Iterable[str]) -> tuple[Import, ...]:
+    """What these files themselves import from outside the project, in the order of files and lines."""
+    found = []
+    for file in sorted(files):
+        for module, line, need in sorted(_read(project, file)):
+            if not _files_of(module, project) and not _is_folder(module, project):
+                found.append(Import(module=module, where=Position(file=file, line=line), need=need))
+    return tuple(found)
+
+
 def _files_of(module: str, project: Path) -> list[str]:
     """The project's files that importing a module runs: its packages from the outside in, then the module."""
     found = []

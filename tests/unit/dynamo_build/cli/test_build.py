@@ -185,3 +185,17 @@ def test_the_order_of_keys_is_kept_for_arguments(project: Path) -> None:
         config = json.loads(Path(bento["folder"], "config/config.json").read_bytes())
         assert list(config["Backend"]) == (["a", "z"] if text == texts[2] else ["z", "a"])
     assert tags[0] == tags[1] != tags[2]
+
+
+def test_code_that_the_graph_does_not_lead_to_is_a_warning(project: Path) -> None:
+    """Once per module; with --strict it is an error."""
+    (project / "tests").mkdir()
+    for name in ("a", "b"):
+        (project / "tests" / f"test_{name}.py").write_text("import json\nimport pytest\nfrom hello import Backend\n")
+    done = dynamo("build", "hello:Frontend", "-o", "name", folder=project)
+    assert done.returncode == 0
+    assert done.stderr.count("`pytest` is imported, and no package that the project asks for has it") == 1
+    assert "tests/test_a.py:2" in done.stderr
+    strict = dynamo("build", "hello:Frontend", "-o", "name", "--strict", folder=project)
+    assert strict.returncode == 10
+    assert "tests/test_a.py:2" in strict.stderr
