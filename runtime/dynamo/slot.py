@@ -29,6 +29,7 @@ class Slot:
     label: str
     show: Callable[[str], None]
     http: socket.socket | None = None
+    system: socket.socket | None = None
     pid: int = 0
     ready: bool = False
     became_ready: float = 0.0

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dynamo.broker import Broker, BrokerError, reachable
+from dynamo.sdk.graph import ServiceSpec
 from dynamo.slot import WAKING, Slot, die_with_parent
 
 DRAIN_SECONDS = 25.0
@@ -65,23 +66,40 @@ class Supervisor:
             self.graph, _ = worker.read_bento(os.environ)
         except worker.StartError as error:
             raise Verdict(str(error)) from error
-        only = self.options.service_name
-        names = self.graph.names
-        for name in (only, *self.elsewhere):
-            if name and name not in names:
-                raise Verdict(f"the graph has no service `{name}`; it has {', '.join(names)}")
-        chosen = [service for service in self.graph.services if service.name not in self.elsewhere]
-        if only:
-            chosen = [self.graph.service(only)]
+        chosen = self._chosen()
         front = next((service for service in reversed(chosen) if service.http), None)
-        width = max(len(service.name) for service in chosen)
+        width = max(
+            len(f"{service.name}:{service.workers}" if service.workers > 1 else service.name) for service in chosen
+        )
+        system = self._system_socket()
         for service in chosen:
-            listening = self._listen(front is service) if service.http else None
+            listening = (
+                self._listen(self.options.host, self.options.port if service is front else 0) if service.http else None
+            )
             for number in range(1, max(1, service.workers) + 1):
                 label = f"{service.name}:{number}" if service.workers > 1 else service.name
-                show = self._printer(label, len(label) + 1 if service.workers > 9 else width, names.index(service.name))
+                show = self._printer(label, width, self.graph.names.index(service.name))
                 slot = Slot(service=service.name, number=number, label=label, show=show, http=listening)
+                slot.system = system if service is chosen[-1] and number == 1 else None
                 self.slots.append(slot)
+
+    def _chosen(self) -> list[ServiceSpec]:
+        only = self.options.service_name
+        for name in (only, *self.elsewhere):
+            if name and name not in self.graph.names:
+                raise Verdict(f"the graph has no service `{name}`; it has {', '.join(self.graph.names)}")
+        if only:
+            return [self.graph.service(only)]
+        chosen = [service for service in self.graph.services if service.name not in self.elsewhere]
+        if not chosen:
+            raise Verdict("no service is left to run here", ["Name fewer with --depends."])
+        return chosen
+
+    def _system_socket(self) -> socket.socket | None:
+        port = os.environ.get("DYNAMO_SYSTEM_PORT", "0")
+        if not port.isdigit():
+            raise Verdict(f"DYNAMO_SYSTEM_PORT is `{port}`, not a port")
+        return self._listen(os.environ.get("DYNAMO_SYSTEM_HOST", "127.0.0.1"), int(port)) if int(port) else None
 
     def _printer(self, label: str, width: int, colour: int) -> Callable[[str], None]:
         prefix = f"[{label}]".ljust(width + 2)
@@ -89,10 +107,9 @@ class Supervisor:
             prefix = f"\033[{_COLOURS[colour % len(_COLOURS)]}m{prefix}\033[0m"
         return lambda line: say(f"{prefix} {line}")
 
-    def _listen(self, front: bool) -> socket.socket:
+    def _listen(self, host: str, port: int) -> socket.socket:
         from dynamo.http.server import listen
 
-        host, port = self.options.host, self.options.port if front else 0
         try:
             return listen(host, port)
         except (OSError, OverflowError) as error:
@@ -138,14 +155,16 @@ class Supervisor:
 
         def body(on_ready: Callable[[], None]) -> int:
             os.close(self.wake_write)
-            for other in self.slots:
-                if other.http is not None and other.http is not slot.http:
-                    other.http.close()
+            own = (slot.http, slot.system)
+            for listening in (found for other in self.slots for found in (other.http, other.system)):
+                if listening is not None and listening not in own:
+                    listening.close()
             return worker.start(
                 worker.Assignment(
                     service=slot.service,
                     number=slot.number,
                     http=slot.http,
+                    system=slot.system,
                     elsewhere=self.elsewhere,
                     on_ready=on_ready,
                 )

@@ -1,0 +1,54 @@
+"""What `serve` resolves before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from dynamo_build.errors import GraphError, UsageError
+from dynamo_build.stages.serve import ServeOptions, effective, resolve
+
+CODE = """
+from dynamo.sdk import api, service
+
+@service(workers=2, envs=[{"name": "A", "value": "1"}])
+class Front:
+    def __init__(self, greeting="hi"): ...
+    @api
+    async def say(self): ...
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "graph.py").write_text(CODE)
+    (tmp_path / "config.yaml").write_text("Front: {greeting: file, other: 1}")
+    return tmp_path
+
+
+def test_precedence(project, monkeypatch):
+    """Command line over environment over file over decorator over constructor; mappings merge."""
+    front = effective(resolve("graph:Front", project, ServeOptions()))["Front"]
+    assert front["greeting"] == "hi"
+    assert (front["ServiceArgs"]["workers"], front["ServiceArgs"]["envs"]) == (2, {"A": "1"})
+    file = project / "config.yaml"
+    assert effective(resolve("graph:Front", project, ServeOptions(config_file=file)))["Front"]["greeting"] == "file"
+    monkeypatch.setenv("DYNAMO_SERVICE_CONFIG", '{"Front": {"greeting": "environment"}}')
+    front = effective(resolve("graph:Front", project, ServeOptions(config_file=file)))["Front"]
+    assert (front["greeting"], front["other"]) == ("environment", 1)
+    arguments = ("--Front.greeting=argument", "--Front.ServiceArgs.resources.cpu=4")
+    front = effective(resolve("graph:Front", project, ServeOptions(config_file=file, arguments=arguments)))["Front"]
+    assert (front["greeting"], front["other"]) == ("argument", 1)
+    assert (front["ServiceArgs"]["workers"], front["ServiceArgs"]["resources"]["cpu"]) == (2, "4")
+
+
+def test_mistakes(project, monkeypatch):
+    """Unknown names are refused before anything is started."""
+    with pytest.raises(UsageError, match="no service `Nobody`"):
+        resolve("graph:Front", project, ServeOptions(service_name="Nobody"))
+    with pytest.raises(UsageError, match="no address of a dependency"):
+        resolve("graph:Front", project, ServeOptions(depends=("Front",)))
+    with pytest.raises(GraphError):
+        resolve("graph:Front", project, ServeOptions(arguments=("--Nobody.x=1",)))
+    monkeypatch.setenv("DYNAMO_SERVICE_CONFIG", "{")
+    with pytest.raises(UsageError, match="DYNAMO_SERVICE_CONFIG is not JSON"):
+        resolve("graph:Front", project, ServeOptions())
