@@ -71,7 +71,9 @@ def provided(
 
 def missing(reached: Reached, has: Provided, project: Path) -> tuple[tuple[Import, ...], tuple[Import, ...]]:
     """Imports that nothing provides: those that fail with their file, and those that fail when their function runs."""
-    found = [each for each in reached.imports if each.top not in has and not _elsewhere(each.top, project)]
+    found = [each for each in reached.imports if each.top not in has]
+    if found and (not reached.files or any(_extends_path(project / file) for file in reached.files)):
+        found = [each for each in found if not _elsewhere(each.top, project)]
     needed = tuple(each for each in found if each.need == "needed")
     return needed, tuple(each for each in found if each.need == "deferred")
 
@@ -162,6 +164,13 @@ def _installed(modules: Collection[str], names: Mapping[str, str], *, exact: boo
 
 def _is_code(path: str) -> bool:
     return path.endswith((".py", ".so", ".pyd")) and not path.startswith("..")
+
+
+def _extends_path(file: Path) -> bool:
+    try:
+        return b"sys.path" in file.read_bytes()
+    except OSError:
+        return False
 
 
 def _elsewhere(module: str, project: Path) -> bool:

@@ -71,7 +71,7 @@ def imports_of(project: Path, files: Iterable[str]) -> tuple[Import, ...]:
     """What these files themselves import from outside the project, in the order of files and lines."""
     found = []
     for file in sorted(files):
-        for module, line, need in sorted(_read(project, file)):
+        for module, line, need in _read(project, file):
             if not _files_of(module, project) and not _is_folder(module, project):
                 found.append(Import(module=module, where=Position(file=file, line=line), need=need))
     return tuple(found)
@@ -103,7 +103,7 @@ def _read(project: Path, file: str) -> Iterator[tuple[str, int, Need]]:
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return
     package = file.removesuffix(".py").split("/")[:-1]
-    for node, need in _imports(tree.body, "needed"):
+    for node, need in sorted(_imports(tree.body, "needed"), key=lambda found: found[0].lineno):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield name.name, node.lineno, need

@@ -289,3 +289,13 @@ def test_an_address_field_needs_its_package_asked_for_and_not_installed(tmp_path
     folder = written(tmp_path, {"m.py": text, "requirements.txt": "pydantic[email]\nemail-validator\n"})
     (endpoint,) = found(locked(folder, "email-validator")).graph.service("A").endpoints
     assert endpoint.request_schema["properties"]["address"]["format"] == "email"
+
+
+def test_a_module_deeper_in_the_project_counts_where_code_extends_the_path(tmp_path: Path) -> None:
+    """Otherwise a package of that name is meant."""
+    files = {"m.py": service("import sys\nsys.path.append('src')\nimport inner"), "src/inner.py": "import json\n"}
+    with_path = locked(written(tmp_path / "a", files))
+    (with_path / "m.py").write_text((with_path / "m.py").read_text().replace("'src'", "__file__[:-4] + 'src'"))
+    assert found(with_path).reached.files == ("m.py", "src/inner.py")
+    without = written(tmp_path / "b", {"m.py": service("import inner"), "src/inner.py": ""})
+    assert problems(locked(without))[0].startswith("m.py:2: `inner` is imported")

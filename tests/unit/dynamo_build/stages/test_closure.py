@@ -1,0 +1,48 @@
+"""What an image can import, before there is a lock and with one."""
+
+from __future__ import annotations
+
+import pytest
+
+from dynamo_build import runtime_wheel
+from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.stages.closure import modules_of, provided
+
+
+@pytest.mark.parametrize(
+    ("name", "modules"),
+    [
+        ("Scikit_Learn", {"sklearn", "scikit_learn"}),
+        ("opencv-python", {"cv2"}),
+        ("google-cloud-storage", {"google", "google_cloud_storage"}),
+        ("nvidia-ml-py", {"pynvml"}),
+        ("PyYAML", {"yaml"}),
+    ],
+)
+def test_a_distribution_has_the_modules_of_its_name_and_of_the_table(name: str, modules: set[str]) -> None:
+    """Whatever the spelling."""
+    assert modules <= modules_of(name)
+
+
+def test_the_library_follows_the_python() -> None:
+    """What was dropped is not there, and what came is."""
+    old, new = provided(Requirements(python="3.11")), provided(Requirements(python="3.14"))
+    assert "distutils" in old and "distutils" not in new
+    assert "annotationlib" in new and "annotationlib" not in old
+    assert "json" in old and "json" in new
+
+
+def test_before_a_lock_it_is_complete_when_nothing_is_asked_for() -> None:
+    """The runtime's own packages are known; what others need is not."""
+    own = runtime_wheel.requirements()
+    assert provided(Requirements(lines=own)).complete
+    assert not provided(Requirements(lines=(*own, "fastapi>=0.1"))).complete
+    assert "fastapi" in provided(Requirements(lines=(*own, "fastapi>=0.1; python_version > '3'")))
+
+
+def test_stand_ins_are_never_what_every_image_has() -> None:
+    """pydantic and the SDK are imported for real, the standard library too."""
+    packages = tuple(LockedPackage(name=name, version="1") for name in ("pydantic", "pydantic-core", "torch", "json"))
+    has = provided(Requirements(), Lock(python="3.11", packages={"linux/amd64": packages}), base=("vllm.x",))
+    assert {"torch", "vllm"} <= set(has.stand_ins)
+    assert not {"pydantic", "pydantic_core", "dynamo", "json"} & set(has.stand_ins)

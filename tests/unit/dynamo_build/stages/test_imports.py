@@ -1,0 +1,93 @@
+"""What a project's code imports, read from its text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dynamo_build.stages.imports import reach, start_of
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def found(folder: Path) -> list[tuple[str, str, str]]:
+    return [(each.module, str(each.where), each.need) for each in reach(folder, ["m.py"]).imports]
+
+
+def test_the_first_line_of_a_module_is_told_once_per_file(tmp_path: Path) -> None:
+    """By its dotted name there."""
+    folder = write(tmp_path, m="import a.b\nimport a\nfrom a import c\nimport n\n", n="\nimport a\n")
+    assert found(folder) == [("a.b", "m.py:1", "needed"), ("a", "n.py:2", "needed")]
+
+
+@pytest.mark.parametrize(
+    ("text", "need"),
+    [
+        ("class A:\n    import x", "needed"),
+        ("for i in ():\n    import x", "needed"),
+        ("with open('f'):\n    import x", "needed"),
+        ("match 1:\n    case 1:\n        import x", "needed"),
+        ("try:\n    import x\nexcept ValueError:\n    pass", "needed"),
+        ("try:\n    pass\nexcept ImportError:\n    pass\nfinally:\n    import x", "needed"),
+        ("if a:\n    import x", "guarded"),
+        ("try:\n    pass\nexcept ImportError:\n    import x", "guarded"),
+        ("try:\n    import x\nexcept:\n    pass", "guarded"),
+        ("with contextlib.suppress(ImportError):\n    import x", "guarded"),
+        ("async def f():\n    import x", "deferred"),
+        ("class A:\n    def f(self):\n        if a:\n            import x", "deferred"),
+        ("import typing\nif typing.TYPE_CHECKING:\n    import y\nelse:\n    import x", "needed"),
+    ],
+)
+def test_how_much_an_import_is_needed(tmp_path: Path, text: str, need: str) -> None:
+    """By the statements around it."""
+    imports = [each for each in found(write(tmp_path, m=text)) if each[0] not in ("typing", "contextlib")]
+    assert [(module, how) for module, _, how in imports] == [("x", need)]
+
+
+def test_imports_are_followed_through_the_project(tmp_path: Path) -> None:
+    """Packages, relative names, names that are modules, folders without `__init__`, circles."""
+    folder = write(
+        tmp_path,
+        m="from p import q\nimport folder.inner\nfrom . import z\n",
+        p____init__="",
+        p__q="from .r import deep\nfrom .. import z\nimport m\n",
+        p__r="import outside\n",
+        folder__inner="from folder import other\n",
+        folder__other="",
+        z="",
+    )
+    (folder / "p" / "__init__.py").write_text("")
+    reached = reach(folder, ["m.py"])
+    assert [each.module for each in reached.imports] == ["outside"]
+    assert {"m.py", "p/__init__.py", "p/q.py", "p/r.py", "z.py"} <= set(reached.files)
+    assert {"folder/inner.py", "folder/other.py"} <= set(reached.files)
+
+
+@pytest.mark.parametrize("text", ["import (", "\x00", "x = " + "(" * 300, "from ..... import x"])
+def test_text_that_is_no_module_is_left_alone(tmp_path: Path, text: str) -> None:
+    """Who imports it says what is wrong."""
+    assert found(write(tmp_path, m=text)) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "files"),
+    [
+        ("m:A", ("m.py",)),
+        ("p.q:A", ("p/q.py",)),
+        ("p/q.py:A", ("p/q.py",)),
+        ("m", ("m.py",)),
+        ("", ()),
+        ("nowhere:A", ()),
+        ("../m.py:A", ()),
+    ],
+)
+def test_where_a_target_starts(tmp_path: Path, target: str, files: tuple[str, ...]) -> None:
+    """A module, a file, or what only the import can tell."""
+    assert start_of(target, write(tmp_path, m="", p__q="")) == files
