@@ -1,4 +1,4 @@
-"""What the user set, and where: flags over the environment over dynamo.yaml or pyproject.toml over defaults.
+"""What the user set, and where: flags, environment, dynamo.yaml or pyproject.toml, bentofile.yaml, defaults.
 
 Names are `section.key`. In pyproject.toml a section is `[tool.dynamo.build]`, in dynamo.yaml a mapping `build:`; in the
 environment `build.python` is `DYNAMO_BUILD_PYTHON`, lists are separated by commas. `DYNAMO_IMAGE` is no setting of a
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from dynamo_build import bentofile
 from dynamo_build.document import read_yaml
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.plan import BuildOptions
@@ -55,10 +56,11 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting with the place that it came from."""
+    """Every setting with the place that it came from; `notes` name what a bentofile says in vain."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -80,7 +82,8 @@ def load(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]
     """Collect the settings of a project. A flag of None was not given. Raises UsageError naming the place."""
     values = {name: known.default for name, known in KNOWN.items()}
     sources = dict.fromkeys(KNOWN, "default")
-    for name, (value, where) in {**_pyproject(project), **_yaml(project)}.items():
+    theirs, notes = _bentofile(project)
+    for name, (value, where) in {**theirs, **_pyproject(project), **_yaml(project)}.items():
         values[name], sources[name] = _typed(name, value, where), where
     for name in KNOWN:
         variable = "DYNAMO_" + name.replace(".", "_").upper()
@@ -90,7 +93,7 @@ def load(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]
         if value is not None:
             flag = "--" + name.partition(".")[2].replace("_", "-")
             values[name], sources[name] = _typed(name, value, flag), flag
-    return Settings(values, sources)
+    return Settings(values, sources, notes)
 
 
 def _pyproject(project: Path) -> dict[str, tuple[Any, str]]:
@@ -100,19 +103,31 @@ def _pyproject(project: Path) -> dict[str, tuple[Any, str]]:
     return _flat(section, "pyproject.toml", "tool.dynamo.")
 
 
-def _yaml(project: Path) -> dict[str, tuple[Any, str]]:
-    path = project / "dynamo.yaml"
+def _bentofile(project: Path) -> tuple[dict[str, tuple[Any, str]], tuple[str, ...]]:
+    where, content = bentofile.NAME, _parsed(project / bentofile.NAME)
+    if content is None:
+        tool = read_toml(project / "pyproject.toml").get("tool")
+        section = tool.get("bentoml") if isinstance(tool, Mapping) else None
+        where, content = "[tool.bentoml.build]", section.get("build") if isinstance(section, Mapping) else None
+    if content is None:
+        return {}, ()
+    found, notes = bentofile.translated(content, where)
+    return {name: (value, where) for name, value in found.items()}, notes
+
+
+def _parsed(path: Path) -> Any:
     try:
-        content = path.read_bytes()
+        return read_yaml(path.read_bytes(), path.name)
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
-        raise UsageError(f"dynamo.yaml cannot be read: {(error.strerror or str(error)).lower()}") from error
-    try:
-        parsed = read_yaml(content, "dynamo.yaml")
+        raise UsageError(f"{path.name} cannot be read: {(error.strerror or str(error)).lower()}") from error
     except StoreError as error:
         raise UsageError(error.message) from error
-    found = _flat(parsed or {}, "dynamo.yaml", "")
+
+
+def _yaml(project: Path) -> dict[str, tuple[Any, str]]:
+    found = _flat(_parsed(project / "dynamo.yaml") or {}, "dynamo.yaml", "")
     twice = sorted(found.keys() & _pyproject(project).keys())
     if twice:
         raise UsageError(f"`{twice[0]}` is set in dynamo.yaml and in pyproject.toml", ["Remove one of them."])

@@ -58,6 +58,7 @@ def build(
     from dynamo_build import pipeline, settings
     from dynamo_build.cli.options import checked_service_arguments
     from dynamo_build.errors import UsageError
+    from dynamo_build.events import Warned
 
     checked_output(output)
     project = Path(working_dir)
@@ -79,6 +80,8 @@ def build(
     chosen = settings.load(project, os.environ, flags)
     options = chosen.build_options(arguments=tuple(checked_service_arguments(context.args)))
     listener = console.listener(quiet or output != "text")
+    for note in chosen.notes:
+        listener(Warned(text=note))
     if show_config:
         values = pipeline.show_config(target, project, options, listener)
         console.emit(values, output, text=lambda: _values(values))

@@ -1,0 +1,84 @@
+"""A bentofile read as our settings; what has no meaning here is named, never ignored.
+
+Source: BentoML 1.4, "Build options" (`bentofile.yaml`, or `[tool.bentoml.build]` in pyproject.toml).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from dynamo_build.errors import UsageError
+
+NAME = "bentofile.yaml"
+_READ = {
+    "name": "build.name",
+    "labels": "build.labels",
+    "include": "build.include",
+    "exclude": "build.exclude",
+    "python.packages": "build.requirements",
+    "docker.python_version": "build.python",
+    "docker.base_image": "image.base",
+    "docker.system_packages": "image.system_packages",
+}
+_INDEX = "uv takes its indexes from UV_DEFAULT_INDEX, UV_INDEX or `[tool.uv]`"
+_NAMED = {
+    "service": "the service is named on the command line",
+    "description": "a bento has no description; README.md is packed",
+    "models": "weights are fetched when a worker starts",
+    "envs": "`@service(envs=…)` sets them",
+    "args": "`--Service.key=value` and `-f` set the configuration",
+    "python.requirements_txt": "only requirements.txt in the project folder is read",
+    "python.lock_packages": "packages are always locked",
+    "python.pack_git_packages": "packages from git are locked by commit",
+    **{
+        f"python.{key}": _INDEX
+        for key in ("index_url", "no_index", "trusted_host", "find_links", "extra_index_url", "pip_args")
+    },
+    "python.wheels": "list the package by its name",
+    "python.is_src_layout": "name the module as `src/...py:Service`",
+    "docker.distro": "the base image decides it",
+    "docker.cuda_version": "the base image decides it",
+    "docker.env": "`@service(envs=…)` sets them",
+    "docker.setup_script": "`setup_commands` of `[tool.dynamo.image]` are run",
+    "docker.dockerfile_template": "the exported bento's Dockerfile can be edited",
+    "conda": "packages come from PyPI's kind of index",
+}
+_HARMLESS: Mapping[str, tuple[Any, ...]] = {
+    "python.requirements_txt": ("requirements.txt", "./requirements.txt"),
+    "python.lock_packages": (True,),
+    "python.pack_git_packages": (True, False),
+    "docker.distro": ("debian",),
+}
+_SECTIONS = frozenset({"python", "docker"})
+
+
+def translated(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Our settings by name, and one line for each option that is not taken over. Raises UsageError."""
+    if not isinstance(document, Mapping):
+        raise UsageError(f"{where} is not a mapping of build options")
+    found: dict[str, Any] = {}
+    notes = []
+    for name, value in _options(document, where):
+        if name in _READ:
+            found[_READ[name]] = value
+        elif name not in _NAMED:
+            close = difflib.get_close_matches(name, [*_READ, *_NAMED], 1)
+            hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(sorted([*_READ, *_NAMED]))}."
+            raise UsageError(f"{where} has an unknown option `{name}`", [hint])
+        elif value not in (None, "", [], {}) and value not in _HARMLESS.get(name, ()):
+            notes.append(f"`{name}` of {where} is not taken over: {_NAMED[name]}")
+    return found, tuple(notes)
+
+
+def _options(document: Mapping[Any, Any], where: str) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = []
+    for key, value in document.items():
+        if key not in _SECTIONS:
+            options.append((str(key), value))
+        elif isinstance(value, Mapping):
+            options += [(f"{key}.{inner}", item) for inner, item in value.items()]
+        elif value is not None:
+            raise UsageError(f"`{key}` of {where} is not a mapping of options")
+    return [(name, value) for name, value in options if value is not None]
