@@ -13,6 +13,7 @@ _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 _SDK = __file__.rpartition(os.sep)[0] + os.sep
 #: What is imported for real: the SDK, and pydantic with what it needs.
 _REAL = frozenset({"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"})
+_KNOWN = _REAL | sys.stdlib_module_names
 _IMPORTLIB = f"{os.sep}importlib{os.sep}"
 #: What pydantic asks the version of before it uses it; it is content with this one.
 _ASKED_BY_PYDANTIC = {"email-validator": "2.0.0"}
@@ -181,7 +182,7 @@ class Finder:
         if top not in self.names:
             if self.closed and name == "importlib.metadata":
                 return self._metadata(path)
-            if self.closed and path is None and top not in _REAL and _is_installed(name):
+            if self.closed and path is None and top not in _KNOWN and _is_installed(name):
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
             return None
         self.used.add(top)

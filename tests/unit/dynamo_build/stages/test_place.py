@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from dynamo.runtime.references import resolve, secret_variable
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import SecretReference
 from dynamo_build.seams import Surroundings
 from dynamo_build.stages.place import PlaceOptions, named_images, place
+from dynamo_build.stages.references import secrets_of
 from dynamo_build.targets.compose import ComposeTarget
 from dynamo_build.targets.dynamo_crd import DynamoCrdTarget
 from dynamo_build.targets.k8s import KubernetesTarget
@@ -137,3 +139,12 @@ def test_compose_takes_a_secret_from_its_environment() -> None:
     variable = "DYNAMO_SECRET_HF_TOKEN"
     assert services["backend"]["environment"][variable] == f"${{{variable}:?the value of token in hf}}"
     assert variable not in services["frontend"]["environment"]
+
+
+@pytest.mark.parametrize(("secret", "key"), [("hf", "token"), ("my-db.x", "Pass.word-1_2")])
+def test_the_worker_reads_the_variable_that_a_target_fills(secret: str, key: str) -> None:
+    """Both sides name it alike."""
+    text = f"x${{secret:{secret}/{key}}}y"
+    (found,) = secrets_of(hello_graph().services[0], {"Backend": {"a": [text]}})
+    assert found == SecretReference(variable=secret_variable(secret, key), secret=secret, key=key)
+    assert resolve(text, {found.variable: "value"}) == "xvaluey"
