@@ -288,6 +288,7 @@ def supervise(options: argparse.Namespace) -> None:
         if options.hold_fd >= 0 and not _released(options.hold_fd):
             return
         os.environ["DYNAMO_BENTO"] = options.bento
+        os.environ.pop("DYNAMO_TRANSPORT_PORT", None)  # one worker's: many would fight for it
         supervisor.prepare()
         if broker is None:
             reachable(given)

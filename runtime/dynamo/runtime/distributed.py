@@ -13,7 +13,7 @@ from dynamo.runtime.client import ServiceClient
 from dynamo.runtime.discovery import Discovery
 from dynamo.runtime.raw import Client
 from dynamo.runtime.transport import Transport
-from dynamo.sdk.errors import Unavailable
+from dynamo.sdk.errors import BadRequest, Unavailable
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 
@@ -127,12 +127,16 @@ class Endpoint:
 async def connect(environment: Mapping[str, str] | None = None, window: float | None = None) -> DistributedRuntime:
     """Connect to the running graph: `NATS_SERVER`, else what `dynamo serve` left for this user, else port 4222.
 
-    Raises Unavailable when none is there, Unauthorized when it does not let us in.
+    A worker of it listens on `DYNAMO_TRANSPORT_HOST` and `DYNAMO_TRANSPORT_PORT` (any free port when that is not set);
+    its callers are told `DYNAMO_TRANSPORT_ADVERTISE` where they know it by another name.
+
+    Raises Unavailable when none is there, Unauthorized when it does not let us in, BadRequest for a port that is none.
     """
     from dynamo.runtime import nats, tcp  # heavy, and of no use to graphs in one process
 
     environment = os.environ if environment is None else environment
     url, token = environment.get("NATS_SERVER", ""), environment.get("DYNAMO_TRANSPORT_TOKEN", "")
+    port = _port(environment.get("DYNAMO_TRANSPORT_PORT", ""))
     login = nats.credentials(environment)
     patience = nats.WINDOW_SECONDS if window is None else window
     found = None if url else session.newest(environment)
@@ -155,8 +159,16 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     except BaseException:
         await connection.close()
         raise
-    transport = tcp.TcpTransport(token, host, environment.get("DYNAMO_TRANSPORT_ADVERTISE", ""))
+    transport = tcp.TcpTransport(token, host, environment.get("DYNAMO_TRANSPORT_ADVERTISE", ""), port)
     runtime = DistributedRuntime(transport, nats.NatsDiscovery(connection))
     runtime.close_with(connection)
     runtime.keep()
     return runtime
+
+
+def _port(text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise BadRequest(f"DYNAMO_TRANSPORT_PORT is `{text}`, which is no port")
+    return int(text)

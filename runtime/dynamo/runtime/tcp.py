@@ -372,18 +372,25 @@ class TcpServing:
 
 
 class TcpTransport:
-    """Requests and answers on direct TCP. `token` is the graph's; `host` is where a worker listens."""
+    """Requests and answers on direct TCP. `token` is the graph's; `host` and `port` are where a worker listens (0: any
+    free port), `advertise` is the name that callers use where it is another.
+    """
 
-    def __init__(self, token: str = "", host: str = "127.0.0.1", advertise: str = "") -> None:
+    def __init__(self, token: str = "", host: str = "127.0.0.1", advertise: str = "", port: int = 0) -> None:
         self._token = token
         self._host = host
         self._advertise = advertise
+        self._port = port
         self._connections: dict[str, CallerConnection] = {}
         self._dialling: dict[str, asyncio.Future[CallerConnection]] = {}
 
     async def serve(self, handler: Handler) -> TcpServing:
         serving = TcpServing(handler, self._token)
-        await serving.listen(self._host, 0, self._advertise)
+        try:
+            await serving.listen(self._host, self._port, self._advertise)
+        except OSError as error:
+            where = f"{self._host}:{self._port}" if self._port else self._host
+            raise Unavailable(f"cannot listen on {where}: {error.strerror or error}") from error
         return serving
 
     async def request(self, address: str, request: Request) -> Exchange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import msgspec
 import pytest
@@ -151,5 +152,27 @@ def test_nobody_there(run):
     async def body():
         with pytest.raises(Unavailable, match="cannot reach"):
             await TcpTransport("t").request("tcp://127.0.0.1:1", REQUEST)
+
+    run(body())
+
+
+def test_a_port_of_ones_own(run):
+    """A worker listens where it is told, callers are told the name that they know; a taken port is one line."""
+
+    async def body():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        dispatcher = Dispatcher()
+        dispatcher.add("a/b/c", "c", lambda: 5)
+        transport = TcpTransport("t", "127.0.0.1", "localhost", port)
+        serving = await transport.serve(dispatcher)
+        assert serving.address == f"tcp://localhost:{port}"
+        exchange = await transport.request(serving.address, REQUEST)
+        assert await exchange.receive() == (wire.VALUE, b"\x05")
+        with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{port}: "):
+            await transport.serve(dispatcher)
+        await transport.close()
+        await serving.drain(0)
 
     run(body())
