@@ -37,6 +37,8 @@ COMMANDS: dict[str, Entry] = {
     "tree": Entry("tree", "Show the services of a bento and who calls whom."),
     "export": Entry("exchange", "Write a bento into one file.", "export"),
     "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
+    "push": Entry("ship", "Send a bento to a registry.", "push"),
+    "pull": Entry("ship", "Fetch a bento from a registry.", "pull"),
     "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
 }
 

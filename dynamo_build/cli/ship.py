@@ -1,0 +1,62 @@
+"""`dynamo push` and `dynamo pull`: bentos in a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, Quiet, checked_output
+
+Insecure = Annotated[
+    list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
+]
+
+
+def push(
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="A bento.")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help="Where to: HOST/PATH[:TAG] or oci:FOLDER[:TAG].")],
+    insecure: Insecure = None,
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Send a bento to a registry, as an OCI artifact. Without a tag it gets the bento's version.
+
+    Example: dynamo push frontend registry.example/bentos/frontend
+    """
+    from dataclasses import replace
+
+    from dynamo_build import catalog, pipeline
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages import ship
+
+    checked_output(output)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    listener = console.listener(quiet or output != "text")
+    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
+    to = ImageReference.parse(reference)
+    to = to if to.tag else replace(to, tag=bento.manifest.version)
+    named = ship.push(bento, to, around.registry(to), pipeline.store(around), listener)
+    console.emit({"tag": bento.tag, "reference": named}, output, text=named, name=named)
+
+
+def pull(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="What `dynamo push` printed, or a tag.")],
+    insecure: Insecure = None,
+    output: OutputForm = "text",
+) -> None:
+    """Fetch a bento from a registry into the store, after every digest of it was checked.
+
+    Example: dynamo pull registry.example/bentos/frontend:kq2xw5mplz7rbn4t
+    """
+    from dynamo_build import catalog, pipeline
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages import ship
+
+    checked_output(output)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    wanted = ImageReference.parse(reference)
+    bento = ship.pull(wanted, around.registry(wanted), pipeline.store(around))
+    console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)
