@@ -13,6 +13,7 @@ from dynamo_build.document import read_yaml
 from dynamo_build.errors import GraphError, StoreError, UsageError
 
 REFERENCE = re.compile(r"\$\{(env:[A-Za-z_][A-Za-z0-9_]*|secret:[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+)\}")
+_BEGUN = re.compile(r"\$\{(?:env|secret):[^}]*\}?")
 _SECRET_KEY = re.compile(
     r"(?i)(?:^|[_.-])(?:password|passwd|secret|secret_?key|api_?key|access_?key|private_?key|credentials?|(?:auth|access|api|hf|bearer|refresh)_?token|token)$"
 )
@@ -50,7 +51,7 @@ def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[
     except ArgumentError as error:
         raise UsageError(str(error), ["See `dynamo serve --help`."]) from error
     config: Mapping[str, Any] = merge(dict(file), given)
-    problems = [*validate(graph, config), *_literal_secrets(graph, config)]
+    problems = [*validate(graph, config), *_literal_secrets(graph, config), *_misformed(graph, config)]
     if problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
         raise GraphError(f"the configuration does not fit the graph: {count}", problems=problems)
@@ -68,6 +69,18 @@ def _literal_secrets(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator
             if _secret(name, value):
                 message = f"the environment variable `{name}` of `{service.name}` is a literal under a name of a secret"
                 yield Problem(where=service.position, message=message, hint=_HINT)
+
+
+def _misformed(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
+    texts = [(".".join(path), Position(), value) for path, value in _leaves(config, ())]
+    texts += [
+        (f"{each.name}: {name}", each.position, text) for each in graph.services for name, text in each.envs.items()
+    ]
+    for name, where, value in texts:
+        for found in _BEGUN.findall(value) if isinstance(value, str) else ():
+            if not REFERENCE.fullmatch(found):
+                hint = "Write `${env:NAME}` or `${secret:name/key}`, the secret's name in lower case."
+                yield Problem(where=where, message=f"`{found}` of `{name}` is no reference", hint=hint)
 
 
 def _secret(key: str, value: Any) -> bool:

@@ -72,3 +72,12 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, words: str) -> None
     assert "\n" not in caught.value.message
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("text", ["${secret:name}", "${env:A-B}", "x ${secret:Name/key} y", "${env:", "${secret:/k}"])
+def test_what_begins_like_a_reference_and_is_none(text: str) -> None:
+    """The worker would take it for the value."""
+    with pytest.raises(GraphError) as caught:
+        configure(GRAPH, {"Frontend": {"a": [text]}}, [])
+    assert "is no reference" in caught.value.problems[0].message
+    assert configure(GRAPH, {"Frontend": {"a": "$x ${x} $env:x"}}, [])
