@@ -21,6 +21,8 @@ _ASK = "import platform; print(platform.python_implementation(), platform.python
 _COMPILE = """
 import pathlib, py_compile, sys
 source, compiled, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
+if not source.is_dir():
+    sys.exit(f"{source} is not a folder")
 for path in sorted(source.rglob("*.py")):
     name = path.relative_to(source)
     if name.parts[0] == "bin" or "__pycache__" in name.parts or path.is_symlink():
@@ -52,7 +54,17 @@ class Bytecode:
             return {}
         compiled.mkdir(parents=True, exist_ok=True)
         # -S and a bare environment: what is loaded at start must not show in what is compiled
-        command = [self._program, "-s", "-S", "-W", "ignore", "-c", _COMPILE, str(folder), str(compiled), root]
+        command = [
+            self._program,
+            "-s",
+            "-S",
+            "-W",
+            "ignore",
+            "-c",
+            _COMPILE,
+            *map(str, (folder.absolute(), compiled.absolute())),
+            root,
+        ]
         try:
             process.run(command, environment=_BARE, folder=Path("/"))
         except process.ProgramFailed as error:

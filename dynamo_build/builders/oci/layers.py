@@ -109,8 +109,10 @@ class Layers:
         return self._known(key, "runtime", make)
 
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:
-        self._surroundings.cache.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="packages-", dir=self._surroundings.cache, ignore_cleanup_errors=True)
+        # absolute: what is started there is in another folder
+        cache = self._surroundings.cache.absolute()
+        cache.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="packages-", dir=cache, ignore_cleanup_errors=True)
 
 
 def _files(folder: Path, planned: FilesLayer) -> list[Entry]:

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ INSTALLER = b"dynamo-build\n"
 #: The oldest glibc that is aimed at; wheels for it run on all newer ones.
 _PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 _NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json")
+_FINDING = threading.Lock()
 _SCRIPT = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]*\n' '''|[^\n]*python[^\n]*)\n")
 
 
@@ -56,7 +58,7 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
     requirements = folder.with_name("requirements.txt")
     requirements.write_text(wanted.requirements)
     command = [
-        uv.find_uv_bin(), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
+        _uv(), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
         "--python", sys.executable, "--python-version", wanted.python, "--python-platform", _PLATFORMS[wanted.platform],
         "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy",
         "--requirements", str(requirements),
@@ -72,6 +74,12 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
                 "Lock again with `dynamo build` when an index no longer has what was locked.",
             ],
         ) from error
+
+
+def _uv() -> str:
+    # it asks sysconfig, whose first answer to two threads at once may be incomplete
+    with _FINDING:
+        return str(uv.find_uv_bin())
 
 
 def entries(folder: Path, interpreter: str, bytecode: Bytecode, on: Listener) -> list[Entry]:

@@ -55,7 +55,12 @@ class Builds:
         return replace(plan, **{"earlier": earlier, "kept_as": "kept", **changed})
 
     def build(self, plan: ImagePlan, cache: str, tag: str = "v1") -> Image:
-        environment = {**os.environ, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(self.folder / "wheels")}
+        environment = {
+            **os.environ,
+            "UV_OFFLINE": "1",
+            "UV_NO_INDEX": "1",
+            "UV_FIND_LINKS": str(self.folder / "wheels"),
+        }
         around = catalog.surroundings({**environment, "UV_CACHE_DIR": str(self.folder / "uv")}, self.folder / cache)
         self.content.requests.clear()
         return catalog.builder("oci", around).build(

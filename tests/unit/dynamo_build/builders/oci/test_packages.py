@@ -42,7 +42,13 @@ def locked(wheels: Path, *, python: str = "3.11", platform: str = "linux/amd64")
 
 
 def offline(wheels: Path, cache: Path) -> dict[str, str]:
-    return {**os.environ, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(cache)}
+    return {
+        **os.environ,
+        "UV_OFFLINE": "1",
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": str(wheels),
+        "UV_CACHE_DIR": str(cache),
+    }
 
 
 def installed(wheels: Path, where: Path, interpreter: str = "/usr/local/bin/python3.11") -> dict[str, Entry]:
