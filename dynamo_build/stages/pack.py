@@ -78,7 +78,7 @@ def _copy(plan: BuildPlan, target: Path, on: Listener) -> Read:
     """Copy the files and digest what was written. Raises GraphError for one that cannot be read."""
     read: Read = {}
     made: set[str] = set()
-    done = 0
+    done, total = 0, plan.size
     for file in plan.files:
         parent = os.path.dirname(os.path.join(target, file.path))
         if parent not in made:
@@ -86,7 +86,7 @@ def _copy(plan: BuildPlan, target: Path, on: Listener) -> Read:
             made.add(parent)
         read[file.path] = _copy_one(plan, file, target)
         done += file.size
-        on(Progress(what="packing", done=done, total=plan.size))
+        on(Progress(what="packing", done=done, total=total))
     if not plan.files:
         target.mkdir()
     return read
