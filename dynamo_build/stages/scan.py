@@ -24,6 +24,9 @@ _NAMES = (
 )
 _SAMPLES = ("*.example", "*.sample", "*.template", "*.dist")
 _PATHS = ("*.aws/credentials", "*.docker/config.json", "*.kube/config", "*.ssh/*", "*gcloud/*credentials*")
+_SAMPLE, _NAMED, _PLACED = (
+    re.compile("|".join(map(fnmatch.translate, patterns))) for patterns in (_SAMPLES, _NAMES, _PATHS)
+)
 _TOKENS: tuple[tuple[bytes, str, re.Pattern[bytes]], ...] = (
     (b"PRIVATE KEY", "a private key", re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")),
     (b"AKIA", "an AWS access key", re.compile(rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])")),
@@ -54,6 +57,7 @@ def scan(project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = (
     patterns = tuple(allowed)
     allow = compiled(patterns) if patterns else None
     found: list[Problem] = []
+    folder = str(project)
     for file in files:
         if allow is not None and allow.match_file(file.path):
             continue
@@ -61,7 +65,7 @@ def scan(project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = (
             found.append(_problem(file.path, 0, "a file of this name holds secrets"))
         elif file.size <= LARGEST:
             found.extend(
-                _problem(file.path, line, f"{what} is written here") for line, what in _inside(project / file.path)
+                _problem(file.path, line, f"{what} is written here") for line, what in _inside(f"{folder}/{file.path}")
             )
     return tuple(found)
 
@@ -69,11 +73,9 @@ def scan(project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = (
 def named(path: str) -> bool:
     """Whether a file's name says that it holds secrets."""
     name = path.rpartition("/")[2].lower()
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _SAMPLES):
+    if _SAMPLE.match(name):
         return False
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) or any(
-        fnmatch.fnmatchcase(path, pattern) for pattern in _PATHS
-    )
+    return _NAMED.match(name) is not None or _PLACED.match(path) is not None
 
 
 def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
@@ -89,13 +91,16 @@ def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
                 yield content.count(b"\n", 0, match.start()) + 1, "a value that looks like a credential"
 
 
-def _inside(path: Path) -> Iterator[tuple[int, str]]:
+def _inside(path: str) -> Iterator[tuple[int, str]]:
     try:
-        content = path.read_bytes()
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123  (a Path for each file costs more than the read)
+            content = stream.read(4096)
+            if b"\0" in content:
+                return
+            while more := stream.read():
+                content += more
     except OSError:
         return  # the walk has seen it; packing says what is wrong with it now
-    if b"\0" in content[:4096]:
-        return
     yield from dict.fromkeys(sorted(secrets_of(content)))
 
 
