@@ -1,0 +1,1 @@
+"""What makes tokens out of tokens, behind one Protocol."""
