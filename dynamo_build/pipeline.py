@@ -13,7 +13,7 @@ from dynamo.sdk.config import near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.errors import DeployError, GraphError, ImageBuildError, StoreError, UsageError
-from dynamo_build.events import Listener, Noted, Warned, ignore
+from dynamo_build.events import Finished, Listener, Noted, Warned, ignore
 from dynamo_build.manifests.finding import Finding
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Manifests
@@ -227,6 +227,10 @@ def images(
     options = replace(options, push=True)
     if push:
         delivered = containerize(bento, options, surroundings, on)
+        for image in delivered:
+            sent = sum(item.sent for item in image.layers)
+            done = f"{sent} of {len(image.layers)} layers sent" if sent else "nothing to send"
+            on(Finished(what=f"image {image.reference}", detail=done))
         built = {service: image.reference for image in delivered for service in image.services}
         return {name: found.get(name) or built[name] for name in names}
     tag = f"{bento.manifest.name}:{bento.manifest.version}"
@@ -268,6 +272,15 @@ def check(manifests: Manifests, *, strict: bool = True) -> tuple[Finding, ...]:
         count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
         raise DeployError(f"the manifests have {count}: {errors[0]}", [f"{finding}." for finding in errors[1:]])
     return found
+
+
+def reach(manifests: Manifests, surroundings: Surroundings) -> None:
+    """See that there is a cluster to speak to, before anything is built for it. Raises DeployError or ToolMissing."""
+    if manifests.target not in ("k8s", "dynamo-crd"):
+        return
+    from dynamo_build.cluster.deploy import connect
+
+    connect(surroundings).version()
 
 
 def apply(manifests: Manifests, surroundings: Surroundings, on: Listener = ignore) -> str:

@@ -23,10 +23,11 @@ from dynamo_build.model.reference import Platform
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One setting: its default, whose type is the setting's type, and what it is for."""
+    """One setting: its default, whose type is the setting's type, what it is for; `nested` tables hold any value."""
 
     default: Any
     help: str
+    nested: bool = False
 
 
 KNOWN: Mapping[str, Known] = {
@@ -50,6 +51,13 @@ KNOWN: Mapping[str, Known] = {
     "image.base": Known("", "The base image that the project declares."),
     "image.system_packages": Known((), "Debian packages for the image."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),
+    "deploy.target": Known("k8s", "Where `dynamo deploy` puts the graph: k8s, dynamo-crd or compose."),
+    "deploy.registry": Known("", "The registry that what is missing is pushed to, `HOST[/PATH]`."),
+    "deploy.name": Known("", "The deployment's name; by default the bento's."),
+    "deploy.namespace": Known("default", "The namespace of deployments."),
+    "deploy.context": Known("", "The context of the kubeconfig; by default the current one."),
+    "deploy.nats": Known("", "Address of an existing NATS; by default the deployment gets one of its own."),
+    "deploy.options": Known({}, "Settings of the target, such as `ingress-host`.", nested=True),
 }
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 
@@ -71,7 +79,8 @@ class Settings:
 
     def build_options(self, *, without: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> BuildOptions:
         """The settings of a build as a value. Raises UsageError for a platform that is none."""
-        given = {name.partition(".")[2]: value for name, value in self.values.items()}
+        ours = {name: value for name, value in self.values.items() if not name.startswith("deploy.")}
+        given = {name.partition(".")[2]: value for name, value in ours.items()}
         for platform in given["platforms"]:
             Platform.parse(platform)
         given["platforms"] = tuple(sorted(set(given["platforms"])))
@@ -169,6 +178,8 @@ def _typed(name: str, value: Any, where: str) -> Any:
     default = KNOWN[name].default
     if isinstance(default, tuple) and isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return tuple(value)
+    if KNOWN[name].nested and isinstance(value, Mapping):
+        return dict(value)
     if isinstance(default, dict) and isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):

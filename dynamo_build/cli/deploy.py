@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,7 @@ from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Tag, checked
 if TYPE_CHECKING:
     from dynamo_build.model.deployment import Deployment, Manifests, SecretReference
     from dynamo_build.model.image import ContainerizeOptions
+    from dynamo_build.settings import Settings
 
 context_settings = service_arguments
 _Repeated = list[str] | None
@@ -22,9 +25,9 @@ _Repeated = list[str] | None
 def deploy(
     context: typer.Context,
     tag: Tag = "",
-    target: Annotated[str, typer.Option(metavar="k8s|dynamo-crd|compose", help="Where it runs.")] = "k8s",
+    target: Annotated[str, typer.Option(metavar="k8s|dynamo-crd|compose", help="Where it runs. Default: k8s.")] = "",
     name: Annotated[str, typer.Option(help="The deployment's name. Default: the bento's.")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")] = "default",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace. Default: default.")] = "",
     set_image: Annotated[
         _Repeated,
         typer.Option("--set-image", "--image", metavar="[SERVICE=]REF@DIGEST", help="An image (repeatable)."),
@@ -62,7 +65,7 @@ def deploy(
     """Render the manifests of a bento to stdout; with --apply (or --wait), apply them to the cluster.
 
     What is missing is built and pushed to the registry first; the same image is pushed once. A service's setting is
-    given as `--Service.key=value`.
+    given as `--Service.key=value`. Defaults stand in `[tool.dynamo.deploy]` of pyproject.toml.
 
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
@@ -73,53 +76,74 @@ def deploy(
     from dynamo_build.stages.place import PlaceOptions
 
     checked_output(output)
+    files.checked_form(form)
     listener = console.listener(quiet)
     seconds = _seconds(timeout)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
     arguments = tuple(checked_service_arguments(context.args))
-    target_options: dict[str, Any] = settings.pairs(option or [], "--option")
-    if nats_image:
-        target_options["nats-image"] = nats_image
-    options = PlaceOptions(
-        name=name,
-        namespace=namespace,
-        target=catalog.ALIASES.get(target, target),
+    given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
+    flags = {f"deploy.{key}": value or None for key, value in {**given, "context": cluster}.items()}
+    declared = settings.load(Path.cwd(), os.environ, flags)
+    how = _how(declared["deploy.context"], force, prune, server_dry_run)
+    around = replace(catalog.surroundings(insecure=tuple(insecure or ())), options=how)
+    catalog.target(declared["deploy.target"], around)
+    placing = PlaceOptions(
+        name=declared["deploy.name"],
+        namespace=declared["deploy.namespace"],
+        target=catalog.ALIASES.get(declared["deploy.target"], declared["deploy.target"]),
         environment=settings.pairs(env or [], "--env"),
         secrets=tuple(_secret(item) for item in env_from_secret or ()),
-        config=pipeline.configure(bento.manifest.graph, config_file, arguments, listener),
-        nats=nats,
-        options=target_options,
+        nats=declared["deploy.nats"],
+        options=_target_options(declared, target, option or [], nats_image),
     )
-    found = pipeline.images(
-        bento, tuple(set_image or ()), _containerize(registry, base), around, listener, push=not dry_run
-    )
-    deployment, manifests = pipeline.place(bento, found, options, around)
+    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
+    config = pipeline.configure(bento.manifest.graph, config_file, arguments, listener)
+    placing = replace(placing, config=config)
+    named, building = tuple(set_image or ()), _containerize(declared, base)
+    # All that needs no registry and no cluster first: nothing is pushed for a deployment that cannot be.
+    found = pipeline.images(bento, named, building, around, listener, push=False)
+    deployment, manifests = pipeline.place(bento, found, placing, around)
     for warning in pipeline.check(manifests, strict=check):
         listener(Warned(text=str(warning)))
     if dry_run:
-        console.emit(deployment, output, text=lambda: _plan(deployment, manifests), name=manifests.deployment)
+        result = _result(deployment, manifests, "planned")
+        console.emit(result, output, text=lambda: _plan(deployment, manifests), name=manifests.deployment)
         return
-    around = replace(around, options=_how(cluster, force, prune, server_dry_run))
+    applying = apply or wait or server_dry_run
+    if applying or diff:
+        pipeline.reach(manifests, around)
+    pushed = pipeline.images(bento, named, building, around, listener)
+    if pushed != found:
+        deployment, manifests = pipeline.place(bento, pushed, placing, around)
     if diff:
         lines = pipeline.diff(manifests, around)
         console.emit(lines, output, text="\n".join(lines) or "nothing would change", name=manifests.deployment)
         return
-    if output_dir:
-        written = files.write(manifests, Path(output_dir), form)
+    written = files.write(manifests, Path(output_dir), form) if output_dir else ()
+    if written:
         listener(Noted(text=f"wrote {len(written)} files"))
-    if apply or wait or server_dry_run:
+    state = "rendered"
+    if applying:
         if wait:
             budget = seconds or max(workload.startup for workload in deployment.workloads) + 600.0
             around = replace(around, options={**around.options, "wait": str(budget)})
-        applied = pipeline.apply(manifests, around, listener)
-        console.emit(deployment, output, text=applied, name=applied)
-    elif output != "text":
-        console.emit(deployment, output, text="", name=manifests.deployment)
-    elif output_dir:
-        print(output_dir)
-    else:
-        print(files.rendered(manifests, form), end="")
+        pipeline.apply(manifests, around, listener)
+        state = "checked" if server_dry_run else "ready" if wait else "applied"
+    if output == "text" and not applying:
+        print(f"{output_dir}\n" if output_dir else files.rendered(manifests, form), end="")
+        return
+    result = _result(deployment, manifests, state, tuple(str(path) for path in written))
+    console.emit(result, output, text=manifests.deployment, name=manifests.deployment)
+
+
+def _target_options(declared: Settings, target: str, given: list[str], nats_image: str) -> dict[str, Any]:
+    """The project's options are those of its own target; a flag is taken over them."""
+    from dynamo_build import settings
+
+    ours = not target or settings.load(Path.cwd(), os.environ, {})["deploy.target"] == target
+    found: dict[str, Any] = dict(declared["deploy.options"]) if ours else {}
+    found = {key.replace("_", "-"): value for key, value in found.items()}
+    flags = {key.replace("_", "-"): value for key, value in settings.pairs(given, "--option").items()}
+    return {**found, **flags, **({"nats-image": nats_image} if nats_image else {})}
 
 
 def _how(context: str, force: bool, prune: bool, server_dry_run: bool) -> dict[str, str]:
@@ -128,14 +152,11 @@ def _how(context: str, force: bool, prune: bool, server_dry_run: bool) -> dict[s
     return {name: value for name, value in chosen.items() if value}
 
 
-def _containerize(registry: str, base: list[str] | None) -> ContainerizeOptions:
-    import os
-
-    from dynamo_build import settings
+def _containerize(declared: Settings, base: list[str] | None) -> ContainerizeOptions:
     from dynamo_build.model.image import ContainerizeOptions
 
-    declared = str(settings.load(Path.cwd(), os.environ, {})["image.base"])
-    return ContainerizeOptions(bases=tuple(base or ()), base=declared, registry=registry.rstrip("/"))
+    registry = str(declared["deploy.registry"]).rstrip("/")
+    return ContainerizeOptions(bases=tuple(base or ()), base=str(declared["image.base"]), registry=registry)
 
 
 def _secret(text: str) -> SecretReference:
@@ -158,6 +179,27 @@ def _seconds(text: str) -> float:
     if not number.isdigit() or int(number) == 0:
         raise UsageError(f"`{text}` is not a time", ["Write such as 90s, 30m or 2h."])
     return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])
+
+
+def _result(deployment: Deployment, manifests: Manifests, state: str, files: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What happened, for programs: `state` is planned, rendered, checked, applied or ready."""
+    return {
+        "deployment": manifests.deployment,
+        "namespace": manifests.namespace,
+        "target": manifests.target,
+        "bento": deployment.bento,
+        "state": state,
+        "services": [
+            {"service": workload.service, "image": workload.image, "replicas": workload.replicas}
+            for workload in deployment.workloads
+        ],
+        "objects": [_object(item.document) for item in manifests.items],
+        "files": list(files),
+    }
+
+
+def _object(document: Mapping[str, Any]) -> str:
+    return f"{document['kind']}/{document['metadata']['name']}" if "kind" in document else "compose file"
 
 
 def _plan(deployment: Deployment, manifests: Manifests) -> str:

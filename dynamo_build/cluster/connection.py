@@ -86,6 +86,13 @@ class Connection:
             pause *= 2
         raise AssertionError("unreachable")
 
+    def version(self) -> str:
+        """The server's version, such as `v1.36.2`. Raises DeployError."""
+        answer = self.request("GET", "/version")
+        if not answer.ok:
+            raise failure(answer, "the version of the cluster")
+        return str(answer.body.get("gitVersion", "")) if isinstance(answer.body, Mapping) else ""
+
     def get(self, path: str, *, query: Mapping[str, str] | None = None) -> Any:
         """The body of a GET; None when there is no such object. Raises DeployError."""
         answer = self.request("GET", path, query=query)

@@ -16,14 +16,19 @@ FORMATS = ("yaml", "json")
 _LISTING = ".dynamo-manifests"
 
 
+def checked_form(form: str) -> str:
+    """The form, refused before any work is done. Raises UsageError."""
+    if form not in FORMATS:
+        raise UsageError(f"`{form}` is not a form of manifests", [f"Use {' or '.join(FORMATS)}."])
+    return form
+
+
 def rendered(manifests: Manifests, form: str) -> str:
     """All documents as one text. Raises UsageError for an unknown form."""
     documents = [item.document for item in manifests.items]
-    if form == "json":
+    if checked_form(form) == "json":
         return json_documents(documents) if len(documents) > 1 or manifests.target == "k8s" else _single(documents[0])
-    if form == "yaml":
-        return "".join(f"# {line}\n" for line in heading(manifests)) + yaml_documents(documents)
-    raise UsageError(f"`{form}` is not a form of manifests", [f"Use {' or '.join(FORMATS)}."])
+    return "".join(f"# {line}\n" for line in heading(manifests)) + yaml_documents(documents)
 
 
 def heading(manifests: Manifests) -> Iterator[str]:
@@ -60,8 +65,7 @@ def write(manifests: Manifests, folder: Path, form: str) -> tuple[Path, ...]:
 
 
 def _texts(manifests: Manifests, form: str) -> Iterator[tuple[str, str]]:
-    if form not in FORMATS:
-        raise UsageError(f"`{form}` is not a form of manifests", [f"Use {' or '.join(FORMATS)}."])
+    checked_form(form)
     for number, item in enumerate(manifests.items, 1):
         name = f"{number:03d}-{item.file}" if len(manifests.items) > 1 else item.file
         one = Manifests(

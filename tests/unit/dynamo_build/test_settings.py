@@ -65,3 +65,18 @@ def test_wrong_variables_are_one_line(tmp_path: Path, name: str, value: str) -> 
     """The variable is named."""
     with pytest.raises(UsageError, match=name):
         settings.load(tmp_path, {name: value}, {})
+
+
+def test_settings_of_deployments(tmp_path: Path) -> None:
+    """Options of a target keep their form; no setting of a deployment reaches a build."""
+    lines = (
+        "[tool.dynamo.deploy]",
+        'registry = "reg/team"',
+        "[tool.dynamo.deploy.options]",
+        'tolerations = [{key = "a"}]',
+    )
+    (tmp_path / "pyproject.toml").write_text("\n".join(lines))
+    found = settings.load(tmp_path, {"DYNAMO_DEPLOY_NAMESPACE": "prod"}, {"deploy.registry": None})
+    assert (found["deploy.registry"], found["deploy.namespace"]) == ("reg/team", "prod")
+    assert found["deploy.options"] == {"tolerations": [{"key": "a"}]}
+    assert found.build_options().name == ""

@@ -141,3 +141,55 @@ def test_check_reads_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, *misspelt, "--check")
     assert (code, out) == (14, "")
     assert "comand: field not declared in schema" in err
+
+
+REGISTRY = ("--registry", "127.0.0.1:1/team", "--insecure", "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--target", "k9s"), "there is no target `k9s`"),
+        (("--format", "toml"), "not a form of manifests"),
+        (("--timeout", "soon"), "is not a time"),
+        (("--env", "A"), "is not `key=value`"),
+        (("--option", "nodes=3"), "unknown field 'nodes'"),
+        (("--Backend.ServiceArgs.workers=x",), "workers"),
+        (("--apply",), "no cluster is configured"),
+        (("--set-image", f"Nobody={IMAGE}"), "no service `Nobody`"),
+    ],
+)
+def test_refused_before_the_registry_is_asked(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    """Nothing is built or pushed for a deployment that cannot be; the registry here would not answer."""
+    code, out, err = run(capsys, *REGISTRY, "--base", "127.0.0.1:1/base:1", *arguments)
+    assert code != 0 and out == ""
+    assert message in err
+    assert "127.0.0.1:1" not in err
+
+
+def test_no_cluster_no_push(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A cluster that lets nobody in is noticed first."""
+    with cluster() as double:
+        monkeypatch.setenv("KUBECONFIG", str(double.kubeconfig(tmp_path, token="wrong")))
+        code, _, err = run(capsys, *REGISTRY, "--base", "127.0.0.1:1/base:1", "--apply")
+    assert code == 14
+    assert "does not know you (401)" in err
+
+
+def test_settings_of_the_project(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """They are defaults; flags win, and another target does not get this one's options."""
+    (tmp_path / "dynamo.yaml").write_text(
+        "deploy:\n  registry: registry.example.com/team\n  namespace: prod\n  options: {pod_monitor: true, nats_image: 'a.example/nats:2'}\n"
+    )
+    result = json.loads(run(capsys, "--dry-run", "-o", "json")[1])
+    assert (result["namespace"], result["state"]) == ("prod", "planned")
+    assert result["services"][0]["image"].startswith("registry.example.com/team/hello:abc@")
+    assert "PodMonitor/hello" in result["objects"]
+    result = json.loads(run(capsys, "--dry-run", "-o", "json", "-n", "x", "--target", "compose")[1])
+    assert result["objects"] == ["compose file"]
+    out = run(capsys, "--image", IMAGE, "--option", "nats-image=b.example/nats:2")[1]
+    assert "b.example" in out and "a.example" not in out
