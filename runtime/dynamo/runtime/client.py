@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from dynamo.runtime import context, naming, payload
 from dynamo.runtime.discovery import Instance, Watch
-from dynamo.runtime.transport import END, ITEM, VALUE, Exchange, Transport
-from dynamo.runtime.wire import Request
-from dynamo.sdk.errors import Deadline, NotFound, RemoteError, Unavailable
+from dynamo.runtime.routing import Component, Pick
+from dynamo.runtime.transport import END, ITEM, ITEMS, VALUE, Exchange
+from dynamo.runtime.wire import Request, items_of
+from dynamo.sdk.errors import Deadline, Internal, NotFound, RemoteError, Unavailable
 
 PATIENCE_SECONDS = 10.0
 """How long a call waits for an instance to appear."""
-
-Pick = Callable[[list[Instance]], Instance]
-
-
-class Component:
-    """The instances of one component, as a caller in this process sees them: routing state is shared by all calls."""
-
-    def __init__(self, namespace: str, component: str, transport: Transport, watch: Callable[[], Any]) -> None:
-        self.namespace = namespace
-        self.component = component
-        self.transport = transport
-        self._watch_now = watch
-        self._watch: Watch | None = None
-        self._starting: asyncio.Future[Watch] | None = None
-        self._turns = itertools.count(random.randrange(1 << 16))
-        self.load: dict[int, int] = {}
-
-    async def watch(self) -> Watch:
-        """Its watch; started by the first call. Raises Unavailable when discovery cannot be reached."""
-        if self._watch is None:
-            if self._starting is None or self._starting.done():
-                self._starting = asyncio.ensure_future(self._watch_now())
-            watch: Watch = await asyncio.shield(self._starting)
-            self._watch = watch
-        return self._watch
-
-    @property
-    def started(self) -> Watch | None:
-        """Its watch, when a call or `watch` started it."""
-        return self._watch
-
-    def random(self, instances: list[Instance]) -> Instance:
-        """Any of them."""
-        return instances[0] if len(instances) == 1 else random.choice(instances)
-
-    def round_robin(self, instances: list[Instance]) -> Instance:
-        """One after the other."""
-        return instances[next(self._turns) % len(instances)]
-
-    def least_loaded(self, instances: list[Instance]) -> Instance:
-        """The one with the fewest calls of this process running; among equals the next in turn."""
-        turn = next(self._turns)
-        order = instances[turn % len(instances) :] + instances[: turn % len(instances)]
-        return min(order, key=lambda instance: self.load.get(instance.id, 0))
 
 
 class Call:
@@ -69,7 +24,7 @@ class Call:
     yields; iterating it sends it and gives the items, or the one value.
     """
 
-    __slots__ = ("_body", "_component", "_direct", "_endpoint", "_pick", "_timeout", "_wrap")
+    __slots__ = ("_body", "_component", "_direct", "_endpoint", "_pick", "_timeout", "wrap")
 
     def __init__(
         self,
@@ -88,7 +43,7 @@ class Call:
         self._pick = pick
         self._direct = direct
         self._timeout = timeout
-        self._wrap = wrap
+        self.wrap = wrap
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._result().__await__()
@@ -164,7 +119,7 @@ class Call:
 
     def wrapped(self, body: bytes) -> Any:
         """A payload as the caller sees it."""
-        return self._wrap(payload.decode(body))
+        return self.wrap(decoded(body))
 
     @property
     def load(self) -> dict[int, int]:
@@ -175,13 +130,14 @@ class Call:
 class Reply:
     """The answer of a call as an async iterator. Dropping or closing it early cancels the handler."""
 
-    __slots__ = ("_call", "_exchange", "_first", "_instance", "_single", "_yielded")
+    __slots__ = ("_call", "_exchange", "_instance", "_items", "_single", "_wrap", "_yielded")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._exchange: Exchange | None = None
         self._instance = 0
-        self._first: bytes | None = None
+        self._items: Iterator[Any] = iter(())
+        self._wrap = call.wrap
         self._single = False
         self._yielded = False
 
@@ -204,6 +160,8 @@ class Reply:
         return self
 
     async def __anext__(self) -> Any:
+        for item in self._items:
+            return self._wrap(item)
         if self._exchange is None:
             kind, body = await self.begin()
             if kind == VALUE:
@@ -224,6 +182,10 @@ class Reply:
             if kind == ITEM:
                 self._yielded = True
                 return self._call.wrapped(body)
+            if kind == ITEMS:
+                self._yielded = True
+                self._items = iter(decoded(items_of(body)))
+                return self._wrap(next(self._items))
             if kind == END:
                 self._leave()
                 raise StopAsyncIteration
@@ -233,6 +195,7 @@ class Reply:
         self._stop()
 
     def _stop(self) -> None:
+        self._items = iter(())
         if self._exchange is not None:
             self._exchange.close()
         self._leave()
@@ -287,6 +250,14 @@ class ServiceClient:
     async def get_endpoint(self, name: str) -> EndpointCaller:
         """The caller of the endpoint of that name, which may hold `/`."""
         return self[name]
+
+
+def decoded(body: bytes | memoryview) -> Any:
+    """A payload of an answer as plain values. Raises Internal when it is none."""
+    try:
+        return payload.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise Internal(f"the answer is not MessagePack: {error}") from error
 
 
 def body_of(request: tuple[Any, ...], keys: Mapping[str, Any], endpoint: str) -> Any:

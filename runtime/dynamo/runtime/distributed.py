@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping
 
 from dynamo.runtime import naming, session
-from dynamo.runtime.client import Component as Callee
 from dynamo.runtime.client import ServiceClient
 from dynamo.runtime.discovery import Discovery
 from dynamo.runtime.raw import Client
+from dynamo.runtime.routing import Component as Callee
 from dynamo.runtime.transport import Transport
 from dynamo.sdk.errors import BadRequest, Unavailable
 

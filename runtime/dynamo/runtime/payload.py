@@ -75,7 +75,7 @@ def encode(value: Any) -> bytes:
     return _encode(value)
 
 
-def decode(payload: bytes | msgspec.Raw) -> Any:
+def decode(payload: bytes | memoryview | msgspec.Raw) -> Any:
     """MessagePack as plain values. Raises msgspec.DecodeError."""
     return _decode(payload)
 

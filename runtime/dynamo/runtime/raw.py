@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from dynamo.runtime import payload
-from dynamo.runtime.client import Call, Component, Pick, body_of
+from dynamo.runtime.client import Call, body_of
+from dynamo.runtime.routing import Component, Pick
 from dynamo.sdk.errors import BadRequest, Unavailable
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from dynamo.runtime.wire import END, ITEM, OPEN, VALUE, Request
+from dynamo.runtime.wire import END, ITEM, ITEMS, OPEN, VALUE, Request, units_of
 from dynamo.sdk.errors import RemoteError
 
 WINDOW = 1024
@@ -90,7 +90,7 @@ class Exchange:
             self._wake()
 
     async def receive(self) -> tuple[int, bytes]:
-        """The next frame: OPEN, ITEM, END or VALUE. Raises RemoteError when the answer failed."""
+        """The next frame: OPEN, ITEM, ITEMS, END or VALUE. Raises RemoteError when the answer failed."""
         while not self._frames:
             if self._error is not None:
                 raise self._error
@@ -102,7 +102,9 @@ class Exchange:
             finally:
                 self._waiter = None
         frame = self._frames.popleft()
-        if frame[0] == ITEM:
+        if frame[0] == ITEMS:
+            self.on_consumed(units_of(frame[1]))
+        elif frame[0] == ITEM:
             self.on_consumed(cost(frame[1]))
         return frame
 
@@ -152,4 +154,17 @@ class Transport(Protocol):
         """Let go of all connections; open exchanges fail with Unavailable."""
 
 
-__all__ = ["END", "ITEM", "OPEN", "VALUE", "WINDOW", "Answer", "Exchange", "Handler", "Serving", "Transport", "cost"]
+__all__ = [
+    "END",
+    "ITEM",
+    "ITEMS",
+    "OPEN",
+    "VALUE",
+    "WINDOW",
+    "Answer",
+    "Exchange",
+    "Handler",
+    "Serving",
+    "Transport",
+    "cost",
+]

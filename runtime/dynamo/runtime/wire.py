@@ -22,6 +22,7 @@ CANCEL: Final = 7
 CREDIT: Final = 8
 PING: Final = 9
 PONG: Final = 10
+ITEMS: Final = 11  # several items: what they take of the window (u32), and their MessagePack as one array
 
 HEADER: Final = struct.Struct("!IIB")
 LARGEST: Final = 256 * 1024 * 1024
@@ -80,6 +81,25 @@ def encode(stream: int, kind: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(len(payload), stream, kind) + payload
 
 
+_ITEMS_HEAD = struct.Struct("!IBI")
+_ARRAY_OF_32_BITS = 0xDD
+
+
+def pack_items(items: list[bytes], units: int) -> bytes:
+    """The payload of an ITEMS frame; each item is one MessagePack value already."""
+    return _ITEMS_HEAD.pack(units, _ARRAY_OF_32_BITS, len(items)) + b"".join(items)
+
+
+def items_of(payload: bytes) -> memoryview:
+    """The MessagePack array in an ITEMS frame's payload."""
+    return memoryview(payload)[4:]
+
+
+def units_of(payload: bytes) -> int:
+    """What the items of an ITEMS frame take of their stream's window."""
+    return int.from_bytes(payload[:4], "big")
+
+
 class Decoder:
     """Cuts a stream of bytes into frames. `largest` bounds a payload, so a hostile length costs nothing."""
 
@@ -108,7 +128,7 @@ class Decoder:
             length, stream, kind = HEADER.unpack_from(data, position)
             if length > self.largest:
                 raise WireError(f"a frame of {length} bytes is over the limit of {self.largest}")
-            if kind > PONG:
+            if kind > ITEMS:
                 raise WireError(f"unknown kind of frame {kind}")
             start = position + HEADER.size
             end = start + length

@@ -1,0 +1,148 @@
+"""A connection that speaks in frames: what both ends share, whatever carries the bytes.
+
+Frames written in one turn of the loop leave in one write: that is what makes many streams on one connection cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Protocol, cast
+
+from dynamo.runtime import wire
+from dynamo.runtime.wire import WireError
+
+FLUSH = 64 * 1024
+SMALL = 4096
+
+
+class Pipe(Protocol):
+    """What carries the bytes of a connection; asyncio's transports are such."""
+
+    def write(self, data: bytes) -> None:
+        """Send some bytes after those before."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+
+    def close(self) -> None:
+        """Send what was written, then end."""
+
+    def abort(self) -> None:
+        """End at once."""
+
+
+class Batch(Protocol):
+    """A stream that has items which no frame holds yet."""
+
+    def leave(self) -> None:
+        """Send them."""
+
+
+class FrameConnection(asyncio.Protocol):
+    """Frames in, coalesced frames out. `received` and `closed` are for the two ends to fill in."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._decoder = wire.Decoder()
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._batches: list[Batch] = []
+        self._flushing = False
+        self._pipe: Pipe | None = None
+        self._writable: asyncio.Event = asyncio.Event()
+        self._writable.set()
+        self.heard = self._loop.time()
+        self.paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connected(cast(asyncio.Transport, transport))  # uvloop's are not instances of it
+        channel = transport.get_extra_info("socket")
+        if channel is not None:
+            channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connected(self, pipe: Pipe) -> None:
+        """The bytes go there from now on."""
+        self._pipe = pipe
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = self._loop.time()
+        try:
+            for stream, kind, payload in self._decoder.feed(data):
+                self.received(stream, kind, payload)
+        except WireError as error:
+            self.abort(str(error))
+
+    def send(self, stream: int, kind: int, payload: bytes = b"") -> None:
+        """Write one frame in this turn of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        size = len(payload)
+        header = wire.HEADER.pack(size, stream, kind)
+        if size < SMALL:
+            self._out.append(header + payload)
+        else:
+            self._out += (header, payload)
+        self._out_size += size
+        if self._out_size > FLUSH:
+            self._write()
+
+    def later(self, batch: Batch) -> None:
+        """Ask the batch to send its items at the end of this turn of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        self._batches.append(batch)
+
+    def _flush(self) -> None:
+        for batch in self._batches:
+            batch.leave()
+        self._batches.clear()
+        self._flushing = False
+        self._write()
+
+    def _write(self) -> None:
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._out_size = 0
+            if self._pipe is not None and not self._pipe.is_closing():
+                self._pipe.write(data)
+
+    async def writable(self) -> None:
+        """Return when the connection takes more."""
+        await self._writable.wait()
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.paused = False
+        self._writable.set()
+        self.closed(str(exc) if exc else "connection closed")
+
+    def close(self) -> None:
+        """Write what is waiting and close."""
+        self._flush()
+        if self._pipe is not None:
+            self._pipe.close()
+
+    def abort(self, reason: str) -> None:
+        """Close at once."""
+        self.closed(reason)
+        if self._pipe is not None:
+            self._pipe.abort()
+
+    def received(self, stream: int, kind: int, payload: bytes) -> None:
+        """A frame arrived."""
+        raise NotImplementedError
+
+    def closed(self, reason: str) -> None:
+        """Nothing arrives any more; may be called twice."""
+        raise NotImplementedError
