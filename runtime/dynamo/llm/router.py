@@ -1,0 +1,164 @@
+"""Which worker gets a prompt, and why."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from dynamo.llm.approximate import ApproxKvIndexer
+from dynamo.llm.costs import Candidate, Cost, Prompt, linear
+from dynamo.llm.hashing import block_hashes
+from dynamo.llm.indexer import KvIndexer
+from dynamo.llm.load import KvMetricsAggregator, Prediction
+
+Mode: TypeAlias = Literal["kv", "approximate", "round-robin", "random"]
+_SAME = 1e-9
+
+
+class NoWorkers(LookupError):
+    """There is nobody to route to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSettings:
+    """How to route. The guard sends a prompt to the least loaded worker when the most loaded one has over
+    `imbalance_requests` more and over `imbalance_ratio` times as many requests; 0 turns it off.
+    """
+
+    block_size: int = 64
+    mode: Mode = "kv"
+    cost: Cost = linear()
+    temperature: float = 0.0
+    imbalance_requests: int = 64
+    imbalance_ratio: float = 1.5
+    approximate_seconds: float = 120.0
+    approximate_blocks: int = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where a prompt goes: the worker, how much of the prompt it holds, and the reason as a log line has it."""
+
+    worker: int
+    overlap_blocks: int
+    prefix_hit_rate: float
+    reason: str
+    costs: Mapping[int, float]
+
+    def __str__(self) -> str:
+        """The answer of the reference's router: `<worker>_<hit rate>`."""
+        return f"{self.worker}_{self.prefix_hit_rate}"
+
+
+class KvRouter:
+    """Decides by what workers hold and how loaded they are. Feed `index`, `aggregator` and `prediction`, or leave
+    that to `dynamo.llm.service.RoutingService`. Two routers that were fed alike, with the same seed, decide alike.
+    """
+
+    def __init__(self, settings: RouterSettings, clock: Callable[[], float], seed: int | None = None) -> None:
+        self.settings = settings
+        self.index = KvIndexer()
+        self.approximate = ApproxKvIndexer(settings.approximate_seconds, settings.approximate_blocks)
+        self.aggregator = KvMetricsAggregator(clock)
+        self.prediction = Prediction(clock)
+        self._clock = clock
+        self._random = random.Random(seed)
+        self._turn = 0
+
+    def route(
+        self, request: str, tokens: Sequence[int], workers: Sequence[int], hashes: Sequence[int] | None = None
+    ) -> Decision:
+        """Choose a worker and count the request as its work at once. Say `first_token` and `finished` later.
+
+        Raises NoWorkers, and ValueError for tokens that are none.
+        """
+        if hashes is None:
+            hashes = block_hashes(tokens, self.settings.block_size)
+        decision = self.decide(tokens, workers, hashes)
+        prompt = Prompt(tokens=len(tokens), block_size=self.settings.block_size)
+        missing = max(prompt.tokens - decision.overlap_blocks * prompt.block_size, min(prompt.tokens, 1))
+        self.prediction.routed(request, decision.worker, missing, prompt.blocks)
+        if self.settings.mode == "approximate":
+            self.approximate.routed(decision.worker, hashes, self._clock())
+        return decision
+
+    def first_token(self, request: str) -> None:
+        """A request's prefill is done."""
+        self.prediction.prefilled(request)
+
+    def finished(self, request: str) -> None:
+        """A request ended, however."""
+        self.prediction.finished(request)
+
+    def gone(self, worker: int) -> None:
+        """A worker left."""
+        for part in (self.index, self.approximate, self.aggregator, self.prediction):
+            part.gone(worker)
+
+    def decide(self, tokens: Sequence[int], workers: Sequence[int], hashes: Sequence[int]) -> Decision:
+        """Choose a worker, and change nothing but the state of ties and turns. Raises NoWorkers."""
+        if not workers:
+            raise NoWorkers("no worker is there")
+        prompt = Prompt(tokens=len(tokens), block_size=self.settings.block_size)
+        if self.settings.mode == "approximate":
+            scores = self.approximate.match(hashes, self._clock())
+        else:
+            scores = self.index.match(hashes)
+        candidates = [
+            Candidate(
+                worker=worker,
+                overlap_blocks=scores.get(worker, 0),
+                metrics=self.aggregator.get(worker),
+                work=self.prediction.of(worker),
+            )
+            for worker in workers
+        ]
+        chosen, reason, costs = self._choose(prompt, candidates)
+        return Decision(
+            worker=chosen.worker,
+            overlap_blocks=chosen.overlap_blocks,
+            prefix_hit_rate=prompt.hit_rate(chosen),
+            reason=reason,
+            costs=costs,
+        )
+
+    def _choose(self, prompt: Prompt, candidates: list[Candidate]) -> tuple[Candidate, str, dict[int, float]]:
+        settings = self.settings
+        if settings.mode == "random":
+            return self._random.choice(candidates), "random", {}
+        if settings.mode == "round-robin":
+            chosen = candidates[self._turn % len(candidates)]
+            self._turn += 1
+            return chosen, "round-robin", {}
+        requests = [one.work.requests for one in candidates]
+        most, least = max(requests), min(requests)
+        if 0 < settings.imbalance_requests < most - least and most > settings.imbalance_ratio * least:
+            return self._least_loaded(candidates), f"imbalance: {most} requests on one worker, {least} on another", {}
+        values = list(settings.cost(prompt, candidates))
+        if len(values) != len(candidates) or not all(math.isfinite(value) for value in values):
+            raise ValueError(f"the cost function gave {values} for {len(candidates)} workers")
+        costs = dict(zip((one.worker for one in candidates), values, strict=True))
+        if settings.temperature > 0:
+            chosen = self._soft(candidates, values)
+            return chosen, f"cost {costs[chosen.worker]:.4g} of {min(values):.4g} to {max(values):.4g}, drawn", costs
+        best = [one for one, value in zip(candidates, values, strict=True) if value <= min(values) + _SAME]
+        chosen = self._least_loaded(best)
+        tie = f", {len(best)} equal" if len(best) > 1 else ""
+        held = f"{chosen.overlap_blocks} of {prompt.blocks} blocks held"
+        return chosen, f"cost {costs[chosen.worker]:.4g}{tie}, {held}", costs
+
+    def _least_loaded(self, candidates: list[Candidate]) -> Candidate:
+        def load(one: Candidate) -> tuple[int, int]:
+            return (one.work.requests, one.work.blocks)
+
+        least = min(map(load, candidates))
+        equal = [one for one in candidates if load(one) == least]
+        return equal[0] if len(equal) == 1 else self._random.choice(equal)
+
+    def _soft(self, candidates: list[Candidate], values: Sequence[float]) -> Candidate:
+        low, spread = min(values), (max(values) - min(values)) or 1.0
+        weights = [math.exp((low - value) / spread / self.settings.temperature) for value in values]
+        return self._random.choices(candidates, weights)[0]
