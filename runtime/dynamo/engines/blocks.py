@@ -1,0 +1,104 @@
+"""The KV blocks of a simulated engine: in use, kept for later, or free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dynamo.llm.kv_events import KvEvent, Removed, Stored
+
+
+class BlockPool:
+    """Blocks are counted, not held. A full block has its chained hash for a name and can be shared; when nobody uses
+    it any more it is kept until its room is needed, the one that was least recently used first.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._loose = 0
+        self._used: dict[int, int] = {}
+        self._kept: dict[int, None] = {}
+        self._events: list[KvEvent] = []
+
+    @property
+    def active(self) -> int:
+        """Blocks that requests use."""
+        return self._loose + len(self._used)
+
+    @property
+    def free(self) -> int:
+        """Blocks that can be had, those kept for later included."""
+        return self.total - self.active
+
+    def held(self) -> list[int]:
+        """The hashes of all full blocks, in use or kept."""
+        return [*self._used, *self._kept]
+
+    def prefix(self, hashes: Iterable[int]) -> int:
+        """How many blocks from the start of a prompt are here."""
+        depth = 0
+        for key in hashes:
+            if key not in self._used and key not in self._kept:
+                break
+            depth += 1
+        return depth
+
+    def kept_among(self, hashes: Iterable[int]) -> int:
+        """How many of these are kept and unused: using them takes that many from what is free."""
+        return sum(1 for key in hashes if key in self._kept)
+
+    def share(self, hashes: Iterable[int]) -> None:
+        """Use these full blocks, which are here."""
+        for key in hashes:
+            if key in self._kept:
+                del self._kept[key]
+                self._used[key] = 1
+            else:
+                self._used[key] += 1
+
+    def take(self, count: int) -> bool:
+        """Have that many empty blocks; False, and nothing, when there are not enough."""
+        if count > self.free:
+            return False
+        self._loose += count
+        over = self.active + len(self._kept) - self.total
+        if over > 0:
+            oldest: list[int] = []
+            for key in self._kept:
+                if len(oldest) == over:
+                    break
+                oldest.append(key)
+            for key in oldest:
+                del self._kept[key]
+            self._events.append(Removed(oldest))
+        return True
+
+    def fill(self, hashes: Sequence[int]) -> None:
+        """So many of the empty blocks are full now, and these are their names."""
+        new = []
+        for key in hashes:
+            self._loose -= 1
+            if key in self._used:
+                self._used[key] += 1  # somebody else computed the same: one of the two is given back
+            else:
+                if key in self._kept:
+                    del self._kept[key]
+                else:
+                    new.append(key)
+                self._used[key] = 1
+        if new:
+            self._events.append(Stored(new))
+
+    def leave(self, hashes: Sequence[int], loose: int) -> None:
+        """A request ended: it used these full blocks and so many others. The ends of prompts are forgotten first."""
+        self._loose -= loose
+        for key in reversed(hashes):
+            if self._used[key] > 1:
+                self._used[key] -= 1
+            else:
+                del self._used[key]
+                self._kept[key] = None
+
+    def events(self) -> list[KvEvent]:
+        """What happened since the last call."""
+        events, self._events = self._events, []
+        return events

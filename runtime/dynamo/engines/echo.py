@@ -1,0 +1,30 @@
+"""The engine that gives back what it was given: for tests of everything around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from dynamo.engines.engine import EngineRequest, EngineStep
+
+
+class EchoEngine:
+    """Answers with the tokens of the prompt, one a step, `delay` seconds each."""
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
+
+    async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
+        """The prompt again, as far as `max_tokens` go, up to the first stop token."""
+        for count, token in enumerate(request.tokens[: request.max_tokens], 1):
+            await asyncio.sleep(self._delay)
+            if token in request.stop_tokens:
+                break
+            if count == request.max_tokens:
+                yield EngineStep(tokens=(token,), finish_reason="length")
+                return
+            yield EngineStep(tokens=(token,))
+        yield EngineStep(tokens=(), finish_reason="stop")
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
