@@ -24,7 +24,8 @@ class Argument:
         self.annotation = annotation
         self.model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
         self.whole = self.model or _is_mapping(annotation)
-        self.free = annotation in (inspect.Parameter.empty, Any)
+        # A text is an annotation whose names are not known at run time, such as those imported for type checkers only.
+        self.free = annotation in (inspect.Parameter.empty, Any) or isinstance(annotation, str)
         self._adapter: TypeAdapter[Any] | None = None
         if not self.free:
             try:

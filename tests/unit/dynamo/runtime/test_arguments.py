@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel
 
 from dynamo.runtime.arguments import Arguments
 from dynamo.sdk.errors import BadRequest
+
+if TYPE_CHECKING:
+    from nowhere import SeenByTypeCheckersOnly
 
 
 class Model(BaseModel):
@@ -24,6 +27,7 @@ def objects(request: dict): ...
 def several(prompt, size: int, style: str = "plain"): ...
 def open_ended(**rest): ...
 def optional(request: Model | None = None): ...
+def unseen(request: SeenByTypeCheckersOnly): ...
 
 
 @pytest.mark.parametrize("body", [{"text": "a"}, '{"text": "a"}', b'{"text": "a"}'])
@@ -39,6 +43,11 @@ def test_text_stays_text_where_text_is_wanted():
     assert Arguments(anything).from_call("[1]") == (([1],), {})
     assert Arguments(objects).from_call('{"a": 1}') == (({"a": 1},), {})
     assert Arguments(free).from_call("{broken") == (("{broken",), {})
+
+
+def test_an_annotation_that_is_not_there_at_run_time_takes_anything():
+    """A name imported for type checkers only says nothing, and the handler is served all the same."""
+    assert Arguments(unseen).from_call({"a": 1}) == (({"a": 1},), {})
 
 
 def test_several_take_keys():
