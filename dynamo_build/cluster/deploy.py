@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dynamo.sdk import codec
 from dynamo_build import __version__
-from dynamo_build.cluster import applyset, wait
+from dynamo_build.cluster import applyset, members, revision, wait
 from dynamo_build.cluster.answer import failure
 from dynamo_build.cluster.change import differences, stamped
 from dynamo_build.cluster.connection import APPLY_PATCH, Connection
@@ -51,37 +51,59 @@ class _Apply:
     def __init__(self, manifests: Manifests, options: Mapping[str, str], on: Listener, connection: Connection) -> None:
         self.documents = [dict(item.document) for item in manifests.items]
         self.namespace = manifests.namespace
-        self.name = _instance(self.documents) or manifests.deployment
+        self.target = manifests.target
+        self.name = instance(self.documents) or manifests.deployment
         self.options = options
         self.on = on
         self.connection = connection
         self.resources = Resources(connection)
         self.dry_run = options.get("dry-run") == "yes"
         self.identifier = applyset.identity(self.name, self.namespace)
+        self.recorded: Mapping[str, Any] = {}
 
     def run(self) -> None:
         self.on(Started(what=f"applying {self.name}"))
         counts = {"created": 0, "changed": 0, "unchanged": 0}
-        parent = self.connection.get(f"/api/v1/namespaces/{self.namespace}/configmaps/{self.name}") or {}
+        self.recorded = parent = self._parent()
         self._refuse_strangers(parent)
-        before = (parent.get("metadata") or {}).get("annotations", {}).get(applyset.CONTAINS, "")
+        before = members.kinds_of(parent)
         kinds = {applyset.group_kind(document) for document in self.documents}
-        known = kinds | {kind for kind in before.split(",") if kind}
+        known = kinds | before
         namespaces = [document for document in self.documents if document["kind"] == "Namespace"]
         for document in namespaces:
             counts[self._apply(document, {})] += 1
-        self._record(parent, known)
+        data = dict(parent.get("data") or {}) or {"bento": self._bento()}
+        self._record(known, data)
         self._token()
         live = self._live()
         for document in self.documents:
             if document["kind"] != "Namespace":
                 counts[self._apply(document, live)] += 1
-        pruned = [] if self.options.get("prune") == "no" else self._prune(known, live)
-        if known != kinds and not self.dry_run and self.options.get("prune") != "no":
-            self._record({}, kinds)
+        pruned = [] if self.options.get("prune") == "no" else self._prune(known)
+        self._keep(data, known if self.options.get("prune") == "no" else kinds)
         done = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         done += f", {len(pruned)} removed" if pruned else ""
         self.on(Finished(what=f"applied {self.name}", detail=done + (" (dry run)" if self.dry_run else "")))
+
+    def _parent(self) -> Mapping[str, Any]:
+        return self.connection.get(f"{members.CONFIG_MAPS.format(self.namespace)}/{self.name}") or {}
+
+    def _bento(self) -> str:
+        annotations = (item["metadata"].get("annotations", {}) for item in self.documents)
+        return next((str(found["dynamo/bento"]) for found in annotations if "dynamo/bento" in found), "")
+
+    def _keep(self, data: Mapping[str, str], kinds: set[str]) -> None:
+        """What is there now becomes the current revision."""
+        if self.dry_run:
+            return
+        digest = revision.digest(self.documents)
+        if data.get("manifests") != digest:
+            kept = {"bento": self._bento(), "manifests": digest, "target": self.target}
+            number = revision.record(self.connection, self._parent(), self.documents, kept)
+            if not number:
+                self.on(Warned(text="the manifests are too large to be kept on the cluster: no rollback to them"))
+            data = {**kept, "revision": str(number)}
+        self._record(kinds, data)
 
     def _refuse_strangers(self, parent: Mapping[str, Any]) -> None:
         labels = (parent.get("metadata") or {}).get("labels") or {}
@@ -89,19 +111,11 @@ class _Apply:
             message = f"the ConfigMap {self.name} in {self.namespace} is not a deployment of ours"
             raise DeployError(message, ["Choose another --name."])
 
-    def _record(self, parent: Mapping[str, Any], kinds: set[str]) -> None:
-        bento = next(
-            (
-                item["metadata"].get("annotations", {}).get("dynamo/bento", "")
-                for item in self.documents
-                if item["kind"] == "Deployment"
-            ),
-            "",
-        )
-        document = applyset.parent(self.name, self.namespace, kinds, __version__, {"bento": bento})
-        if not differences(document, parent):
-            return
-        self._patch(document)
+    def _record(self, kinds: set[str], data: Mapping[str, str]) -> None:
+        document = applyset.parent(self.name, self.namespace, kinds, __version__, data)
+        if differences(document, self.recorded):
+            self._patch(document)
+            self.recorded = document
 
     def _token(self) -> None:
         for name in sorted(token_secrets(self.documents)):
@@ -109,22 +123,9 @@ class _Apply:
                 self.on(Noted(text=f"created Secret {name} for the transport token"))
 
     def _live(self) -> dict[tuple[str, str], Mapping[str, Any]]:
-        """What the set already holds: one list per kind in place of one read per object."""
-        found: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for resource in self._kinds():
-            for item in self.connection.items(
-                resource.collection(self.namespace), f"{applyset.PART_OF}={self.identifier}"
-            ):
-                found[resource.kind, str(item["metadata"]["name"])] = item
-        return found
-
-    def _kinds(self) -> Iterator[Resource]:
-        seen: set[Resource] = set()
-        for document in self.documents:
-            resource = self.resources.of(document)
-            if resource.namespaced and resource not in seen:
-                seen.add(resource)
-                yield resource
+        resources = dict.fromkeys(self.resources.of(document) for document in self.documents)
+        found = members.members(self.connection, resources, self.namespace, self.identifier)
+        return {(resource.kind, str(item["metadata"]["name"])): item for resource, item in found}
 
     def _apply(self, document: Mapping[str, Any], live: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
         wanted = stamped(applyset.member(document, self.identifier))
@@ -149,22 +150,10 @@ class _Apply:
             self.on(Warned(text=f"{what}: {warning}"))
         return answer.status == 201
 
-    def _prune(self, known: set[str], live: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
-        wanted = {(str(item["kind"]), str(item["metadata"]["name"])) for item in self.documents}
-        gone: list[tuple[Resource, str]] = []
-        for kind in sorted(known):
-            resource = self._resource_of(kind)
-            if resource is None or (resource.kind in _KEPT_KINDS and self.options.get("prune") != "claims"):
-                continue
-            selector = f"{applyset.PART_OF}={self.identifier}"
-            items = [
-                item
-                for item in self.connection.items(resource.collection(self.namespace), selector)
-                if (resource.kind, item["metadata"]["name"]) not in wanted
-            ]
-            if resource.kind == "ConfigMap":
-                items = _oldest(items)
-            gone += [(resource, str(item["metadata"]["name"])) for item in items]
+    def _prune(self, known: set[str]) -> list[str]:
+        claims = self.options.get("prune") == "claims"
+        place = (self.namespace, self.identifier)
+        gone = leftovers(self.connection, self.resources, self.documents, *place, known, claims)
         for resource, name in gone:
             query = {"propagationPolicy": "Background"} | ({"dryRun": "All"} if self.dry_run else {})
             answer = self.connection.request("DELETE", resource.path(name, self.namespace), query=query)
@@ -173,16 +162,33 @@ class _Apply:
             self.on(Noted(text=f"removed {resource.kind}/{name}"))
         return [f"{resource.kind}/{name}" for resource, name in gone]
 
-    def _resource_of(self, group_kind: str) -> Resource | None:
-        kind, _, group = group_kind.partition(".")
-        for document in self.documents:
-            if applyset.group_kind(document) == group_kind:
-                return self.resources.of(document)
-        listing = self.connection.get(f"/apis/{group}") if group else {"preferredVersion": {"groupVersion": "v1"}}
-        version = ((listing or {}).get("preferredVersion") or {}).get("groupVersion")
-        if not version:
-            return None
-        return self.resources.find(str(version), kind)
+
+def leftovers(
+    connection: Connection,
+    resources: Resources,
+    documents: Sequence[Mapping[str, Any]],
+    namespace: str,
+    identifier: str,
+    kinds: Collection[str],
+    claims: bool = False,
+) -> list[tuple[Resource, str]]:
+    """What the set holds and the manifests do not: an apply removes it. Claims are counted only when asked for."""
+    wanted = {(str(item["kind"]), str(item["metadata"]["name"])) for item in documents}
+    served = {applyset.group_kind(document): resources.of(document) for document in documents}
+    found: list[tuple[Resource, str]] = []
+    for kind in sorted(kinds):
+        resource = served.get(kind) or members.resource_of(connection, resources, kind)
+        if resource is None or (resource.kind in _KEPT_KINDS and not claims):
+            continue
+        items = [
+            item
+            for _, item in members.members(connection, [resource], namespace, identifier)
+            if (resource.kind, item["metadata"]["name"]) not in wanted
+        ]
+        if resource.kind == "ConfigMap":
+            items = _oldest(items)
+        found += [(resource, str(item["metadata"]["name"])) for item in items]
+    return found
 
 
 def _oldest(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -190,7 +196,8 @@ def _oldest(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return newest_first[_KEPT_CONFIGURATIONS:]
 
 
-def _instance(documents: Sequence[Mapping[str, Any]]) -> str:
+def instance(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The deployment's name as its objects carry it."""
     for document in documents:
         if name := document["metadata"].get("labels", {}).get("app.kubernetes.io/instance"):
             return str(name)

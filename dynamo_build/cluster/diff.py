@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dynamo_build.cluster import applyset, members
 from dynamo_build.cluster.change import differences
 from dynamo_build.cluster.connection import Connection
+from dynamo_build.cluster.deploy import instance, leftovers
 from dynamo_build.cluster.resource import Resources
 from dynamo_build.model.deployment import Manifests
 
@@ -15,17 +17,30 @@ _LONGEST = 60
 
 
 def diff(manifests: Manifests, connection: Connection) -> Iterator[str]:
-    """`+ Kind/name` for what is not there, `~ Kind/name path: old → new` for what differs. Raises DeployError."""
+    """`+ Kind/name` for what is not there, `~ Kind/name path: old → new` for what differs, `- Kind/name` for what goes.
+
+    Raises DeployError.
+    """
     resources = Resources(connection)
-    for item in manifests.items:
-        document = item.document
-        name, kind = str(document["metadata"]["name"]), str(document["kind"])
-        live = connection.get(resources.of(document).path(name, manifests.namespace))
+    documents = [item.document for item in manifests.items]
+    name = instance(documents) or manifests.deployment
+    identifier = applyset.identity(name, manifests.namespace)
+    kinds = list(dict.fromkeys(resources.of(document) for document in documents))
+    found = members.members(connection, kinds, manifests.namespace, identifier)
+    live_ones = {(resource.kind, str(item["metadata"]["name"])): item for resource, item in found}
+    for document in documents:
+        own, kind = str(document["metadata"]["name"]), str(document["kind"])
+        live = live_ones.get((kind, own))
+        if live is None:  # there, perhaps, but not ours yet
+            live = connection.get(resources.of(document).path(own, manifests.namespace))
         if live is None:
-            yield f"+ {kind}/{name}"
+            yield f"+ {kind}/{own}"
             continue
         for path in differences(document, live):
-            yield f"~ {kind}/{name} {path}: {_shown(live, path)} → {_shown(document, path)}"
+            yield f"~ {kind}/{own} {path}: {_shown(live, path)} → {_shown(document, path)}"
+    parent = connection.get(f"{members.CONFIG_MAPS.format(manifests.namespace)}/{name}") or {}
+    gone = leftovers(connection, resources, documents, manifests.namespace, identifier, members.kinds_of(parent))
+    yield from (f"- {resource.kind}/{own}" for resource, own in gone)
 
 
 def _shown(document: Mapping[str, Any], path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dynamo_build.events import Listener
+from dynamo_build.manifests import names
 from dynamo_build.manifests.graph import objects
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.seams import Surroundings
@@ -17,7 +18,8 @@ class KubernetesTarget:
     def render(self, deployment: Deployment) -> Manifests:
         """One Deployment per service and what it needs. Raises DeployError for what Kubernetes cannot express."""
         found = objects(deployment)
-        return Manifests(deployment=deployment.name, namespace=deployment.namespace, target="k8s", items=found)
+        instance = names.dns_label(deployment.name, names.DEPLOYMENT_LIMIT)
+        return Manifests(deployment=instance, namespace=deployment.namespace, target="k8s", items=found)
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """Apply, prune what the deployment no longer has, wait when asked. Raises DeployError or ToolMissing."""
