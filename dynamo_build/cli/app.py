@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "verify": Entry("verify", "Check every file of a bento against its digest."),
     "diff": Entry("diff", "Show what differs between two bentos."),
     "tree": Entry("tree", "Show the services of a bento and who calls whom."),
+    "graph": Entry("graph", "Draw the services of a graph and who calls whom."),
     "export": Entry("exchange", "Write a bento into one file.", "export"),
     "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
     "push": Entry("ship", "Send a bento to a registry.", "push"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
 
     Example: dynamo tree frontend
     """
+    from dynamo_build.drawing.tree import tree as drawn
     from dynamo_build.errors import StoreError
     from dynamo_build.seams import default_home
     from dynamo_build.store import Store
@@ -29,22 +29,9 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
         raise StoreError("no bento was built from this folder", ["Name one: see `dynamo list`."])
     bento = store.get(wanted)
     graph = bento.manifest.graph
-    lines = [bento.tag, *_branch(graph, graph.entry, "", "└─ ", set())]
-    console.emit(_node(graph, graph.entry), output, text="\n".join(lines), name="\n".join(graph.names))
-
-
-def _branch(graph: ServiceGraph, name: str, indent: str, joint: str, shown: set[str]) -> Iterator[str]:
-    service = graph.service(name)
-    calls = ", ".join(endpoint.name for endpoint in service.endpoints) or "nothing"
-    again = name in shown and bool(service.edges)
-    yield f"{indent}{joint}{name}  {service.namespace}/{name}  answers {calls}" + ("  (as above)" if again else "")
-    if again:
-        return
-    shown.add(name)
-    indent += "   " if joint.startswith("└") else "│  "
-    for number, edge in enumerate(service.edges, 1):
-        last = number == len(service.edges)
-        yield from _branch(graph, edge.service, indent, "└─ " if last else "├─ ", shown)
+    console.emit(
+        _node(graph, graph.entry), output, text=f"{bento.tag}\n{drawn(graph)}".rstrip("\n"), name="\n".join(graph.names)
+    )
 
 
 def _node(graph: ServiceGraph, name: str) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""`dynamo graph`: a picture of the services and who calls whom, before a build or of a bento."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import WorkingDirectory
+
+
+def graph(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MODULE:SERVICE]", help="The graph's entry service. Default: the bento built last from here."
+        ),
+    ] = "",
+    tag: Annotated[str, typer.Option("--tag", metavar="TAG", help="Draw this bento of the store instead.")] = "",
+    form: Annotated[
+        str, typer.Option("--format", metavar="tree|svg|mermaid|dot|json|html", help="Form of the picture.")
+    ] = "tree",
+    output_file: Annotated[
+        str, typer.Option("--output-file", metavar="FILE", help="Write there; the form follows the file's ending.")
+    ] = "",
+    working_dir: WorkingDirectory = ".",
+) -> None:
+    """Draw a graph: its services, edges, endpoints, resources and images.
+
+    The picture goes to stdout, or to a file. The page asks nothing of the network.
+
+    Example: dynamo graph hello_world:Frontend --output-file graph.html
+    """
+    from dynamo.sdk import codec
+    from dynamo_build import pipeline
+    from dynamo_build.drawing import FORMS
+    from dynamo_build.errors import UsageError
+    from dynamo_build.model.plan import BuildOptions
+
+    endings = {".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".json": "json"}
+    if output_file and form == "tree":
+        form = endings.get(Path(output_file).suffix, form)
+    if form not in (*FORMS, "json"):
+        raise UsageError(f"`{form}` is not a form of picture", [f"Use {', '.join(FORMS)} or json."])
+    if target and tag:
+        raise UsageError("a graph and a bento were both named", ["Name one of them."])
+    listener = console.listener(quiet=True)
+    if target:
+        found = pipeline.discover(target, Path(working_dir), BuildOptions(), on=listener)
+    else:
+        found = pipeline.chosen(tag, Path(working_dir).resolve(), on=listener).manifest.graph
+    text = codec.pretty(found) + "\n" if form == "json" else FORMS[form](found)
+    if not output_file:
+        print(text, end="")
+        return
+    try:
+        Path(output_file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"`{output_file}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+    console.say(f"{output_file}: {len(found.services)} services")

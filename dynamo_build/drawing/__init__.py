@@ -1,0 +1,25 @@
+"""Pictures of a graph: where its boxes go, and the forms they are written in. No clock, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dynamo.sdk.graph import ServiceGraph
+
+from .arrange import arrange
+from .dot import dot
+from .html import html
+from .mermaid import mermaid
+from .svg import svg
+from .tree import tree
+
+#: Each picture of a graph by the name of its form; a form is a pure function from the graph to text.
+FORMS: dict[str, Callable[[ServiceGraph], str]] = {
+    "tree": tree,
+    "svg": svg,
+    "mermaid": mermaid,
+    "dot": dot,
+    "html": html,
+}
+
+__all__ = ["FORMS", "arrange", "dot", "html", "mermaid", "svg", "tree"]

@@ -1,0 +1,83 @@
+"""A graph as a stand-alone SVG picture."""
+
+from __future__ import annotations
+
+from html import escape
+
+from dynamo.sdk.graph import ServiceGraph
+
+from .arrange import Box, Picture, arrange
+
+STYLE = """
+svg.graph { background: #ffffff; font-family: ui-sans-serif, system-ui, sans-serif; }
+.graph rect { fill: #f6f8fa; stroke: #57606a; }
+.graph .entry rect { fill: #ddf4ff; stroke: #0550ae; }
+.graph .gpu rect { fill: #dafbe1; stroke: #116329; }
+.graph text { fill: #1f2328; font-size: 12px; }
+.graph .name { font-size: 15px; font-weight: 600; }
+.graph .arrow { fill: none; stroke: #57606a; stroke-width: 1.5; }
+.graph .edge { fill: #424a53; font-size: 11px; }
+@media (prefers-color-scheme: dark) {
+svg.graph { background: #0d1117; }
+.graph rect { fill: #161b22; stroke: #8b949e; }
+.graph .entry rect { fill: #0c2d6b; stroke: #79c0ff; }
+.graph .gpu rect { fill: #033a16; stroke: #56d364; }
+.graph text { fill: #f0f6fc; }
+.graph .arrow { stroke: #8b949e; }
+.graph .edge { fill: #c9d1d9; }
+}
+""".strip()
+
+
+def svg(graph: ServiceGraph) -> str:
+    """The picture as an SVG document of its own, with a title for screen readers and both colour schemes."""
+    picture = arrange(graph)
+    inner = drawn(picture)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" role="img" aria-labelledby="title" '
+        f'width="{picture.width}" height="{picture.height}" viewBox="0 0 {picture.width} {picture.height}">\n'
+        f'<title id="title">{escape(spoken(picture))}</title>\n<style>{STYLE}</style>\n{inner}</svg>\n'
+    )
+
+
+def spoken(picture: Picture) -> str:
+    """The picture in a sentence."""
+    calls = "; ".join(f"{caller} calls {callee}" for caller, callee, _ in picture.arrows)
+    return f"Graph of {picture.title}: {calls or 'one service'}"
+
+
+def drawn(picture: Picture) -> str:
+    """The arrows and boxes, without the element around them."""
+    parts = [
+        '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L10 5L0 10z" fill="#57606a"/></marker></defs>'
+    ]
+    for caller, callee, attribute in picture.arrows:
+        parts.append(_arrow(picture.boxes[caller], picture.boxes[callee], attribute))
+    parts.extend(_box(box, box.service.name == picture.title) for box in picture.boxes.values())
+    return "\n".join(parts) + "\n"
+
+
+def _arrow(start: Box, end: Box, attribute: str) -> str:
+    x1, y1 = start.x + start.width, start.y + start.height // 2
+    x2, y2 = end.x, end.y + end.height // 2
+    bend = (x2 - x1) // 2
+    path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+    middle = f'x="{(x1 + x2) // 2}" y="{(y1 + y2) // 2 - 5}"'
+    return (
+        f'<path class="arrow" marker-end="url(#head)" d="{path}"/>'
+        f'<text class="edge" text-anchor="middle" {middle}>{escape(attribute)}</text>'
+    )
+
+
+def _box(box: Box, entry: bool) -> str:
+    kind = "entry" if entry else "gpu" if box.service.resources.gpu not in ("", "0") else "service"
+    lines = [
+        f'<text x="{box.x + 12}" y="{box.y + 42 + 18 * row}">{escape(line)}</text>'
+        for row, line in enumerate(box.lines)
+    ]
+    return (
+        f'<g class="{kind}" data-service="{escape(box.service.name)}">'
+        f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="8"/>'
+        f'<text class="name" x="{box.x + 12}" y="{box.y + 22}">{escape(box.service.name)}</text>{"".join(lines)}</g>'
+    )
