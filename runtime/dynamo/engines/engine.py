@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Protocol
 
-from dynamo.llm.disaggregation import KvHandoff
+from dynamo.llm.generation import EngineRequest, EngineStep, FinishReason, RequestTooLong
 
-FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineRequest:
-    """What an engine is asked for. `sampling` is the engine's own; `handoff` comes from a prefill worker."""
-
-    id: str
-    tokens: tuple[int, ...]
-    max_tokens: int = 16
-    stop_tokens: frozenset[int] = frozenset()
-    sampling: Mapping[str, Any] = field(default_factory=dict)
-    handoff: KvHandoff | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStep:
-    """What an engine made since the last step. The last one has a reason; `cached_tokens` is known from the first."""
-
-    tokens: tuple[int, ...]
-    finish_reason: FinishReason | None = None
-    cached_tokens: int = 0
-    handoff: KvHandoff | None = None
-
-
-class RequestTooLong(ValueError):
-    """A prompt, with what was asked for, does not fit into the engine at all."""
+__all__ = ["Engine", "EngineRequest", "EngineStep", "FinishReason", "RequestTooLong"]
 
 
 class Engine(Protocol):
