@@ -6,18 +6,18 @@ and `dynamo.targets`; a factory is anything that is called with `Surroundings`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dynamo_build.errors import UsageError
-from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import DeployTarget, ImageBuilder, Locker, Registry, Surroundings, default_home
+
+if TYPE_CHECKING:
+    from dynamo_build.model.reference import ImageReference
 
 LOCKERS = {
     "uv": "dynamo_build.lockers.uv:UvLocker",
@@ -81,10 +81,14 @@ def _make(kind: str, group: str, known: dict[str, str], name: str, surroundings:
     if name in known:
         module, _, attribute = known[name].partition(":")
         return getattr(importlib.import_module(module), attribute)(surroundings)
+    from importlib.metadata import entry_points  # loads what mail needs
+
     added = {entry.name: entry for entry in entry_points(group=group)}
     if name in added:
         return added[name].load()(surroundings)
     names = sorted({*known, *added})
+    import difflib
+
     close = difflib.get_close_matches(name, names, 1)
     hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(names)}."
     raise UsageError(f"there is no {kind} `{name}`", [hint])

@@ -6,36 +6,28 @@ import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from dynamo.sdk.config import near_misses, parse_arguments
-from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
-from dynamo_build.errors import DeployError, GraphError, ImageBuildError, StoreError, UsageError
-from dynamo_build.events import Finished, Listener, Noted, Warned, ignore
+from dynamo_build.errors import DeployError, ImageBuildError, UsageError
+from dynamo_build.events import Finished, Listener, ignore
+from dynamo_build.freeze import build as build
+from dynamo_build.freeze import chosen as chosen
+from dynamo_build.freeze import configure as configure
+from dynamo_build.freeze import discover as discover
+from dynamo_build.freeze import store as store
 from dynamo_build.manifests.finding import Finding
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions, Destination, Image, ImagePlan
-from dynamo_build.model.plan import BuildOptions, BuildPlan
-from dynamo_build.model.reference import ImageReference, Platform
-from dynamo_build.seams import Surroundings, default_home
-from dynamo_build.stages import configure as configuring
+from dynamo_build.model.reference import Platform
+from dynamo_build.seams import Surroundings
 from dynamo_build.stages import place as placing
 from dynamo_build.stages.bases import bases
 from dynamo_build.stages.destination import destination, earlier
-from dynamo_build.stages.discover import told
-from dynamo_build.stages.find import Found, beside, find
 from dynamo_build.stages.join import join, part
 from dynamo_build.stages.layer import group_images, layer
-from dynamo_build.stages.lock import lock
-from dynamo_build.stages.pack import pack
 from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
-from dynamo_build.stages.plan import plan
 from dynamo_build.stages.provided import provided
-from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
-from dynamo_build.store import Store
 
 
 def containerize(

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.events import Listener
-from dynamo_build.model.deployment import Deployment, Manifests
-from dynamo_build.model.image import Destination, Image, ImagePlan
-from dynamo_build.model.plan import Lock, Requirements
-from dynamo_build.model.reference import Digest, ImageReference
 
 if TYPE_CHECKING:
+    from dynamo_build.events import Listener
+    from dynamo_build.model.deployment import Deployment, Manifests
+    from dynamo_build.model.image import Destination, Image, ImagePlan
+    from dynamo_build.model.plan import Lock, Requirements
+    from dynamo_build.model.reference import Digest, ImageReference
     from dynamo_build.oci.image import OciImage
 
 

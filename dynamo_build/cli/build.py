@@ -55,7 +55,7 @@ def build(
     """
     import os
 
-    from dynamo_build import pipeline, settings
+    from dynamo_build import freeze, settings
     from dynamo_build.cli.options import checked_service_arguments
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
@@ -83,14 +83,14 @@ def build(
     for note in chosen.notes:
         listener(Warned(text=note))
     if show_config:
-        values = pipeline.show_config(target, project, options, listener)
+        values = freeze.show_config(target, project, options, listener)
         console.emit(values, output, text=lambda: _values(values))
         return
     if dry_run:
-        planned = pipeline.plan_build(target, project, options, listener)
+        planned = freeze.plan_build(target, project, options, listener)
         console.emit(planned, output, text=lambda: _files(planned), name=planned.name)
         return
-    bento = pipeline.build(target, project, options, listener)
+    bento = freeze.build(target, project, options, listener)
     size = console.size(bento.manifest.files_size)
     text = f"{bento.tag}  ({bento.manifest.files_count} files, {size})\n{bento.folder}"
     console.emit(bento, output, text=text, name=bento.tag)

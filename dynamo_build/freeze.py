@@ -1,0 +1,131 @@
+"""A target to a bento in the store: discovery, plan, lock and pack, wired; apart from images, so that it loads fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dynamo.sdk.config import near_misses, parse_arguments
+from dynamo.sdk.graph import ServiceGraph
+from dynamo_build import catalog
+from dynamo_build.errors import GraphError, StoreError
+from dynamo_build.events import Listener, Noted, Warned, ignore
+from dynamo_build.model.bento import Bento
+from dynamo_build.model.plan import BuildOptions, BuildPlan
+from dynamo_build.seams import Surroundings, default_home
+from dynamo_build.stages import configure as configuring
+from dynamo_build.stages.discover import told
+from dynamo_build.stages.find import Found, beside, find
+from dynamo_build.stages.lock import lock
+from dynamo_build.stages.pack import pack
+from dynamo_build.stages.plan import plan
+from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
+from dynamo_build.store import Store
+
+
+def build(
+    target: str, project: Path, options: BuildOptions, on: Listener = ignore, surroundings: Surroundings | None = None
+) -> Bento:
+    """Freeze the graph that `target` names in the folder `project` into a bento of the store.
+
+    Raises GraphError, UsageError, LockError, ToolMissing or StoreError.
+    """
+    surroundings = surroundings or Surroundings()
+    project = project.resolve()
+    found = find(target, project, options, on)
+    planned = _planned(found, project, options, on, surroundings)
+    if options.offline:
+        surroundings = replace(surroundings, environment={**surroundings.environment, "UV_OFFLINE": "1"})
+    locked = lock(
+        planned.requirements,
+        Path(planned.project),
+        given=catalog.locker("given", surroundings),
+        resolver=catalog.locker("uv", surroundings),
+        upgrade=options.upgrade,
+        locked=options.locked,
+        on=on,
+    )
+    if not found.settled:
+        settled = find(target, project, options, on, lock=locked, before=found)
+        planned = planned if settled.graph == found.graph else _planned(settled, project, options, on, surroundings)
+    return pack(planned, locked, store(surroundings), on, dockerfile=_dockerfile)
+
+
+def plan_build(
+    target: str, project: Path, options: BuildOptions, on: Listener = ignore, surroundings: Surroundings | None = None
+) -> BuildPlan:
+    """What `build` would pack, up to the lock; nothing is written. Raises GraphError or UsageError."""
+    project = project.resolve()
+    return _planned(find(target, project, options, on), project, options, on, surroundings or Surroundings())
+
+
+def _planned(found: Found, project: Path, options: BuildOptions, on: Listener, surroundings: Surroundings) -> BuildPlan:
+    home = default_home(surroundings.environment)
+    config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
+    options = replace(options, without=(*options.without, str(home)))
+    planned = plan(found.graph, found.reached.files, project, options, config, found.warnings)
+    stray = beside(found, [file.path for file in planned.files], project, planned.requirements.python)
+    if stray and options.strict:
+        raise GraphError("the project cannot be packed: it imports what the image will not have", problems=stray)
+    planned = replace(planned, warnings=(*planned.warnings, *stray))
+    for warning in planned.warnings:
+        on(Warned(text=told(warning)))
+    return planned
+
+
+def discover(target: str, project: Path, options: BuildOptions | None = None, on: Listener = ignore) -> ServiceGraph:
+    """The graph that `target` names, as its image will see it; nothing is written. Raises GraphError or UsageError."""
+    return find(target, project.resolve(), options or BuildOptions(), on).graph
+
+
+def show_config(target: str, project: Path, options: BuildOptions, on: Listener = ignore) -> tuple[ConfigValue, ...]:
+    """Every value that `build` would freeze, with its source; nothing is written. Raises GraphError or UsageError."""
+    graph = find(target, project.resolve(), options, on).graph
+    configure(graph, options.config_file, options.arguments, on, strict=options.strict)
+    file = configuring.read(Path(options.config_file)) if options.config_file else {}
+    return shown(graph, [(options.config_file, file), (ARGUMENT, parse_arguments(options.arguments))])
+
+
+def configure(
+    graph: ServiceGraph, config_file: str, arguments: tuple[str, ...], on: Listener = ignore, *, strict: bool = False
+) -> Mapping[str, Any]:
+    """The resolved configuration from a file ("" for none) and arguments. Raises GraphError or UsageError."""
+    file = configuring.read(Path(config_file)) if config_file else {}
+    config = configuring.configure(graph, file, arguments)
+    misses = near_misses(graph, config)
+    if misses and strict:
+        raise GraphError("the configuration does not fit the graph", problems=misses)
+    for miss in misses:
+        on(Warned(text=told(miss)))
+    return config
+
+
+def store(surroundings: Surroundings | None = None) -> Store:
+    """The store of bentos that the environment names."""
+    return Store(default_home((surroundings or Surroundings()).environment))
+
+
+def _dockerfile(bento: Bento) -> str:
+    """The Dockerfile that an exported bento is built with; its base is given then."""
+    from dynamo_build.dockerfile import dockerfile  # Jinja2 and the model of images are loaded for a new bento only
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages.layer import layer
+
+    planned = layer(bento, ImageReference("", "base"), bento.manifest.platforms[0])
+    labels = {name: value for name, value in planned.labels.items() if value}
+    return dockerfile(replace(planned, labels=labels), buildkit=False)
+
+
+def chosen(tag: str, project: Path, surroundings: Surroundings | None = None, on: Listener = ignore) -> Bento:
+    """The bento of a tag; without one, the bento built last from this folder, which is said. Raises StoreError."""
+    bentos = store(surroundings)
+    wanted = tag or bentos.last_built_from(project)
+    if not wanted:
+        raise StoreError(
+            "no bento was built from this folder", ["Name one (see `dynamo list`), or build one with `dynamo build`."]
+        )
+    if not tag:
+        on(Noted(text=f"using `{wanted}`, the bento built last from this folder"))
+    return bentos.get(wanted)
