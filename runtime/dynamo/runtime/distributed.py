@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dynamo.runtime import naming, session
 from dynamo.runtime.client import ServiceClient
 from dynamo.runtime.discovery import Discovery
+from dynamo.runtime.events import Events, MemoryEvents
+from dynamo.runtime.queues import MemoryQueues, Queues
 from dynamo.runtime.raw import Client
 from dynamo.runtime.routing import Component as Callee
 from dynamo.runtime.transport import Transport
@@ -21,9 +23,17 @@ DEFAULT_SERVER = "nats://127.0.0.1:4222"
 class DistributedRuntime:
     """This process among the others. Use it in the event loop that made it."""
 
-    def __init__(self, transport: Transport, discovery: Discovery) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        discovery: Discovery,
+        events: Events | None = None,
+        queues: Queues | None = None,
+    ) -> None:
         self.transport = transport
         self.discovery = discovery
+        self.events = events or MemoryEvents()
+        self.queues = queues or MemoryQueues()
         self._callees: dict[tuple[str, str], Callee] = {}
         self._closers = contextlib.AsyncExitStack()
         self._keeper: asyncio.Task[None] | None = None
@@ -132,7 +142,13 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
 
     Raises Unavailable when none is there, Unauthorized when it does not let us in, BadRequest for a port that is none.
     """
-    from dynamo.runtime import nats, tcp  # heavy, and of no use to graphs in one process
+    from dynamo.runtime import (
+        nats,
+        nats_discovery,
+        nats_events,
+        nats_queues,
+        tcp,
+    )  # heavy; not for graphs in one process
 
     environment = os.environ if environment is None else environment
     url, token = environment.get("NATS_SERVER", ""), environment.get("DYNAMO_TRANSPORT_TOKEN", "")
@@ -160,7 +176,12 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
         await connection.close()
         raise
     transport = tcp.TcpTransport(token, host, environment.get("DYNAMO_TRANSPORT_ADVERTISE", ""), port)
-    runtime = DistributedRuntime(transport, nats.NatsDiscovery(connection))
+    runtime = DistributedRuntime(
+        transport,
+        nats_discovery.NatsDiscovery(connection),
+        nats_events.NatsEvents(connection),
+        nats_queues.NatsQueues(connection),
+    )
     runtime.close_with(connection)
     runtime.keep()
     return runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]")
 PREFIX = "dynamo"
@@ -29,6 +30,11 @@ def token(name: str) -> str:
     return "".join(
         letter if _SAFE.match(letter) else "".join(f"={byte:02X}" for byte in letter.encode()) for letter in name
     )
+
+
+def name_of(token: str) -> str:
+    """The name that `token` was made from. Raises ValueError for a text that is none."""
+    return unquote(token.replace("=", "%"), errors="strict")
 
 
 def instance_key(namespace: str, component: str, instance: int) -> str:

@@ -1,8 +1,4 @@
-"""The door to NATS: one connection, and the registry of instances kept in its key-value store.
-
-Entries live by heartbeats. Callers read the stored entries once and then follow the subject that every write passes,
-so a restarted server needs nothing but its address: the heartbeats fill registry and watches again.
-"""
+"""The door to NATS: one connection that outlives restarts of the server, and what JetStream keeps for it."""
 
 from __future__ import annotations
 
@@ -15,11 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
-from dynamo.runtime import naming
-from dynamo.runtime.discovery import HEARTBEAT_SECONDS, LEASE_SECONDS, Instance, Watch
-from dynamo.sdk.errors import Unauthorized, Unavailable
+from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
 
 # The library loads an HTTP client for its WebSocket transport when it finds one, which doubles our start-up.
 _UNWANTED = "aiohttp" not in sys.modules and not os.environ.get("NATS_SERVER", "").startswith("ws")
@@ -28,21 +20,18 @@ if _UNWANTED:
 try:
     import nats
     import nats.errors
+    import nats.js.api
     import nats.js.errors
-    from nats.js.api import KeyValueConfig, StorageType
 finally:
     if _UNWANTED:
         del sys.modules["aiohttp"]
 
-INSTANCES = "dynamo_instances"
 SECRETS = "dynamo_secrets"
 TOKEN_KEY = "transport_token"  # noqa: S105 - the name of a key, not its value
 WINDOW_SECONDS = 10.0
-_STORED_SECONDS = 10.0
-_FAILURES = (nats.errors.Error, OSError, TimeoutError)
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Instance).decode
+FAILURES = (nats.errors.Error, OSError, TimeoutError)
+"""What a call of the library fails with while there is no server, or one that cannot do it."""
+_ANSWER_SECONDS = 3.0
 
 
 def credentials(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -90,6 +79,7 @@ class Nats:
         self._down_before = 0.0
         self._problem: Exception | None = None
         self._buckets: dict[str, Any] = {}
+        self._streams: set[str] = set()
 
     async def connect(self, login: Mapping[str, Any], window: float = WINDOW_SECONDS) -> None:
         """Connect. Raises Unavailable when nobody answers within the window, Unauthorized when we are not let in."""
@@ -122,7 +112,7 @@ class Nats:
             else:
                 reason = self._problem or "no answer"
                 raise Unavailable(f"no NATS server answers at {shown(self.url)}: {reason}")
-        except _FAILURES as error:
+        except FAILURES as error:
             raise Unavailable(f"no NATS server answers at {shown(self.url)}: {error}") from error
         finally:
             refusing.cancel()
@@ -147,16 +137,16 @@ class Nats:
     async def bucket(self, name: str, *, again: bool = False, **settings: Any) -> Any:
         """A key-value bucket, made when it is not there. Raises Unavailable."""
         if again or name not in self._buckets:
-            jetstream = self.client.jetstream(timeout=3)
+            jetstream = self.client.jetstream(timeout=_ANSWER_SECONDS)
             try:
                 try:
                     self._buckets[name] = await jetstream.key_value(name)
                 except nats.js.errors.BucketNotFoundError:
-                    config = KeyValueConfig(bucket=name, **settings)
+                    config = nats.js.api.KeyValueConfig(bucket=name, **settings)
                     self._buckets[name] = await jetstream.create_key_value(config)
             except nats.js.errors.ServiceUnavailableError as error:
                 raise Unavailable(f"the NATS server at {shown(self.url)} runs without JetStream (-js)") from error
-            except _FAILURES as error:
+            except FAILURES as error:
                 raise Unavailable(f"the NATS server at {shown(self.url)} does not keep keys: {error}") from error
         return self._buckets[name]
 
@@ -167,114 +157,69 @@ class Nats:
             await bucket.create(TOKEN_KEY, secrets.token_urlsafe(24).encode())
         except nats.js.errors.KeyWrongLastSequenceError:
             pass
-        except _FAILURES as error:
+        except FAILURES as error:
             raise Unavailable(f"the NATS server at {shown(self.url)} does not keep keys: {error}") from error
         return str((await bucket.get(TOKEN_KEY)).value.decode())
+
+    async def stream(self, settings: Any) -> Any:
+        """JetStream, with that stream made when it is not there. Raises Unavailable."""
+        jetstream = self.client.jetstream(timeout=_ANSWER_SECONDS)
+        if settings.name not in self._streams:
+            try:
+                try:
+                    await jetstream.stream_info(settings.name)
+                except nats.js.errors.NotFoundError:
+                    await jetstream.add_stream(settings)
+            except nats.js.errors.ServiceUnavailableError as error:
+                raise Unavailable(f"the NATS server at {shown(self.url)} runs without JetStream (-js)") from error
+            except FAILURES as error:
+                raise Unavailable(
+                    f"the NATS server at {shown(self.url)} keeps no `{settings.name}`: {error}"
+                ) from error
+            self._streams.add(settings.name)
+        return jetstream
+
+    async def store(self, settings: Any, subject: str, body: bytes, patience: float, once: str = "") -> int:
+        """Put a message into a stream, again while the server is away; `once` names it, so that it is not there twice.
+
+        The number it got. Raises Unavailable when the time passed or the server has no room, BadRequest for a message
+        that is over the server's limit.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        headers = {nats.js.api.Header.MSG_ID.value: once or secrets.token_hex(12)}
+        while True:
+            try:
+                jetstream = await self.stream(settings)
+                return int((await jetstream.publish(subject, body, headers=headers)).seq)
+            except nats.errors.MaxPayloadError as error:
+                raise BadRequest(f"a message of {len(body)} bytes is over the NATS server's limit") from error
+            except nats.js.errors.APIError as error:
+                raise Unavailable(f"the NATS server keeps nothing more in `{settings.name}`: {error}") from error
+            except (*FAILURES, Unavailable) as error:
+                self._streams.discard(settings.name)
+                if loop.time() >= until:
+                    raise Unavailable(
+                        f"the NATS server did not take a message for `{settings.name}`: {error}"
+                    ) from error
+                await asyncio.sleep(0.1)
 
     async def close(self) -> None:
         """Close the connection."""
         try:
             await self.client.close()
-        except _FAILURES:
+        except FAILURES:
             return
 
 
-class NatsLease:
-    """An instance's entry, put again with every heartbeat."""
-
-    def __init__(self, discovery: NatsDiscovery, instance: Instance) -> None:
-        self._discovery = discovery
-        self._instance = instance
-        self._heart = asyncio.ensure_future(self._beat())
-
-    async def _beat(self) -> None:
-        again = False
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            try:
-                await self._discovery.put(self._instance, again=again)
-                again = False
-            except (*_FAILURES, Unavailable):
-                again = True
-
-    async def close(self) -> None:
-        self._heart.cancel()
-        await asyncio.gather(self._heart, return_exceptions=True)
-        try:
-            await self._discovery.withdraw(self._instance)
-        except (*_FAILURES, Unavailable):
-            return
-
-
-class NatsDiscovery:
-    """The registry of instances on a NATS server."""
-
-    def __init__(self, connection: Nats) -> None:
-        self._connection = connection
-        self._leases: list[NatsLease] = []
-        self._watches: dict[Watch, Any] = {}
-
-    async def register(self, instance: Instance) -> NatsLease:
-        try:
-            await self.put(instance)
-        except _FAILURES as error:
-            raise Unavailable(f"cannot register with the NATS server: {error}") from error
-        lease = NatsLease(self, instance)
-        self._leases.append(lease)
-        return lease
-
-    async def put(self, instance: Instance, *, again: bool = False) -> None:
-        """Write an entry; `again` looks whether the bucket is still there."""
-        bucket = await self._bucket(again=again)
-        await bucket.put(instance.key, _encode(instance))
-
-    async def withdraw(self, instance: Instance) -> None:
-        """Take an entry away."""
-        if self._connection.client.is_connected:
-            await (await self._bucket()).delete(instance.key)
-
-    async def _bucket(self, *, again: bool = False) -> Any:
-        return await self._connection.bucket(
-            INSTANCES, again=again, history=1, ttl=_STORED_SECONDS, storage=StorageType.MEMORY
-        )
-
-    async def watch(self, namespace: str, component: str) -> Watch:
-        watch = Watch(self._forget, self._connection.connected_time, LEASE_SECONDS)
-        keys = naming.component_filter(namespace, component)
-
-        async def on_message(message: Any) -> None:
-            self._take(watch, message.subject.rpartition(".")[2], message.data, message.headers)
-
-        bucket = await self._bucket()
-        try:
-            self._watches[watch] = await self._connection.client.subscribe(f"$KV.{INSTANCES}.{keys}", cb=on_message)
-            stored = await bucket.watch(keys)
-            async for entry in stored:
-                if entry is None:
-                    break
-                self._take(watch, entry.key.rpartition(".")[2], entry.value, {"KV-Operation": entry.operation or ""})
-            await stored.stop()
-        except _FAILURES as error:
-            raise Unavailable(f"cannot look up `{namespace}/{component}`: {error}") from error
-        return watch
-
-    def _take(self, watch: Watch, key: str, value: bytes | None, headers: Mapping[str, str] | None) -> None:
-        if headers and (headers.get("KV-Operation") in ("DEL", "PURGE") or headers.get("Nats-Marker-Reason")):
-            watch.gone(int(key, 16))
-            return
-        try:
-            watch.seen(_decode(value or b""))
-        except msgspec.DecodeError:
-            return  # not an entry of ours; nobody is listed because of it
-
-    def _forget(self, watch: Watch) -> None:
-        subscription = self._watches.pop(watch, None)
-        if subscription is not None and self._connection.client.is_connected:
-            task = asyncio.ensure_future(subscription.unsubscribe())
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    async def close(self) -> None:
-        for lease in self._leases:
-            await lease.close()
-        self._leases.clear()
-        self._watches.clear()
+__all__ = [
+    "FAILURES",
+    "SECRETS",
+    "TOKEN_KEY",
+    "WINDOW_SECONDS",
+    "Nats",
+    "credentials",
+    "local_address",
+    "nats",
+    "shown",
+]

@@ -24,3 +24,9 @@ def test_tokens_are_distinct_and_legal(one, other):
     """Two names never share a token, and every token is legal in a key."""
     assert re.fullmatch(r"[A-Za-z0-9_=-]*", naming.token(one))
     assert (one == other) == (naming.token(one) == naming.token(other))
+
+
+@pytest.mark.parametrize("name", ["", "plain", "a/b.c", "worker 7", "=20", "ü%25", "*>"])
+def test_a_token_tells_its_name(name):
+    """Nothing is lost on the way to a NATS subject and back."""
+    assert naming.name_of(naming.token(name)) == name

@@ -1,0 +1,130 @@
+"""The registry of instances, kept in NATS' key-value store.
+
+Entries live by heartbeats. Callers read the stored entries once and then follow the subject that every write passes,
+so a restarted server needs nothing but its address: the heartbeats fill registry and watches again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from dynamo.runtime import naming
+from dynamo.runtime.discovery import HEARTBEAT_SECONDS, LEASE_SECONDS, Instance, Watch
+from dynamo.runtime.nats import FAILURES, Nats, nats
+from dynamo.sdk.errors import Unavailable
+
+INSTANCES = "dynamo_instances"
+_STORED_SECONDS = 10.0
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Instance).decode
+
+
+class NatsLease:
+    """An instance's entry, put again with every heartbeat."""
+
+    def __init__(self, discovery: NatsDiscovery, instance: Instance) -> None:
+        self._discovery = discovery
+        self._instance = instance
+        self._heart = asyncio.ensure_future(self._beat())
+
+    async def _beat(self) -> None:
+        again = False
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await self._discovery.put(self._instance, again=again)
+                again = False
+            except (*FAILURES, Unavailable):
+                again = True
+
+    async def close(self) -> None:
+        self._heart.cancel()
+        await asyncio.gather(self._heart, return_exceptions=True)
+        try:
+            await self._discovery.withdraw(self._instance)
+        except (*FAILURES, Unavailable):
+            return
+
+
+class NatsDiscovery:
+    """The registry of instances on a NATS server."""
+
+    def __init__(self, connection: Nats) -> None:
+        self.connection = connection
+        self._leases: list[NatsLease] = []
+        self._watches: dict[Watch, Any] = {}
+
+    @property
+    def connection(self) -> Nats:
+        """What the registry is reached by."""
+        return self.connection
+
+    async def register(self, instance: Instance) -> NatsLease:
+        try:
+            await self.put(instance)
+        except FAILURES as error:
+            raise Unavailable(f"cannot register with the NATS server: {error}") from error
+        lease = NatsLease(self, instance)
+        self._leases.append(lease)
+        return lease
+
+    async def put(self, instance: Instance, *, again: bool = False) -> None:
+        """Write an entry; `again` looks whether the bucket is still there."""
+        bucket = await self._bucket(again=again)
+        await bucket.put(instance.key, _encode(instance))
+
+    async def withdraw(self, instance: Instance) -> None:
+        """Take an entry away."""
+        if self.connection.client.is_connected:
+            await (await self._bucket()).delete(instance.key)
+
+    async def _bucket(self, *, again: bool = False) -> Any:
+        return await self.connection.bucket(
+            INSTANCES, again=again, history=1, ttl=_STORED_SECONDS, storage=nats.js.api.StorageType.MEMORY
+        )
+
+    async def watch(self, namespace: str, component: str) -> Watch:
+        watch = Watch(self._forget, self.connection.connected_time, LEASE_SECONDS)
+        keys = naming.component_filter(namespace, component)
+
+        async def on_message(message: Any) -> None:
+            self._take(watch, message.subject.rpartition(".")[2], message.data, message.headers)
+
+        bucket = await self._bucket()
+        try:
+            self._watches[watch] = await self.connection.client.subscribe(f"$KV.{INSTANCES}.{keys}", cb=on_message)
+            stored = await bucket.watch(keys)
+            async for entry in stored:
+                if entry is None:
+                    break
+                self._take(watch, entry.key.rpartition(".")[2], entry.value, {"KV-Operation": entry.operation or ""})
+            await stored.stop()
+        except FAILURES as error:
+            raise Unavailable(f"cannot look up `{namespace}/{component}`: {error}") from error
+        return watch
+
+    def _take(self, watch: Watch, key: str, value: bytes | None, headers: Mapping[str, str] | None) -> None:
+        if headers and (headers.get("KV-Operation") in ("DEL", "PURGE") or headers.get("Nats-Marker-Reason")):
+            watch.gone(int(key, 16))
+            return
+        try:
+            watch.seen(_decode(value or b""))
+        except msgspec.DecodeError:
+            return  # not an entry of ours; nobody is listed because of it
+
+    def _forget(self, watch: Watch) -> None:
+        subscription = self._watches.pop(watch, None)
+        if subscription is not None and self.connection.client.is_connected:
+            task = asyncio.ensure_future(subscription.unsubscribe())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def close(self) -> None:
+        for lease in self._leases:
+            await lease.close()
+        self._leases.clear()
+        self._watches.clear()
