@@ -40,6 +40,8 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
     "push": Entry("ship", "Send a bento to a registry.", "push"),
     "pull": Entry("ship", "Fetch a bento from a registry.", "pull"),
+    "doctor": Entry("doctor", "Say what this machine has of what the commands need."),
+    "env": Entry("env", "Show versions, and the settings that hold here."),
     "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
 }
 

@@ -1,0 +1,44 @@
+"""`dynamo doctor`: what this machine has of what the commands need."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, checked_output
+
+
+def doctor(
+    online: Annotated[bool, typer.Option("--online", help="Also ask the registry and the cluster.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Do what can be done without asking.")] = False,
+    output: OutputForm = "text",
+) -> None:
+    """Say what is here, what each command would miss, and what to do about it.
+
+    Ends with 15 when something is broken that commands cannot do without.
+
+    Example: dynamo doctor --online
+    """
+    from dynamo_build import catalog, settings
+    from dynamo_build.errors import ToolMissing
+    from dynamo_build.stages import diagnose as diagnosing
+
+    checked_output(output)
+    repaired = diagnosing.repair(os.environ) if fix else ()
+    for line in repaired:
+        console.say(line)
+    project = Path.cwd()
+    found = diagnosing.diagnose(project, settings.load(project, os.environ, {}), catalog.surroundings(), online=online)
+    lines = []
+    for finding in found:
+        lines.append(f"{finding.state:<8} {finding.name:<14} {finding.seen}")
+        if finding.hint:
+            lines.append(f"{'':<8} {'':<14} needed for {finding.needed_for}. {finding.hint}")
+    bad = [finding.name for finding in found if finding.state == diagnosing.BROKEN]
+    console.emit(found, output, text="\n".join(lines), name="\n".join(bad))
+    if bad:
+        raise ToolMissing(f"broken here: {', '.join(bad)}", ["The lines above say what to do about each."])
