@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import random
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 from dynamo.llm.approximate import ApproxKvIndexer
@@ -55,17 +56,18 @@ class Decision:
 
 class KvRouter:
     """Decides by what workers hold and how loaded they are. Feed `index`, `aggregator` and `prediction`, or leave
-    that to `dynamo.llm.service.RoutingService`. Two routers that were fed alike, with the same seed, decide alike.
+    that to `dynamo.llm.service.RoutingService`. Two routers that were fed alike decide alike: chance is drawn from the
+    request's name and the seed.
     """
 
-    def __init__(self, settings: RouterSettings, clock: Callable[[], float], seed: int | None = None) -> None:
+    def __init__(self, settings: RouterSettings, clock: Callable[[], float], seed: int = 0) -> None:
         self.settings = settings
         self.index = KvIndexer()
         self.approximate = ApproxKvIndexer(settings.approximate_seconds, settings.approximate_blocks)
         self.aggregator = KvMetricsAggregator(clock)
         self.prediction = Prediction(clock)
         self._clock = clock
-        self._random = random.Random(seed)
+        self._seed = seed
         self._turn = 0
 
     def route(
@@ -77,7 +79,7 @@ class KvRouter:
         """
         if hashes is None:
             hashes = block_hashes(tokens, self.settings.block_size)
-        decision = self.decide(tokens, workers, hashes)
+        decision = self.decide(tokens, workers, hashes, request)
         prompt = Prompt(tokens=len(tokens), block_size=self.settings.block_size)
         missing = max(prompt.tokens - decision.overlap_blocks * prompt.block_size, min(prompt.tokens, 1))
         self.prediction.routed(request, decision.worker, missing, prompt.blocks)
@@ -98,8 +100,10 @@ class KvRouter:
         for part in (self.index, self.approximate, self.aggregator, self.prediction):
             part.gone(worker)
 
-    def decide(self, tokens: Sequence[int], workers: Sequence[int], hashes: Sequence[int]) -> Decision:
-        """Choose a worker, and change nothing but the state of ties and turns. Raises NoWorkers."""
+    def decide(
+        self, tokens: Sequence[int], workers: Sequence[int], hashes: Sequence[int], request: str = ""
+    ) -> Decision:
+        """Choose a worker, and change nothing but whose turn it is. Raises NoWorkers."""
         if not workers:
             raise NoWorkers("no worker is there")
         prompt = Prompt(tokens=len(tokens), block_size=self.settings.block_size)
@@ -116,7 +120,7 @@ class KvRouter:
             )
             for worker in workers
         ]
-        chosen, reason, costs = self._choose(prompt, candidates)
+        chosen, reason, costs = self._choose(prompt, candidates, request)
         return Decision(
             worker=chosen.worker,
             overlap_blocks=chosen.overlap_blocks,
@@ -125,10 +129,12 @@ class KvRouter:
             costs=costs,
         )
 
-    def _choose(self, prompt: Prompt, candidates: list[Candidate]) -> tuple[Candidate, str, dict[int, float]]:
+    def _choose(
+        self, prompt: Prompt, candidates: list[Candidate], request: str
+    ) -> tuple[Candidate, str, dict[int, float]]:
         settings = self.settings
         if settings.mode == "random":
-            return self._random.choice(candidates), "random", {}
+            return candidates[int(self._chance(request) * len(candidates))], "random", {}
         if settings.mode == "round-robin":
             chosen = candidates[self._turn % len(candidates)]
             self._turn += 1
@@ -136,29 +142,44 @@ class KvRouter:
         requests = [one.work.requests for one in candidates]
         most, least = max(requests), min(requests)
         if 0 < settings.imbalance_requests < most - least and most > settings.imbalance_ratio * least:
-            return self._least_loaded(candidates), f"imbalance: {most} requests on one worker, {least} on another", {}
+            return (
+                self._least_loaded(candidates, request),
+                f"imbalance: {most} requests on one worker, {least} on another",
+                {},
+            )
         values = list(settings.cost(prompt, candidates))
         if len(values) != len(candidates) or not all(math.isfinite(value) for value in values):
             raise ValueError(f"the cost function gave {values} for {len(candidates)} workers")
         costs = dict(zip((one.worker for one in candidates), values, strict=True))
         if settings.temperature > 0:
-            chosen = self._soft(candidates, values)
+            chosen = self._soft(candidates, values, request)
             return chosen, f"cost {costs[chosen.worker]:.4g} of {min(values):.4g} to {max(values):.4g}, drawn", costs
         best = [one for one, value in zip(candidates, values, strict=True) if value <= min(values) + _SAME]
-        chosen = self._least_loaded(best)
+        chosen = self._least_loaded(best, request)
         tie = f", {len(best)} equal" if len(best) > 1 else ""
         held = f"{chosen.overlap_blocks} of {prompt.blocks} blocks held"
         return chosen, f"cost {costs[chosen.worker]:.4g}{tie}, {held}", costs
 
-    def _least_loaded(self, candidates: list[Candidate]) -> Candidate:
+    def _least_loaded(self, candidates: list[Candidate], request: str) -> Candidate:
         def load(one: Candidate) -> tuple[int, int]:
             return (one.work.requests, one.work.blocks)
 
         least = min(map(load, candidates))
         equal = [one for one in candidates if load(one) == least]
-        return equal[0] if len(equal) == 1 else self._random.choice(equal)
+        return equal[0] if len(equal) == 1 else equal[int(self._chance(request) * len(equal))]
 
-    def _soft(self, candidates: list[Candidate], values: Sequence[float]) -> Candidate:
+    def _soft(self, candidates: list[Candidate], values: Sequence[float], request: str) -> Candidate:
         low, spread = min(values), (max(values) - min(values)) or 1.0
         weights = [math.exp((low - value) / spread / self.settings.temperature) for value in values]
-        return self._random.choices(candidates, weights)[0]
+        left = self._chance(request) * sum(weights)
+        for candidate, weight in zip(candidates, weights, strict=True):
+            left -= weight
+            if left < 0:
+                return candidate
+        return candidates[-1]
+
+    def _chance(self, request: str) -> float:
+        """0 to under 1, the same for one request in all routers of one seed."""
+        digest = blake2b(f"{self._seed}/{request}".encode(), digest_size=4).digest()
+        number: int = struct.unpack("<I", digest)[0]
+        return number / 2**32

@@ -45,15 +45,16 @@ def test_a_loaded_worker_loses_its_advantage():
 
 
 def test_ties_go_to_the_least_loaded_and_then_to_chance():
-    """Equal costs: fewest requests; then any, by the seed: two routers with one seed agree."""
+    """Equal costs: fewest requests; then any, by the request's name: two routers with one seed agree."""
     kv = router(cost=lambda prompt, candidates: [0.0] * len(candidates))
     kv.prediction.routed("x", 1, 0, 0)
-    assert {kv.decide(TOKENS, [1, 2], []).worker for _ in range(20)} == {2}
-    spread = Counter(kv.decide(TOKENS, [2, 3, 4], []).worker for _ in range(300))
+    assert {kv.decide(TOKENS, [1, 2], [], str(number)).worker for number in range(20)} == {2}
+    spread = Counter(kv.decide(TOKENS, [2, 3, 4], [], str(number)).worker for number in range(300))
     assert set(spread) == {2, 3, 4} and min(spread.values()) > 60
     first, second = router(seed=7), router(seed=7)
-    assert [first.decide(TOKENS, [1, 2, 3], []).worker for _ in range(30)] == [
-        second.decide(TOKENS, [1, 2, 3], []).worker for _ in range(30)
+    second.decide(TOKENS, [1, 2, 3], [], "one more")
+    assert [first.decide(TOKENS, [1, 2, 3], [], str(number)).worker for number in range(30)] == [
+        second.decide(TOKENS, [1, 2, 3], [], str(number)).worker for number in range(30)
     ]
 
 
@@ -99,7 +100,8 @@ def test_metrics_and_temperature_have_their_say():
     assert kv.decide(TOKENS, [1, 2], []).worker == 2
     warm = router(temperature=1.0)
     warm.index.stored(1, block_hashes(TOKENS, 16))
-    drawn = Counter(warm.decide(TOKENS, [1, 2], block_hashes(TOKENS, 16)).worker for _ in range(400))
+    hashes = block_hashes(TOKENS, 16)
+    drawn = Counter(warm.decide(TOKENS, [1, 2], hashes, str(number)).worker for number in range(400))
     assert drawn[1] > drawn[2] > 40
 
 
