@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from support.seeds import blocks
+from support.serving import gone
+
 pytestmark = pytest.mark.nats
 
-SEED = """
-from pydantic import BaseModel
-from dynamo.sdk import DYNAMO_IMAGE, api, depends, dynamo_endpoint, service
-
-class RequestType(BaseModel):
-    text: str
-
-@service(
-    resources={"cpu": "2"},
-    dynamo={"enabled": True, "namespace": "inference"},
-    workers=3,
-    image=DYNAMO_IMAGE,
-)
-class Backend:
-    def __init__(self) -> None:
-        print("Init tasks...")
-
-    @dynamo_endpoint()
-    async def generate(self, req: RequestType):
-        for token in req.text.split():
-            yield f"Echo: {token}"
-
-@service(resources={"cpu": "1"}, traffic={"timeout": 60}, image=DYNAMO_IMAGE)
-class Frontend:
-    backend = depends(Backend)
-
-    @api
-    async def generate(self, text):
-        txt = RequestType(text=text)
-        async for response in self.backend.generate(txt.model_dump_json()):
-            yield response
-"""
+SEED = blocks()["0-02.py"]
 
 CONFIGURED = """
 import asyncio, os
@@ -103,101 +71,6 @@ class Front:
         ids = await client.wait_for_instances()
         return (await client.direct({}, ids[0])).data()["greeting"]
 """
-
-
-class Serve:
-    """One `dynamo serve` in a folder, and what it says."""
-
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
-        self.folder = folder
-        self.log = folder / "serve.log"
-        runtime = folder / "run"
-        runtime.mkdir(exist_ok=True)
-        self.runtime = runtime
-        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(runtime), **environment}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "dynamo_build", "serve", *arguments],
-                cwd=folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
-        self.port = 0
-
-    def ready(self) -> Serve:
-        """Wait until it serves."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until and self.process.poll() is None:
-            if "serving " in (said := self.said()):
-                found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
-                self.port = int(found[1]) if found else 0
-                return self
-            time.sleep(0.02)
-        raise AssertionError(self.said())
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def post(self, path: str, body: str, **headers: str) -> tuple[int, str, str]:
-        """Status, content type and body; no content type is sent unless given."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("POST", path, body, headers)
-        with contextlib.closing(connection), connection.getresponse() as answer:
-            return answer.status, answer.headers.get("content-type", ""), answer.read().decode()
-
-    def stop(self, number: int = signal.SIGINT) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(30)
-
-    def processes(self) -> dict[int, str]:
-        """All that it started, by pid, whoever their parent is now."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    environment = (entry / "environ").read_bytes()
-                    if f"XDG_RUNTIME_DIR={self.runtime}".encode() in environment.split(b"\0"):
-                        found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        return found
-
-    def workers(self) -> list[int]:
-        """The processes of workers: forks of the supervisor."""
-        every = self.processes()
-        supervisors = [pid for pid, command in every.items() if "dynamo.supervisor" in command]
-        return [pid for pid in supervisors if parent(pid) in supervisors]
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-@pytest.fixture
-def serve(tmp_path) -> Iterator[object]:
-    started: list[Serve] = []
-
-    def start(*arguments: str, code: str = SEED, module: str = "hello_world", **environment: str) -> Serve:
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        (folder / f"{module}.py").write_text(code)
-        started.append(Serve(folder, *arguments, **environment))
-        return started[-1]
-
-    yield start
-    for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-
-
-def gone(one: Serve, seconds: float = 5) -> None:
-    """Nothing is left: no process, no file."""
-    until = time.monotonic() + seconds
-    while one.processes() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert one.processes() == {}
-    assert [path.name for path in one.runtime.iterdir()] == []
 
 
 def test_the_seed(serve):

@@ -36,15 +36,14 @@ T = TypeVar("T")
 class Service(Generic[T]):
     """What `@service` makes of a class. Calling it makes an instance; other attributes are those of the class.
 
-    `links` are the services this one was linked to, with the place of each `.link()`; `chained` says that it is part
-    of a chain, and so keeps only its linked edges.
+    `links` are the services it was linked to, with the place of each `.link()`; `linkers` those it was linked from.
     """
 
     def __init__(self, inner: type[T], options: service_options.ServiceOptions, position: Position) -> None:
         self.inner = inner
         self.position = position
         self.links: list[tuple[Service[Any], Position]] = []
-        self.chained = False
+        self.linkers: list[Service[Any]] = []
         self._options = options
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(inner, attribute, None))
@@ -60,6 +59,11 @@ class Service(Generic[T]):
     def enabled(self) -> bool:
         """Whether other services of the graph can call it."""
         return bool(self._options.values.get("dynamo", False))
+
+    @property
+    def chained(self) -> bool:
+        """Whether it keeps only its linked edges: it was linked to others, or it ends a chain of two links or more."""
+        return bool(self.links) or any(linker.linkers for linker in self.linkers)
 
     @property
     def dependencies(self) -> dict[str, Dependency[Any]]:
@@ -94,7 +98,9 @@ class Service(Generic[T]):
         return self._options.apply(bare)
 
     def link(self, other: Service[Any] | Any) -> Service[Any]:
-        """Keep the edge to `other`, and drop the unlinked ones of both; gives `other`, so that links chain.
+        """Keep the edge to `other`, and drop the unlinked ones; gives `other`, so that links chain.
+
+        One link leaves the edges of `other` alone; in a chain `A.link(B).link(C)` all three keep only what is linked.
 
         Where `other` implements an abstract dependency it takes its place. A link that fits no dependency is a
         problem of the graph.
@@ -106,7 +112,7 @@ class Service(Generic[T]):
         position = Position(file=frame.f_code.co_filename, line=frame.f_lineno)
         if all(known is not target for known, _ in self.links):
             self.links.append((target, position))
-        self.chained = target.chained = True
+            target.linkers.append(self)
         return target
 
     def dynamo_address(self) -> tuple[str, str]:

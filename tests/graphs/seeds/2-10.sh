@@ -1,0 +1,1 @@
+dynamo serve service:MyService -f config.yaml

@@ -1,0 +1,1 @@
+dynamo serve service:LLMService -f prod_config.yaml --LLMService.temperature=0.9

@@ -1,0 +1,4 @@
+class Frontend
+    @api
+    async def fegenerate(self, prompt, request_id):  # from request data keys
+      ...

@@ -1,0 +1,9 @@
+from pydantic import BaseModel
+
+class RequestType(BaseModel):
+    text: str
+    # Add other fields as needed
+
+class ResponseType(BaseModel):
+    text: str
+    # Add other fields as needed

@@ -1,0 +1,8 @@
+from dynamo.sdk import service
+
+# (block)
+class Worker:
+    pass
+
+found = Worker.spec(".").resources
+assert (found.cpu, found.memory, found.gpu) == ("10", "20Gi", "1")

@@ -1,0 +1,90 @@
+"""A `dynamo serve` that a test runs: real processes in a folder of their own, and what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+class Serve:
+    """One `dynamo serve` in a folder, and what it says."""
+
+    def __init__(self, folder: Path, *arguments: str, command: tuple[str, ...] = (), **environment: str) -> None:
+        self.folder = folder
+        self.log = folder / "serve.log"
+        runtime = folder / "run"
+        runtime.mkdir(exist_ok=True)
+        self.runtime = runtime
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(runtime), **environment}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command or [sys.executable, "-m", "dynamo_build", "serve", *arguments],
+                cwd=folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.port = 0
+
+    def ready(self) -> Serve:
+        """Wait until it serves."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until and self.process.poll() is None:
+            if "serving " in (said := self.said()):
+                found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+                self.port = int(found[1]) if found else 0
+                return self
+            time.sleep(0.02)
+        raise AssertionError(self.said())
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def post(self, path: str, body: str, **headers: str) -> tuple[int, str, str]:
+        """Status, content type and body; no content type is sent unless given."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", path, body, headers)
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            return answer.status, answer.headers.get("content-type", ""), answer.read().decode()
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def processes(self) -> dict[int, str]:
+        """All that it started, by pid, whoever their parent is now."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    environment = (entry / "environ").read_bytes()
+                    if f"XDG_RUNTIME_DIR={self.runtime}".encode() in environment.split(b"\0"):
+                        found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def workers(self) -> list[int]:
+        """The processes of workers: forks of the supervisor."""
+        every = self.processes()
+        supervisors = [pid for pid, command in every.items() if "dynamo.supervisor" in command]
+        return [pid for pid in supervisors if parent(pid) in supervisors]
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def gone(one: Serve, seconds: float = 5) -> None:
+    """Nothing is left: no process, no file."""
+    until = time.monotonic() + seconds
+    while one.processes() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert one.processes() == {}
+    assert [path.name for path in one.runtime.iterdir()] == []
