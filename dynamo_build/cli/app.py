@@ -25,10 +25,13 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "init": Entry("init", "Write a project to start from."),
     "serve": Entry("serve", "Run a graph on this machine."),
+    "http": Entry("http", "Serve OpenAI's API in front of the running graph."),
     "build": Entry("build", "Freeze a graph into a versioned bento."),
     "containerize": Entry("containerize", "Turn a bento into an image."),
     "deploy": Entry("deploy", "Render manifests for a bento, and apply them when asked."),
+    "deployment": Entry("deployment", "Look at deployments on a cluster, and change them.", "group"),
     "list": Entry("list", "List the bentos in the store."),
     "get": Entry("get", "Show one bento."),
     "delete": Entry("delete", "Delete bentos from the store."),
