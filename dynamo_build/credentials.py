@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -43,18 +44,91 @@ def find(host: str, environment: Mapping[str, str]) -> Credentials | None:
     return None
 
 
+def remember(host: str, credentials: Credentials, environment: Mapping[str, str]) -> str:
+    """Keep a login where docker keeps its own, and say where: the config's credential helper, else the config itself.
+
+    Raises UsageError for a config that cannot be read or written, RegistryError for a failing helper.
+    """
+    path, config = _own(environment)
+    name = _HUB if host == "docker.io" else host
+    if helper := _helper_of(config, host):
+        entry = {"ServerURL": name, "Username": credentials.user, "Secret": credentials.secret}
+        _told(helper, "store", json.dumps(entry), environment)
+        return f"docker-credential-{helper}"
+    auths = config.get("auths")
+    auths = dict(auths) if isinstance(auths, dict) else {}
+    auths[name] = {"auth": credentials.basic.removeprefix("Basic ")}
+    _write(path, {**config, "auths": auths})
+    return str(path)
+
+
+def forget(host: str, environment: Mapping[str, str]) -> bool:
+    """Remove a login; False when there was none. Raises as `remember` does."""
+    path, config = _own(environment)
+    if helper := _helper_of(config, host):
+        found = any(_from_helper(helper, name, environment, required=True) for name in _names(host))
+        for name in _names(host) if found else ():
+            _told(helper, "erase", name, environment)
+        return found
+    auths = config.get("auths")
+    kept = {name: entry for name, entry in auths.items() if name not in _names(host)} if isinstance(auths, dict) else {}
+    if not isinstance(auths, dict) or len(kept) == len(auths):
+        return False
+    _write(path, {**config, "auths": kept})
+    return True
+
+
+def _own(environment: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
+    home = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME") or "/nonexistent", ".docker"))
+    path = Path(home, "config.json")
+    try:
+        return path, _parse(path.read_text(), f"`{path}`")
+    except FileNotFoundError:
+        return path, {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"`{path}` cannot be read: {error}", ["Mend it or remove it."]) from error
+
+
+def _helper_of(config: Mapping[str, Any], host: str) -> str:
+    helpers = config.get("credHelpers")
+    named = next((helpers[name] for name in _names(host) if name in helpers), "") if isinstance(helpers, dict) else ""
+    return str(named or config.get("credsStore") or "")
+
+
+def _write(path: Path, config: Mapping[str, Any]) -> None:
+    """Replace the config in one step, readable by its owner alone."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            json.dump(config, stream, indent=2)
+            stream.write("\n")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def _told(helper: str, verb: str, text: str, environment: Mapping[str, str]) -> None:
+    program = f"docker-credential-{helper}"
+    found = shutil.which(program, path=environment.get("PATH")) if "/" not in helper else None
+    if found is None:
+        raise RegistryError(f"the docker config names `{program}`, which is not on PATH", [f"Install `{program}`."])
+    try:
+        done = subprocess.run(
+            [found, verb], input=text, capture_output=True, text=True, timeout=_SECONDS, env=dict(environment)
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RegistryError(f"`{program}` gave no answer: {type(error).__name__}", ["Run it by hand."]) from None
+    if done.returncode:
+        raise RegistryError(f"`{program} {verb}` failed with {done.returncode}", ["Run it by hand."])
+
+
 def _configs(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
     found = []
     if text := environment.get("DOCKER_AUTH_CONFIG", ""):
         found.append(_parse(text, "DOCKER_AUTH_CONFIG"))
-    home = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME") or "/nonexistent", ".docker"))
-    path = Path(home, "config.json")
-    try:
-        found.append(_parse(path.read_text(), f"`{path}`"))
-    except FileNotFoundError:
-        pass
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"`{path}` cannot be read: {error}", ["Mend it or remove it."]) from error
+    found.append(_own(environment)[1])
     return found
 
 
@@ -64,7 +138,7 @@ def _parse(text: str, what: str) -> Mapping[str, Any]:
     except ValueError:
         config = None
     if not isinstance(config, dict):
-        raise UsageError(f"{what} is not a docker config", ["Mend it or remove it; `docker login` writes a new one."])
+        raise UsageError(f"{what} is not a docker config", ["Mend it or remove it; `dynamo login` writes a new one."])
     return config
 
 
@@ -97,7 +171,7 @@ def _from_entry(entry: Mapping[str, Any]) -> Credentials | None:
             user, _, secret = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise UsageError(
-                "an `auth` in the docker config is not base64", ["Log in again with `docker login`."]
+                "an `auth` in the docker config is not base64", ["Log in again with `dynamo login`."]
             ) from None
     return Credentials(user=user, secret=secret.rstrip("\0"), identity_token=token) if token or user else None
 

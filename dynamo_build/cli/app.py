@@ -45,6 +45,8 @@ COMMANDS: dict[str, Entry] = {
     "pull": Entry("ship", "Fetch a bento from a registry.", "pull"),
     "doctor": Entry("doctor", "Say what this machine has of what the commands need."),
     "env": Entry("env", "Show versions, and the settings that hold here."),
+    "login": Entry("login", "Log in to a registry."),
+    "logout": Entry("login", "Remove the login of a registry.", "logout"),
     "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
 }
 

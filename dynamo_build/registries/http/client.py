@@ -132,7 +132,7 @@ class Client:
         said = f": {said}" if said else ""
         if status == 401:
             did = "refused the credentials" if self.authorization.tried else "asks for a login"
-            hint = f"Run `docker login {self.address}`, or set DOCKER_AUTH_CONFIG."
+            hint = f"Run `dynamo login {self.address}`, or set DOCKER_AUTH_CONFIG."
             return RegistryError(f"`{self.address}` {did}", [hint], status=401, code=code)
         if status == 403:
             hint = "Ask for the rights, or name another repository."

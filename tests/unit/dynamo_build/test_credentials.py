@@ -84,3 +84,53 @@ def test_a_damaged_config_is_one_line(tmp_path: Path, text: str) -> None:
 def test_secrets_do_not_show() -> None:
     """Neither a secret nor a token is in the repr."""
     assert "hidden" not in repr(Credentials(user="me", secret="hidden", identity_token="hidden"))
+
+
+def test_a_login_is_kept_and_found_again(tmp_path: Path) -> None:
+    """Other logins and settings of the config stay; only the owner can read it."""
+    environment = config(tmp_path, {"auths": {"other": {"auth": AUTH}}, "proxies": {"default": {}}})
+    said = credentials.remember("host:5000", Credentials(user="me", secret="a:b"), environment)
+    assert said == str(tmp_path / "config.json")
+    assert credentials.find("host:5000", environment) == Credentials(user="me", secret="a:b")
+    assert credentials.find("other", environment) is not None
+    assert json.loads((tmp_path / "config.json").read_text())["proxies"] == {"default": {}}
+    assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json"]
+
+
+def test_a_first_login_makes_the_folder(tmp_path: Path) -> None:
+    """No config yet: the folder is made for its owner alone."""
+    environment = {"DOCKER_CONFIG": str(tmp_path / "new"), "PATH": ""}
+    credentials.remember("docker.io", Credentials(user="me", secret="x"), environment)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert credentials.find("docker.io", environment) is not None
+
+
+def test_logout_removes_every_form_of_the_name(tmp_path: Path) -> None:
+    """And says when there was none."""
+    environment = config(tmp_path, {"auths": {"https://host/v1/": {"auth": AUTH}, "host": {"auth": AUTH}}})
+    assert credentials.forget("host", environment)
+    assert credentials.find("host", environment) is None
+    assert not credentials.forget("host", environment)
+
+
+def test_a_helper_keeps_the_login(tmp_path: Path) -> None:
+    """With `credsStore` nothing is written into the config; what goes to the helper is its protocol's JSON."""
+    environment = config(tmp_path, {"credsStore": "mine"})
+    environment["PATH"] += ":/usr/bin:/bin"
+    helper(tmp_path, "mine", f'cat > {tmp_path}/"$1"')
+    before = (tmp_path / "config.json").read_text()
+    credentials.remember("host", Credentials(user="me", secret="x"), environment)
+    assert json.loads((tmp_path / "store").read_text()) == {"ServerURL": "host", "Username": "me", "Secret": "x"}
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_helper_that_fails_and_a_config_that_cannot_be_written(tmp_path: Path) -> None:
+    """One line each, and the config is as it was."""
+    environment = config(tmp_path, {"credsStore": "mine"})
+    helper(tmp_path, "mine", "exit 3")
+    with pytest.raises(RegistryError, match="failed with 3"):
+        credentials.remember("host", Credentials(user="me", secret="x"), environment)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be"):
+        credentials.remember("host", Credentials(user="me", secret="x"), {"DOCKER_CONFIG": str(tmp_path / "file")})

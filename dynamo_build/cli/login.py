@@ -1,0 +1,69 @@
+"""`dynamo login` and `dynamo logout`: who we are to a registry, where docker keeps it too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from dynamo_build.cli import console
+
+Host = Annotated[str, typer.Argument(metavar="HOST", help="The registry, such as registry.example.")]
+
+
+def login(
+    host: Host,
+    username: Annotated[str, typer.Option("--username", "-u", metavar="NAME", help="Asked for when not given.")] = "",
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow plain HTTP to a registry that is not on loopback.")
+    ] = False,
+) -> None:
+    """Log in to a registry. The registry is asked first; what it refuses is not kept.
+
+    The login goes where docker keeps its own: a credential helper, else config.json. There is no option for the
+    password: it would be seen by every user of the machine and kept by the shell.
+
+    Example: echo "$TOKEN" | dynamo login registry.example -u robot --password-stdin
+    """
+    from dynamo_build import credentials
+    from dynamo_build.errors import UsageError
+    from dynamo_build.registries.http.login import login as ask
+
+    host = _host(host)
+    if password_stdin:
+        if not username:
+            raise UsageError("--password-stdin needs --username", ["Give the name with -u."])
+        secret = sys.stdin.read().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        username = username or typer.prompt("Username", err=True)
+        secret = typer.prompt("Password", hide_input=True, err=True)
+    else:
+        raise UsageError("there is no terminal to ask for a password", ["Pipe it in, with --password-stdin."])
+    if not secret:
+        raise UsageError("the password is empty", ["Check the variable that it comes from."])
+    found = credentials.Credentials(user=username, secret=secret)
+    ask(host, found, os.environ, (host,) if insecure else ())
+    console.say(f"logged in to {host} as {username}; kept in {credentials.remember(host, found, os.environ)}")
+
+
+def logout(host: Host) -> None:
+    """Remove the login of a registry.
+
+    Example: dynamo logout registry.example
+    """
+    from dynamo_build import credentials
+
+    host = _host(host)
+    console.say(f"logged out of {host}" if credentials.forget(host, os.environ) else f"there was no login for {host}")
+
+
+def _host(text: str) -> str:
+    from dynamo_build.errors import UsageError
+
+    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
+    if not host or "/" in host or "@" in host or any(character.isspace() for character in host):
+        raise UsageError(f"`{text}` is not a registry", ["Write HOST or HOST:PORT."])
+    return "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
