@@ -1,1 +1,81 @@
-"""What serving language models adds to the runtime: KV events and their index, routing, disaggregation."""
+"""What serving language models adds to the runtime: KV events and their index, routing, disaggregation.
+
+The names below are for authors of workers, routers and cost functions; each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynamo.llm.approximate import ApproxKvIndexer
+    from dynamo.llm.configuration import router_settings
+    from dynamo.llm.costs import Candidate, Cost, Prompt
+    from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings, KvHandoff
+    from dynamo.llm.engine_events import decode_batch
+    from dynamo.llm.generation import EngineRequest, EngineStep
+    from dynamo.llm.hashing import block_hashes
+    from dynamo.llm.indexer import KvIndexer
+    from dynamo.llm.load import ForwardPassMetrics, KvMetricsAggregator
+    from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+    from dynamo.llm.routed import RoutedClient
+    from dynamo.llm.router import Decision, KvRouter, RouterSettings
+    from dynamo.llm.service import RoutingService, routing
+
+_HOME = {
+    "ApproxKvIndexer": "approximate",
+    "Candidate": "costs",
+    "Cost": "costs",
+    "Decision": "router",
+    "DisaggSettings": "disaggregation",
+    "DisaggregatedRouter": "disaggregation",
+    "EngineRequest": "generation",
+    "EngineStep": "generation",
+    "ForwardPassMetrics": "load",
+    "KvEventPublisher": "publishing",
+    "KvHandoff": "disaggregation",
+    "KvIndexer": "indexer",
+    "KvMetricsAggregator": "load",
+    "KvRouter": "router",
+    "Prompt": "costs",
+    "RoutedClient": "routed",
+    "RouterSettings": "router",
+    "RoutingService": "service",
+    "WorkerMetricsPublisher": "publishing",
+    "block_hashes": "hashing",
+    "decode_batch": "engine_events",
+    "router_settings": "configuration",
+    "routing": "service",
+}
+__all__ = [
+    "ApproxKvIndexer",
+    "Candidate",
+    "Cost",
+    "Decision",
+    "DisaggSettings",
+    "DisaggregatedRouter",
+    "EngineRequest",
+    "EngineStep",
+    "ForwardPassMetrics",
+    "KvEventPublisher",
+    "KvHandoff",
+    "KvIndexer",
+    "KvMetricsAggregator",
+    "KvRouter",
+    "Prompt",
+    "RoutedClient",
+    "RouterSettings",
+    "RoutingService",
+    "WorkerMetricsPublisher",
+    "block_hashes",
+    "decode_batch",
+    "router_settings",
+    "routing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module `dynamo.llm` has no `{name}`")
+    return getattr(importlib.import_module(f"dynamo.llm.{_HOME[name]}"), name)
