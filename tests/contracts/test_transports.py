@@ -7,22 +7,39 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
 from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
+from dynamo.runtime.nats import Nats
+from dynamo.runtime.nats_plane import NatsTransport
 from dynamo.runtime.server import Dispatcher
 from dynamo.runtime.tcp import TcpTransport
+from dynamo.runtime.wire import Request
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, NotFound, Overloaded, Unavailable
+from support.nats import nats_server
 
-TRANSPORTS = {"memory": MemoryTransport, "tcp": lambda: TcpTransport("secret")}
+
+@pytest.fixture(scope="module")
+def server():
+    with nats_server() as running:
+        yield running
 
 
-@pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest) -> Any:
-    return TRANSPORTS[request.param]()
+@pytest.fixture(params=["memory", "tcp", pytest.param("nats", marks=pytest.mark.nats)])
+async def transport(request: pytest.FixtureRequest) -> Any:
+    if request.param == "memory":
+        yield MemoryTransport()
+    elif request.param == "tcp":
+        yield TcpTransport("secret")
+    else:
+        connection = Nats(request.getfixturevalue("server").url)
+        await connection.connect({})
+        yield NatsTransport(connection, "secret")
+        await connection.close()
 
 
 class Question(BaseModel):
@@ -259,7 +276,7 @@ async def test_retry(transport):
         for _ in range(10):
             assert (await client.value({"text": "a"})).text == "A"
         with pytest.raises(Unavailable):
-            await transport.request(address, None)
+            await (await transport.request(address, Request("a/b/c", msgspec.Raw(b"\xc0")))).receive()
 
 
 async def _await(call: Any) -> Any:

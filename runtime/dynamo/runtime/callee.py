@@ -104,9 +104,10 @@ class FrameServing:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self.stop_listening()
-        for connection in list(self.connections):
+        connections = list(self.connections)
+        for connection in connections:
             connection.close()
-        await asyncio.sleep(0)
+        await asyncio.gather(*(connection.gone() for connection in connections))
 
     async def stop_listening(self) -> None:
         """Take no more connections."""
@@ -127,6 +128,10 @@ class WorkerConnection(FrameConnection):
     def connected(self, pipe: Pipe) -> None:
         super().connected(pipe)
         self._serving.connections.add(self)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._answers)
 
     def received(self, stream: int, kind: int, payload: bytes) -> None:
         if not self._known:

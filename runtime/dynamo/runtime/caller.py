@@ -69,6 +69,10 @@ class CallerConnection(FrameConnection):
         if self._streams.pop(stream, None) is not None and self.failure is None:
             self.send(stream, wire.CANCEL)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._streams)
+
     def received(self, stream: int, kind: int, payload: bytes) -> None:
         exchange = self._streams.get(stream)
         if kind in (wire.ITEM, wire.ITEMS, wire.OPEN):

@@ -14,6 +14,7 @@ from dynamo.runtime.wire import WireError
 
 FLUSH = 64 * 1024
 SMALL = 4096
+CLOSE_SECONDS = 1.0
 
 
 class Pipe(Protocol):
@@ -52,6 +53,7 @@ class FrameConnection(asyncio.Protocol):
         self._pipe: Pipe | None = None
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
+        self._gone = asyncio.Event()
         self.heard = self._loop.time()
         self.paused = False
 
@@ -123,6 +125,7 @@ class FrameConnection(asyncio.Protocol):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
         self.paused = False
         self._writable.set()
         self.closed(str(exc) if exc else "connection closed")
@@ -132,6 +135,22 @@ class FrameConnection(asyncio.Protocol):
         self._flush()
         if self._pipe is not None:
             self._pipe.close()
+
+    async def gone(self) -> None:
+        """Return when the pipe is closed, or was cut because it did not close in time."""
+        if self._pipe is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._gone.wait()
+        except TimeoutError:
+            self._pipe.abort()
+            await asyncio.sleep(0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is open."""
+        raise NotImplementedError
 
     def abort(self, reason: str) -> None:
         """Close at once."""

@@ -15,7 +15,7 @@ from dynamo.runtime.queues import MemoryQueues, Queues
 from dynamo.runtime.raw import Client
 from dynamo.runtime.routing import Component as Callee
 from dynamo.runtime.transport import Transport
-from dynamo.sdk.errors import BadRequest, Unavailable
+from dynamo.sdk.errors import Unavailable
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 
@@ -140,20 +140,17 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     A worker of it listens on `DYNAMO_TRANSPORT_HOST` and `DYNAMO_TRANSPORT_PORT` (any free port when that is not set);
     its callers are told `DYNAMO_TRANSPORT_ADVERTISE` where they know it by another name.
 
-    Raises Unavailable when none is there, Unauthorized when it does not let us in, BadRequest for a port that is none.
+    `DYN_REQUEST_PLANE=nats` sends requests and answers over the NATS server instead. What proves who we are is in
+    `nats_login` and `planes`.
+
+    Raises Unavailable when none is there, Unauthorized when it does not let us in, BadRequest for a wrong setting.
     """
-    from dynamo.runtime import (
-        nats,
-        nats_discovery,
-        nats_events,
-        nats_queues,
-        tcp,
-    )  # heavy; not for graphs in one process
+    # heavy, and of no use to graphs in one process
+    from dynamo.runtime import nats, nats_discovery, nats_events, nats_login, nats_queues, planes
 
     environment = os.environ if environment is None else environment
     url, token = environment.get("NATS_SERVER", ""), environment.get("DYNAMO_TRANSPORT_TOKEN", "")
-    port = _port(environment.get("DYNAMO_TRANSPORT_PORT", ""))
-    login = nats.credentials(environment)
+    plane, login = planes.chosen(environment), nats_login.credentials(environment)
     patience = nats.WINDOW_SECONDS if window is None else window
     found = None if url else session.newest(environment)
     if found is not None:
@@ -171,11 +168,10 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
         raise Unavailable(f"no running graph was found: {error.message}") from error
     try:
         token = token or await connection.shared_token()
-        host = environment.get("DYNAMO_TRANSPORT_HOST", "") or nats.local_address(url)
+        transport = plane.transport(connection, token)
     except BaseException:
         await connection.close()
         raise
-    transport = tcp.TcpTransport(token, host, environment.get("DYNAMO_TRANSPORT_ADVERTISE", ""), port)
     runtime = DistributedRuntime(
         transport,
         nats_discovery.NatsDiscovery(connection),
@@ -185,11 +181,3 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     runtime.close_with(connection)
     runtime.keep()
     return runtime
-
-
-def _port(text: str) -> int:
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise BadRequest(f"DYNAMO_TRANSPORT_PORT is `{text}`, which is no port")
-    return int(text)

@@ -34,18 +34,6 @@ FAILURES = (nats.errors.Error, OSError, TimeoutError)
 _ANSWER_SECONDS = 3.0
 
 
-def credentials(environment: Mapping[str, str]) -> dict[str, Any]:
-    """What the environment says about who we are to NATS, as the library's arguments."""
-    names = {
-        "NATS_AUTH_USERNAME": "user",
-        "NATS_AUTH_PASSWORD": "password",
-        "NATS_AUTH_TOKEN": "token",
-        "NATS_AUTH_NKEY": "nkeys_seed_str",
-        "NATS_AUTH_CREDENTIALS_FILE": "user_credentials",
-    }
-    return {argument: environment[name] for name, argument in names.items() if environment.get(name)}
-
-
 def host_and_port(url: str) -> tuple[str, int]:
     """Where a NATS address points to. Raises ValueError when it is not one."""
     parts = urlsplit(url if "://" in url else f"nats://{url}")
@@ -218,7 +206,6 @@ __all__ = [
     "TOKEN_KEY",
     "WINDOW_SECONDS",
     "Nats",
-    "credentials",
     "local_address",
     "nats",
     "shown",

@@ -59,11 +59,6 @@ class NatsDiscovery:
         self._leases: list[NatsLease] = []
         self._watches: dict[Watch, Any] = {}
 
-    @property
-    def connection(self) -> Nats:
-        """What the registry is reached by."""
-        return self.connection
-
     async def register(self, instance: Instance) -> NatsLease:
         try:
             await self.put(instance)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from dataclasses import dataclass
 
 from dynamo.runtime.callee import FrameServing, WorkerConnection
 from dynamo.runtime.caller import CallerConnection
-from dynamo.runtime.transport import Exchange, Handler
-from dynamo.runtime.wire import Request
+from dynamo.runtime.dialling import FrameCalls
+from dynamo.runtime.transport import Handler
 from dynamo.sdk.errors import Unavailable
 
 CONNECT_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """TLS for both ends; `name` is what the worker's certificate must hold, "": anything its authority signed."""
+
+    worker: ssl.SSLContext
+    caller: ssl.SSLContext
+    name: str = ""
 
 
 class TcpServing(FrameServing):
@@ -18,74 +29,66 @@ class TcpServing(FrameServing):
 
     _server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int, advertise: str) -> None:
+    async def listen(self, host: str, port: int, advertise: str, tls: Tls | None) -> None:
         """Start to listen. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: WorkerConnection(self), host, port, backlog=512)
+        self._server = await loop.create_server(
+            lambda: WorkerConnection(self),
+            host,
+            port,
+            backlog=512,
+            ssl=tls.worker if tls else None,
+            ssl_handshake_timeout=CONNECT_SECONDS if tls else None,
+        )
         bound = self._server.sockets[0].getsockname()
         name = advertise or bound[0]
-        self.address = f"tcp://[{name}]:{bound[1]}" if ":" in name else f"tcp://{name}:{bound[1]}"
+        scheme = "tls" if tls else "tcp"
+        self.address = f"{scheme}://[{name}]:{bound[1]}" if ":" in name else f"{scheme}://{name}:{bound[1]}"
 
     async def stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
 
 
-class TcpTransport:
+class TcpTransport(FrameCalls):
     """Requests and answers on direct TCP. `token` is the graph's; `host` and `port` are where a worker listens (0: any
     free port), `advertise` is the name that callers use where it is another.
     """
 
-    def __init__(self, token: str = "", host: str = "127.0.0.1", advertise: str = "", port: int = 0) -> None:
-        self._token = token
+    def __init__(
+        self, token: str = "", host: str = "127.0.0.1", advertise: str = "", port: int = 0, tls: Tls | None = None
+    ) -> None:
+        super().__init__(token)
         self._host = host
         self._advertise = advertise
         self._port = port
-        self._connections: dict[str, CallerConnection] = {}
-        self._dialling: dict[str, asyncio.Future[CallerConnection]] = {}
+        self._tls = tls
 
     async def serve(self, handler: Handler) -> TcpServing:
         serving = TcpServing(handler, self._token)
         try:
-            await serving.listen(self._host, self._port, self._advertise)
+            await serving.listen(self._host, self._port, self._advertise, self._tls)
         except OSError as error:
             where = f"{self._host}:{self._port}" if self._port else self._host
             raise Unavailable(f"cannot listen on {where}: {error.strerror or error}") from error
         return serving
 
-    async def request(self, address: str, request: Request) -> Exchange:
-        connection = self._connections.get(address)
-        if connection is None or connection.failure is not None:
-            connection = await self._connect(address)
-        if connection.paused:
-            await connection.writable()
-        return connection.start(request)
-
-    async def _connect(self, address: str) -> CallerConnection:
-        dialling = self._dialling.get(address)
-        if dialling is None:
-            dialling = self._dialling[address] = asyncio.ensure_future(self._dial(address))
-            dialling.add_done_callback(lambda _: self._dialling.pop(address, None))
-        try:
-            return await asyncio.shield(dialling)
-        except (OSError, TimeoutError) as error:
-            raise Unavailable(f"cannot reach {address}: {error or 'no answer'}") from error
-
-    async def _dial(self, address: str) -> CallerConnection:
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        if not port.isdigit():
-            raise OSError("not an address")
+    async def dial(self, address: str) -> CallerConnection:
+        scheme, _, place = address.partition("://")
+        host, _, port = place.rpartition(":")
+        if scheme not in ("tcp", "tls") or not port.isdigit():
+            raise OSError("not an address of the TCP request plane (DYN_REQUEST_PLANE differs between processes?)")
+        if (scheme == "tls") != (self._tls is not None):
+            ours = "is" if self._tls else "is not"
+            raise OSError(f"TLS between workers {ours} set up here, and there it is the other way round")
         loop = asyncio.get_running_loop()
+        name = host.strip("[]")
         async with asyncio.timeout(CONNECT_SECONDS):
             _, connection = await loop.create_connection(
-                lambda: CallerConnection(self._token), host.strip("[]"), int(port)
+                lambda: CallerConnection(self._token),
+                name,
+                int(port),
+                ssl=self._tls.caller if self._tls else None,
+                server_hostname=(self._tls.name or name) if self._tls else None,
             )
-        self._connections[address] = connection
         return connection
-
-    async def close(self) -> None:
-        for connection in list(self._connections.values()):
-            connection.close()
-            connection.closed("this end was closed")
-        self._connections.clear()
-        await asyncio.sleep(0)

@@ -1,0 +1,57 @@
+"""The calling half of a transport on frames: one connection for each address, shared by all calls."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dynamo.runtime.caller import CallerConnection
+from dynamo.runtime.transport import Exchange
+from dynamo.runtime.wire import Request
+from dynamo.sdk.errors import Unavailable
+
+
+class FrameCalls:
+    """Connections by address; `dial` makes one."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._connections: dict[str, CallerConnection] = {}
+        self._dialling: dict[str, asyncio.Future[CallerConnection]] = {}
+
+    async def request(self, address: str, request: Request) -> Exchange:
+        connection = self._connections.get(address)
+        if connection is None or connection.failure is not None:
+            connection = await self._connect(address)
+        if connection.paused:
+            await connection.writable()
+        return connection.start(request)
+
+    async def _connect(self, address: str) -> CallerConnection:
+        dialling = self._dialling.get(address)
+        if dialling is None:
+            dialling = self._dialling[address] = asyncio.ensure_future(self._made(address))
+            dialling.add_done_callback(lambda _: self._dialling.pop(address, None))
+        try:
+            return await asyncio.shield(dialling)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(f"cannot reach {address}: {error or 'no answer'}") from error
+
+    async def _made(self, address: str) -> CallerConnection:
+        for other in [name for name, known in self._connections.items() if known.failure is not None]:
+            del self._connections[other]
+        connection = self._connections[address] = await self.dial(address)
+        return connection
+
+    async def dial(self, address: str) -> CallerConnection:
+        """A connection to the address. Raises OSError and RemoteError."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        for dialling in list(self._dialling.values()):
+            dialling.cancel()
+        connections = list(self._connections.values())
+        self._connections.clear()
+        for connection in connections:
+            connection.close()
+            connection.closed("this end was closed")
+        await asyncio.gather(*(connection.gone() for connection in connections))
