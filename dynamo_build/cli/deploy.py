@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Tag, checked_output, service_arguments
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Tag, checked_output, seconds, service_arguments
 
 if TYPE_CHECKING:
     from dynamo_build.model.deployment import Deployment, Manifests, SecretReference
@@ -78,7 +78,7 @@ def deploy(
     checked_output(output)
     files.checked_form(form)
     listener = console.listener(quiet)
-    seconds = _seconds(timeout)
+    limit = seconds(timeout) if timeout else 0.0
     arguments = tuple(checked_service_arguments(context.args))
     given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
     flags = {f"deploy.{key}": value or None for key, value in {**given, "context": cluster}.items()}
@@ -124,7 +124,7 @@ def deploy(
     state = "rendered"
     if applying:
         if wait:
-            budget = seconds or max(workload.startup for workload in deployment.workloads) + 600.0
+            budget = limit or max(workload.startup for workload in deployment.workloads) + 600.0
             around = replace(around, options={**around.options, "wait": str(budget)})
         pipeline.apply(manifests, around, listener)
         state = "checked" if server_dry_run else "ready" if wait else "applied"
@@ -168,17 +168,6 @@ def _secret(text: str) -> SecretReference:
     if not (variable and secret and key):
         raise UsageError(f"`{text}` is not K=SECRET/KEY", ["Write such as HF_TOKEN=hugging-face/token."])
     return SecretReference(variable=variable, secret=secret, key=key)
-
-
-def _seconds(text: str) -> float:
-    from dynamo_build.errors import UsageError
-
-    number, unit = (text[:-1], text[-1]) if text and text[-1] in "smh" else (text, "s")
-    if not text:
-        return 0.0
-    if not number.isdigit() or int(number) == 0:
-        raise UsageError(f"`{text}` is not a time", ["Write such as 90s, 30m or 2h."])
-    return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])
 
 
 def _result(deployment: Deployment, manifests: Manifests, state: str, files: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -52,3 +52,11 @@ def checked_service_arguments(arguments: list[str]) -> list[str]:
             )
         expects_value = "=" not in argument
     return arguments
+
+
+def seconds(text: str) -> float:
+    """`90s`, `30m`, `2h` or a bare number of seconds. Raises UsageError."""
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in "smh" else (text, "s")
+    if not (number.isascii() and number.isdigit()) or int(number) == 0:
+        raise UsageError(f"`{text}` is not a time", ["Write such as 90s, 30m or 2h."])
+    return float(int(number) * {"s": 1, "m": 60, "h": 3600}[unit])

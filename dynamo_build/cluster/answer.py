@@ -22,11 +22,12 @@ _TEMPORARY = frozenset({429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Status, parsed body and headers (lower-case names)."""
+    """Status, parsed body, headers (lower-case names) and the text that the body was."""
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
 
     @property
     def ok(self) -> bool:
@@ -70,11 +71,13 @@ class Answer:
 
 def parse(status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
     """An answer; a body that is not JSON becomes its message."""
+    text = body.decode("utf-8", "replace")
     try:
         parsed = json.loads(body) if body else None
     except ValueError:
-        parsed = {"message": body.decode("utf-8", "replace").strip()[:500]}
-    return Answer(status=status, body=parsed, headers={key.lower(): value for key, value in headers.items()})
+        parsed = {"message": text.strip()[:500]}
+    lower = {key.lower(): value for key, value in headers.items()}
+    return Answer(status=status, body=parsed, headers=lower, text=text)
 
 
 def failure(answer: Answer, what: str) -> DeployError:

@@ -11,9 +11,17 @@ from dynamo_build.errors import DeployError, ToolMissing
 
 _ATTEMPTS = 5
 _TIMEOUT = 30.0
+_CONNECT = 10.0
 _LONGEST_PAUSE = 30.0
+#: Seconds after which a server that says nothing at all is given up.
+_PATIENCE = 60.0
 PAGE = "500"
+_MOST_PAGES = 10_000
 APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class Unreachable(DeployError):
+    """The API server gives no answer. Asking later may help."""
 
 
 class Connection:
@@ -70,14 +78,14 @@ class Connection:
         kind: str = "application/json",
     ) -> Answer:
         """One request. Temporary failures are retried with growing pauses, or as the server says."""
-        pause = 0.5
+        pause, begun = 0.5, time.monotonic()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 answer = self._once(method, path, query or {}, body, kind)
             except self._failures as error:
-                if attempt == _ATTEMPTS or (method == "POST" and "Connect" not in type(error).__name__):
-                    hint = "Check the address in the kubeconfig, and that the API server runs."
-                    raise DeployError(f"no answer from the cluster at {self.host}: {_short(error)}", [hint]) from error
+                spent = attempt == _ATTEMPTS or time.monotonic() - begun > _PATIENCE
+                if spent or (method == "POST" and "Connect" not in type(error).__name__):
+                    raise self._unreachable(error) from error
             else:
                 if not answer.temporary or attempt == _ATTEMPTS:
                     return answer
@@ -102,35 +110,69 @@ class Connection:
             raise failure(answer, path.rsplit("/", 1)[-1])
         return answer.body
 
-    def items(self, path: str, selector: str = "") -> Iterator[Mapping[str, Any]]:
-        """The objects of a collection, page by page; none when the kind is not served. Raises DeployError."""
-        query = {"limit": PAGE} | ({"labelSelector": selector} if selector else {})
-        while True:
-            listing = self.get(path, query=query)
-            if listing is None:
-                return
-            yield from listing.get("items") or ()
-            token = (listing.get("metadata") or {}).get("continue")
+    def items(self, path: str, selector: str = "", fields: str = "") -> tuple[Mapping[str, Any], ...]:
+        """The objects of a collection; none when the kind is not served. Raises DeployError.
+
+        They come in pages. A page that the server no longer remembers (410) means that the list is begun again.
+        """
+        first = {"limit": PAGE} | ({"labelSelector": selector} if selector else {})
+        first |= {"fieldSelector": fields} if fields else {}
+        query, found = dict(first), list[Mapping[str, Any]]()
+        for _ in range(_MOST_PAGES):
+            answer = self.request("GET", path, query=query)
+            if answer.status == 404:
+                return ()
+            if answer.status == 410 and "continue" in query:
+                query, found = dict(first), []
+                continue
+            if not answer.ok:
+                raise failure(answer, path.rsplit("/", 1)[-1])
+            found += answer.body.get("items") or ()
+            token = (answer.body.get("metadata") or {}).get("continue")
             if not token:
-                return
+                return tuple(found)
             query["continue"] = token
+        raise DeployError(f"the list {path} does not end", ["Ask again."])
+
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[str]:
+        """The lines of an answer as they come, such as those of a log that is followed. Raises DeployError."""
+        try:
+            response = self._call("GET", path, query, None, "application/json", None)
+            if not 200 <= response.status < 300:
+                raise failure(parse(response.status, response.read(), dict(response.headers)), path.rsplit("/", 2)[-2])
+            rest = b""
+            for chunk in response.response.stream(amt=None, decode_content=True):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in whole)
+            if rest:
+                yield rest.decode("utf-8", "replace")
+        except self._failures as error:
+            raise self._unreachable(error) from error
 
     def _once(self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str) -> Answer:
-        headers = {"Content-Type": kind, "Accept": "application/json"}
-        serialized = self._client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        response = self._client.call_api(*serialized, _request_timeout=self._timeout)
+        response = self._call(method, path, query, body, kind, self._timeout)
         try:
             data = response.read()
         finally:
             response.response.release_conn()
         return parse(response.status, data, dict(response.headers))
+
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str, timeout: float | None
+    ) -> Any:
+        serialized = self._client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Content-Type": kind, "Accept": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return self._client.call_api(*serialized, _request_timeout=(min(_CONNECT, self._timeout), timeout))
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        hint = "Check the address in the kubeconfig, and that the API server runs."
+        return Unreachable(f"no answer from the cluster at {self.host}: {_short(error)}", [hint])
 
 
 def _short(error: Exception) -> str:

@@ -56,8 +56,11 @@ def resource_of(connection: Connection, resources: Resources, group_kind: str) -
 def members(
     connection: Connection, resources: Iterable[Resource], namespace: str, identifier: str
 ) -> Iterator[tuple[Resource, Mapping[str, Any]]]:
-    """The objects of a set: one list per kind in place of one read per object."""
+    """The objects of a set: one list per kind in place of one read per object.
+
+    A list does not say of its items what they are; here they do.
+    """
     for resource in resources:
         if resource.namespaced:
             for item in connection.items(resource.collection(namespace), f"{applyset.PART_OF}={identifier}"):
-                yield resource, item
+                yield resource, {"apiVersion": resource.api_version, "kind": resource.kind, **item}

@@ -129,3 +129,22 @@ def test_no_manager_no_apply(server: Any) -> None:
 def test_unknown_kind(server: Any) -> None:
     """404 for what is not served."""
     assert server.connection.request("GET", "/apis/nobody.example/v1/things").status == 404
+
+
+def test_a_dropped_list_item_goes_whole(server: Any) -> None:
+    """A variable that is no longer applied leaves nothing behind."""
+    document = workload(server)
+    environment = document["spec"]["template"]["spec"]["containers"][0]["env"]
+    environment.append({"name": "EXTRA", "value": "1"})
+    server.apply(document)
+    environment.pop()
+    assert server.apply(document).status == 200
+    live = server.get(document)["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [item["name"] for item in live] == [item["name"] for item in environment]
+
+
+def test_a_list_does_not_say_what_its_items_are(server: Any) -> None:
+    """Neither apiVersion nor kind, as typed lists of the built-in kinds come."""
+    server.apply(config(server, a="1"))
+    for item in server.connection.items(server.path(config(server), named=False)):
+        assert "kind" not in item and "apiVersion" not in item

@@ -42,6 +42,7 @@ SERVED: dict[str, dict[str, tuple[str, bool]]] = {
     "networking.k8s.io/v1": {"networkpolicies": ("NetworkPolicy", True), "ingresses": ("Ingress", True)},
     "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
 }
+_LOG = re.compile(r"/api/v1/namespaces/(?P<namespace>[^/]+)/pods/(?P<name>[^/]+)/log")
 _PATH = re.compile(
     r"/apis?/(?P<version>v1|[^/]+/v[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?(?:/(?P<plural>[^/]+))?(?:/(?P<name>[^/]+))?"
 )
@@ -70,6 +71,9 @@ class Cluster(ThreadingHTTPServer):
         self.store = Store()
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.served = {version: dict(kinds) for version, kinds in SERVED.items()}
+        self.logs: dict[str, str] = {}
+        self.users: dict[str, tuple[str, list[dict[str, Any]]]] = {}
         for name in ("default", "demo"):
             self.namespace(name)
 
@@ -80,6 +84,15 @@ class Cluster(ThreadingHTTPServer):
     def namespace(self, name: str, **labels: str) -> None:
         document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         self.store.create(("namespaces", "", name), document, "double", False)
+
+    def serve(self, version: str, plural: str, kind: str) -> None:
+        """As if the definition of a custom resource were installed."""
+        self.served.setdefault(version, {})[plural] = (kind, True)
+
+    def user(self, name: str, *roles: dict[str, Any]) -> str:
+        """A user who may do what these Roles list and nothing else; gives the token."""
+        self.users[f"token-of-{name}"] = (name, [rule for role in roles for rule in role["rules"]])
+        return f"token-of-{name}"
 
     def script(self, workload: str, **how: Any) -> None:
         """How the controller treats the workload of that name; see Script."""
@@ -150,10 +163,12 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if self._fault(url.path):
                 return
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Refused(401, "Unauthorized", "Unauthorized")
+            self.rules = self._known()
             with self.server.store.lock:
                 self.server.store.reconcile()
+                if (found := _LOG.fullmatch(url.path)) is not None:
+                    self._log(found["namespace"], found["name"], query)
+                    return
                 status, body = self._dispatch(url.path, query, text)
         except Refused as refused:
             status, body = refused.status, _status(refused)
@@ -161,6 +176,41 @@ class _Handler(BaseHTTPRequestHandler):
             self._watch(url.path, query)
         else:
             self._send(status, body)
+
+    def _known(self) -> tuple[str, list[dict[str, Any]]] | None:
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token == TOKEN:
+            return None
+        if token not in self.server.users:
+            raise Refused(401, "Unauthorized", "Unauthorized")
+        return self.server.users[token]
+
+    def _allow(self, verb: str, group: str, resource: str, namespace: str) -> None:
+        if self.rules is None:
+            return
+        name, rules = self.rules
+        for rule in rules:
+            if namespace and verb in rule["verbs"] and group in rule["apiGroups"] and resource in rule["resources"]:
+                return
+        space = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
+        what = f"{resource}.{group}" if group else resource
+        raise Refused(
+            403,
+            "Forbidden",
+            f'{what} is forbidden: User "{name}" cannot {verb} resource "{resource}" in API group "{group}"{space}',
+        )
+
+    def _log(self, namespace: str, name: str, query: dict[str, str]) -> None:
+        self._allow("get", "", "pods/log", namespace)
+        self.server.store.get(("pods", namespace, name))
+        key = f"{name} previous" if query.get("previous") == "true" else name
+        lines = self.server.logs.get(key, "").splitlines(keepends=True)
+        text = "".join(lines[-int(query["tailLines"]) :] if "tailLines" in query else lines).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def _fault(self, path: str) -> bool:
         for fault in self.server.faults:
@@ -176,14 +226,19 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _dispatch(self, path: str, query: dict[str, str], text: bytes) -> tuple[int, Any]:
-        if (found := _discovery(path)) is not None:
+        if (found := _discovery(path, self.server.served)) is not None:
             return 200, found
         match = _PATH.fullmatch(path)
-        served = SERVED.get(match["version"], {}) if match else {}
+        served = self.server.served.get(match["version"], {}) if match else {}
         if match is None or match["plural"] not in served:
             raise Refused(404, "NotFound", "the server could not find the requested resource")
         plural, name, namespace = match["plural"], match["name"], match["namespace"] or ""
         kind = served[plural][0]
+        group = match["version"].rpartition("/")[0]
+        verb = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}.get(self.command, "get")
+        if verb == "get" and name is None:
+            verb = "watch" if query.get("watch") in ("true", "1") else "list"
+        self._allow(verb, group, plural, namespace)
         if self.command == "GET" and name is None:
             if query.get("watch") in ("true", "1"):
                 return 0, None
@@ -206,6 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
             if not query.get("fieldManager"):
                 raise Refused(400, "BadRequest", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value')
             self._validate(document, match["version"], kind, applied=True)
+            if key not in store.objects:
+                self._allow("create", group, plural, namespace)
             saved, created = store.apply(key, document, manager, query.get("force") == "true", dry_run)
             return (201 if created else 200), saved
         return 200, store.update(key, {**store.get(key), **document}, manager, dry_run)
@@ -247,6 +304,7 @@ class _Handler(BaseHTTPRequestHandler):
         if limit and len(items) > start + limit:
             metadata["continue"] = str(start + limit)
         page = items[start : start + limit] if limit else items
+        page = [{key: value for key, value in item.items() if key not in ("apiVersion", "kind")} for item in page]
         return {"apiVersion": version, "kind": f"{kind}List", "metadata": metadata, "items": page}
 
     def _watch(self, path: str, query: dict[str, str]) -> None:
@@ -312,13 +370,13 @@ def _selected(item: dict[str, Any], query: dict[str, str]) -> bool:
     return True
 
 
-def _discovery(path: str) -> dict[str, Any] | None:
+def _discovery(path: str, known: dict[str, dict[str, tuple[str, bool]]]) -> dict[str, Any] | None:
     if path == "/version":
         return {"major": "1", "minor": "36", "gitVersion": "v1.36.2"}
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     groups: dict[str, list[str]] = {}
-    for served in SERVED:
+    for served in known:
         if "/" in served:
             groups.setdefault(served.partition("/")[0], []).append(served)
     listed = {
@@ -334,11 +392,11 @@ def _discovery(path: str) -> dict[str, Any] | None:
     if path.startswith("/apis/") and path.removeprefix("/apis/") in listed:
         return {"kind": "APIGroup", "apiVersion": "v1", **listed[path.removeprefix("/apis/")]}
     version = path.removeprefix("/apis/").removeprefix("/api/")
-    if version not in SERVED or not path.startswith("/api"):
+    if version not in known or not path.startswith("/api"):
         return None
     verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
     resources = [
         {"name": plural, "kind": kind, "namespaced": namespaced, "singularName": kind.lower(), "verbs": verbs}
-        for plural, (kind, namespaced) in SERVED[version].items()
+        for plural, (kind, namespaced) in known[version].items()
     ]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}

@@ -88,8 +88,15 @@ def _find(items: list[Any], step: str, field: str) -> Iterator[Any]:
     yield from found
 
 
+def is_key(path: Path) -> bool:
+    """Whether the leaf names an item of an associative list."""
+    return len(path) > 1 and path[-2].startswith("k:") and path[-1][2:] in json.loads(path[-2][2:])
+
+
 def remove(document: Any, path: Path) -> None:
-    """Take a leaf away, and the list item or map that it leaves empty."""
+    """Take a leaf away, and the list item or map that it leaves empty; with its key a list item goes."""
+    if is_key(path):
+        path = path[:-1]
     try:
         parents = [document]
         for depth in range(1, len(path)):

@@ -35,6 +35,7 @@ class Script:
     refused: str = ""
     event: str = ""
     deadline_exceeded: bool = False
+    exit_code: int = 0
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Store:
     events: list[tuple[int, str, Key, dict[str, Any]]] = field(default_factory=list)
     scripts: dict[str, Script] = field(default_factory=dict)
     changed: dict[Key, float] = field(default_factory=dict)
+    settled: set[tuple[str, int]] = field(default_factory=set)
     oldest_watchable: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
     versions: itertools.count[int] = field(default_factory=lambda: itertools.count(100))
@@ -85,7 +87,7 @@ class Store:
             listed = [(path, f'conflict with "{other}"') for other, paths in conflicts.items() for path in paths]
             text = "; ".join(f'conflict with "{other}": {", ".join(paths)}' for other, paths in conflicts.items())
             raise Refused(409, "Conflict", f"Apply failed with {len(listed)} conflict(s): {text}", listed)
-        for path in owners.get(manager, set()) - set(wanted):
+        for path in sorted(owners.get(manager, set()) - set(wanted), key=fields.is_key):
             if not any(path in paths for other, paths in owners.items() if other != manager):
                 fields.remove(live, path)
         owners[manager] = set(wanted)
@@ -102,6 +104,9 @@ class Store:
     def delete(self, key: Key, dry_run: bool = False) -> dict[str, Any]:
         found = self.get(key)
         if dry_run:
+            return found
+        if found["metadata"].get("finalizers"):
+            found["metadata"].setdefault("deletionTimestamp", _now())
             return found
         del self.objects[key], self.owners[key]
         self._event("DELETED", key, found)
@@ -150,7 +155,13 @@ class Store:
             live = self.objects[key]
             script = self.scripts.get(key[2], Script())
             stuck = script.waiting or script.scheduling or script.refused or script.event or script.deadline_exceeded
-            done = not stuck and time.monotonic() - self.changed[key] >= script.ready_after
+            settled = (live["metadata"]["uid"], live["metadata"]["generation"])
+            done = settled in self.settled  # what runs stays: a script is about what comes
+            stuck = "" if done else stuck
+            done = done or (not stuck and time.monotonic() - self.changed[key] >= script.ready_after)
+            if done:
+                self.settled.add(settled)
+                script = Script()
             wanted = live["spec"].get("replicas", 1)
             old = 0 if live["metadata"]["generation"] == 1 else wanted
             status: dict[str, Any] = {
@@ -179,11 +190,19 @@ class Store:
                 self._pod(key, live, script, done)
 
     def _pod(self, key: Key, live: dict[str, Any], script: Script, done: bool) -> None:
-        name = f"{key[2]}-0"
+        """One pod per generation; earlier ones that run stay until the newest does."""
+        name = f"{key[2]}-{live['metadata']['generation']}"
+        for other, item in list(self.objects.items()):
+            owned = other[:2] == ("pods", key[1]) and _owned_by(item, live["metadata"]["uid"])
+            if owned and other[2] != name and (done or item["status"]["phase"] != "Running"):
+                del self.objects[other]
         state: dict[str, Any] = (
             {"running": {}} if done else {"waiting": {"reason": script.waiting, "message": script.message}}
         )
-        conditions = []
+        status: dict[str, Any] = {"name": "main", "ready": done, "state": state}
+        if script.exit_code and not done:
+            status["lastState"] = {"terminated": {"exitCode": script.exit_code, "reason": "Error"}}
+        conditions = [{"type": "Ready", "status": "True" if done else "False"}]
         if script.scheduling:
             conditions.append(
                 {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": script.scheduling}
@@ -194,7 +213,8 @@ class Store:
             "metadata": {
                 "name": name,
                 "namespace": key[1],
-                "uid": f"{live['metadata']['uid']}-0",
+                "uid": f"{live['metadata']['uid']}-{live['metadata']['generation']}",
+                "creationTimestamp": _now(),
                 "labels": live["spec"]["template"]["metadata"]["labels"],
                 "ownerReferences": [{"uid": live["metadata"]["uid"], "kind": live["kind"], "name": key[2]}],
             },
@@ -202,7 +222,7 @@ class Store:
             "status": {
                 "phase": "Running" if done else "Pending",
                 "conditions": conditions,
-                "containerStatuses": [{"state": state}],
+                "containerStatuses": [status],
             },
         }
         pod_key = ("pods", key[1], name)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dynamo_build.cluster.connection import APPLY_PATCH, Connection
-from dynamo_build.cluster.wait import ready, until_ready
+from dynamo_build.cluster.readiness import ready
+from dynamo_build.cluster.wait import until_ready
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event
 from dynamo_build.manifests.graph import objects
@@ -37,9 +38,9 @@ def wait(connection: Connection, manifests: Manifests, seconds: float = 0.3) -> 
 
 def test_ready_in_time(double: Cluster, connection: Connection, applied: Manifests) -> None:
     """A slow one is waited for, and each is told when it is ready."""
-    double.script("hello-world-backend", ready_after=0.1)
-    said = wait(connection, applied, 5)
-    assert "Deployment/hello-world-backend" in str(said[-1])
+    double.script("hello-world-middle", ready_after=1)
+    said = wait(connection, applied, 30)
+    assert "Deployment/hello-world-middle" in str(said[-2])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,221 @@
+"""`dynamo deployment`: what is deployed, and how it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.deployment_changes import delete, restart, rollback, scale
+from dynamo_build.cli.deployment_options import Context, Name, Namespace, Services, Timeout, Wait, find, reach, table
+from dynamo_build.cli.options import OutputForm, Quiet, checked_output, seconds
+
+if TYPE_CHECKING:
+    from dynamo_build.cluster.status import DeploymentStatus
+
+group = typer.Typer(
+    name="deployment",
+    help="Look at deployments on a cluster, and change them.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+#: The code of `status` and `--exit-code` when all was told, and it is not as it should be.
+NOT_READY, DIFFERS = 14, 1
+
+
+@group.command("list")
+def list_(
+    namespace: Namespace = "",
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
+    context: Context = "",
+    output: OutputForm = "text",
+) -> None:
+    """List the deployments of a namespace.
+
+    Example: dynamo deployment list -A
+    """
+    from dynamo_build.cluster.status import statuses
+
+    checked_output(output)
+    connection, space = reach(namespace, context)
+    found = tuple(statuses(connection, "" if everywhere else space))
+    if output == "name":
+        for item in found:
+            print(f"{item.namespace}/{item.name}" if everywhere else item.name)
+        return
+    if output == "text" and not found:
+        console.say("there is no deployment" + ("" if everywhere else f" in the namespace {space}"))
+        return
+    rows = [("NAMESPACE", "NAME", "BENTO", "TARGET", "REVISION", "STATE", "READY")]
+    rows += [
+        (one.namespace, one.name, one.bento, one.target, str(one.revision), one.state, _ready(one)) for one in found
+    ]
+    console.emit(found, output, text=lambda: table(rows))
+
+
+@group.command()
+def get(
+    name: Name,
+    namespace: Namespace = "",
+    manifests: Annotated[bool, typer.Option("--manifests", help="Print the manifests that were applied.")] = False,
+    revision: Annotated[int, typer.Option(help="Of which revision. Default: the current one.")] = 0,
+    form: Annotated[str, typer.Option("--format", metavar="yaml|json", help="Form of the manifests.")] = "yaml",
+    context: Context = "",
+    output: OutputForm = "text",
+) -> None:
+    """Show one deployment: what it is made of, or the manifests that were applied.
+
+    Example: dynamo deployment get frontend --manifests > frontend.yaml
+    """
+    from dynamo_build.cluster.revision import manifests_of
+    from dynamo_build.cluster.status import status
+    from dynamo_build.manifests import files
+
+    checked_output(output)
+    files.checked_form(form)
+    connection, parent = find(name, namespace, context)
+    if manifests or revision:
+        print(files.rendered(manifests_of(connection, parent, revision), form), end="")
+        return
+    found = status(connection, parent, objects=True)
+
+    def text() -> str:
+        rows = {
+            "name": found.name,
+            "namespace": found.namespace,
+            "bento": found.bento,
+            "target": found.target,
+            "revision": str(found.revision),
+            "created": found.created,
+            "state": f"{found.state} ({_ready(found)})",
+        }
+        images = dict.fromkeys(workload.image for workload in found.workloads)
+        lines = [f"{key:9} {value}" for key, value in rows.items()]
+        return "\n".join(
+            [*lines, *(f"image     {image}" for image in images), *(f"object    {o}" for o in found.objects)]
+        )
+
+    console.emit(found, output, text=text, name=found.name)
+
+
+@group.command()
+def status(
+    name: Name,
+    namespace: Namespace = "",
+    wait: Wait = False,
+    timeout: Timeout = "10m",
+    context: Context = "",
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Show whether each service runs, and why not; the exit code is 14 while one does not.
+
+    Example: dynamo deployment status frontend --wait
+    """
+    from dynamo_build.cluster import status as statuses
+    from dynamo_build.cluster.revision import manifests_of
+    from dynamo_build.cluster.wait import until_ready
+
+    checked_output(output)
+    budget = seconds(timeout)
+    connection, parent = find(name, namespace, context)
+    if wait:
+        until_ready(connection, manifests_of(connection, parent), budget, console.listener(quiet))
+    found = statuses.status(connection, parent)
+    rows = [("SERVICE", "WORKLOAD", "READY", "STATE", "REASON")]
+    rows += [
+        (one.service or "-", f"{one.kind}/{one.name}", f"{one.ready}/{one.wanted}", one.state, one.reason)
+        for one in found.workloads
+    ]
+    console.emit(found, output, text=lambda: table(rows), name=found.state)
+    if found.state != statuses.READY:
+        raise typer.Exit(NOT_READY)
+
+
+@group.command()
+def diff(
+    name: Name,
+    namespace: Namespace = "",
+    revision: Annotated[int, typer.Option(help="Compare with this one. Default: the current revision.")] = 0,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when something differs.")] = False,
+    context: Context = "",
+    output: OutputForm = "text",
+) -> None:
+    """Show where the cluster differs from what was applied, or what going back to a revision would change.
+
+    Example: dynamo deployment diff frontend --revision 3
+    """
+    from dynamo_build.cluster.diff import diff as against
+    from dynamo_build.cluster.revision import manifests_of
+
+    checked_output(output)
+    connection, parent = find(name, namespace, context)
+    lines = tuple(against(manifests_of(connection, parent, revision), connection))
+    console.emit(lines, output, text="\n".join(lines) or "nothing differs", name=name)
+    if lines and exit_code:
+        raise typer.Exit(DIFFERS)
+
+
+@group.command()
+def history(name: Name, namespace: Namespace = "", context: Context = "", output: OutputForm = "text") -> None:
+    """List the revisions of a deployment that are kept, the newest first.
+
+    Example: dynamo deployment history frontend
+    """
+    from dynamo_build.cluster.revision import history as kept
+
+    checked_output(output)
+    connection, parent = find(name, namespace, context)
+    found = kept(connection, parent)
+    if output == "name":
+        for item in found:
+            print(item.number)
+        return
+    rows = [("REVISION", "BENTO", "MANIFESTS", "APPLIED", "CURRENT")]
+    rows += [
+        (str(item.number), item.bento, item.digest[:12], item.created, "*" if item.current else "") for item in found
+    ]
+    console.emit(found, output, text=lambda: table(rows))
+
+
+@group.command()
+def logs(
+    name: Name,
+    services: Services = None,
+    namespace: Namespace = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    tail: Annotated[int, typer.Option(metavar="N", min=0, help="Only the last lines of each pod. Default: all.")] = 0,
+    since: Annotated[str, typer.Option(metavar="TIME", help="Only what is younger, such as 90s or 2h.")] = "",
+    previous: Annotated[bool, typer.Option("--previous", "-p", help="Of the run before the last restart.")] = False,
+    context: Context = "",
+    output: OutputForm = "text",
+) -> None:
+    """Print the logs of all pods, each line with its pod; as JSON, one object per line.
+
+    Example: dynamo deployment logs frontend Worker --follow
+    """
+    from dynamo.sdk import codec
+    from dynamo_build.cluster.logs import logs as lines
+
+    checked_output(output)
+    age = int(seconds(since)) if since else 0
+    connection, parent = find(name, namespace, context)
+    space = str(parent["metadata"]["namespace"])
+    wanted = tuple(services or ())
+    for line in lines(connection, space, name, wanted, follow=follow, tail=tail, since=age, previous=previous):
+        shown = codec.canonical(line).decode() if output in ("json", "yaml") else f"{line.pod}  {line.text}"
+        print(line.text if output == "name" else shown, flush=follow)
+
+
+def _ready(found: DeploymentStatus) -> str:
+    ready = sum(workload.ready for workload in found.workloads)
+    return f"{ready}/{sum(workload.wanted for workload in found.workloads)}"
+
+
+for _command in (rollback, restart, scale, delete):
+    group.command()(_command)

@@ -1,0 +1,166 @@
+"""`dynamo deployment`: the commands that change what is deployed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.deployment_options import Context, Name, Namespace, Services, Timeout, Wait, find
+from dynamo_build.cli.options import OutputForm, Quiet, checked_output, seconds
+
+if TYPE_CHECKING:
+    from dynamo_build.cluster.connection import Connection
+    from dynamo_build.events import Listener
+    from dynamo_build.model.deployment import Manifests
+
+Force = Annotated[bool, typer.Option("--force", help="Take fields that other tools own.")]
+
+
+def rollback(
+    name: Name,
+    namespace: Namespace = "",
+    to: Annotated[int, typer.Option(metavar="REVISION", help="Default: the one before the current.")] = 0,
+    wait: Wait = False,
+    timeout: Timeout = "30m",
+    force: Force = False,
+    server_dry_run: Annotated[bool, typer.Option("--server-dry-run", help="Ask the cluster, change nothing.")] = False,
+    context: Context = "",
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Apply an earlier revision again, as it was: images, configuration and all.
+
+    Example: dynamo deployment rollback frontend --to 3 --wait
+    """
+    from dynamo_build.cluster.alter import earlier
+
+    checked_output(output)
+    budget = seconds(timeout) if wait else 0
+    listener = console.listener(quiet)
+    connection, parent = find(name, namespace, context)
+    number, manifests = earlier(connection, parent, to)
+    _apply(connection, manifests, listener, force=force, wait=budget, dry_run=server_dry_run)
+    state = "checked" if server_dry_run else "ready" if wait else "applied"
+    result = {"deployment": name, "namespace": manifests.namespace, "restored": number, "state": state}
+    console.emit(result, output, text=f"{name} is back at revision {number}", name=name)
+
+
+def restart(
+    name: Name,
+    services: Services = None,
+    namespace: Namespace = "",
+    wait: Wait = False,
+    timeout: Timeout = "30m",
+    context: Context = "",
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Start the pods of services anew, a few at a time, without changing what they run.
+
+    Example: dynamo deployment restart frontend Worker
+    """
+    from dynamo_build.cluster import alter
+    from dynamo_build.cluster.revision import manifests_of
+    from dynamo_build.cluster.wait import until_ready
+
+    checked_output(output)
+    budget = seconds(timeout)
+    connection, parent = find(name, namespace, context)
+    touched = alter.restart(connection, parent, tuple(services or ()))
+    if wait:
+        until_ready(connection, manifests_of(connection, parent), budget, console.listener(quiet))
+    result = {"deployment": name, "namespace": parent["metadata"]["namespace"], "restarted": list(touched)}
+    console.emit(result, output, text="\n".join(touched), name=name)
+
+
+def scale(
+    name: Name,
+    replicas: Annotated[list[str], typer.Argument(metavar="SERVICE=COUNT...", help="How many of each.")],
+    namespace: Namespace = "",
+    wait: Wait = False,
+    timeout: Timeout = "30m",
+    force: Force = False,
+    context: Context = "",
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Change how many pods of a service run. This makes a revision; the next deploy sets what the graph says.
+
+    Example: dynamo deployment scale frontend Worker=4
+    """
+    from dynamo_build.cluster.alter import scaled
+    from dynamo_build.cluster.revision import manifests_of
+
+    checked_output(output)
+    wanted = _counts(replicas)
+    budget = seconds(timeout) if wait else 0
+    listener = console.listener(quiet)
+    connection, parent = find(name, namespace, context)
+    manifests = scaled(manifests_of(connection, parent), wanted)
+    _apply(connection, manifests, listener, force=force, wait=budget)
+    result = {"deployment": name, "namespace": manifests.namespace, "replicas": wanted}
+    text = "\n".join(f"{service} {count}" for service, count in wanted.items())
+    console.emit(result, output, text=text, name=name)
+
+
+def delete(
+    name: Name,
+    namespace: Namespace = "",
+    claims: Annotated[bool, typer.Option("--claims", help="Its volumes too, with the data on them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    timeout: Timeout = "5m",
+    context: Context = "",
+    output: OutputForm = "text",
+    quiet: Quiet = False,
+) -> None:
+    """Remove a deployment with all that it holds, and wait until it is gone; volumes stay unless asked for.
+
+    Example: dynamo deployment delete frontend --yes
+    """
+    from dynamo_build.cluster.remove import remove
+    from dynamo_build.errors import UsageError
+
+    checked_output(output)
+    budget = seconds(timeout)
+    connection, parent = find(name, namespace, context)
+    space = str(parent["metadata"]["namespace"])
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("there is nobody to ask whether to delete", ["Say so with --yes."])
+        typer.confirm(f"Delete {name} in {space} on {connection.host}?", abort=True, err=True)
+    gone = remove(connection, parent, budget, console.listener(quiet), claims=claims)
+    result = {"deployment": name, "namespace": space, "removed": list(gone)}
+    console.emit(result, output, text=name, name=name)
+
+
+def _apply(
+    connection: Connection,
+    manifests: Manifests,
+    listener: Listener,
+    *,
+    force: bool,
+    wait: float,
+    dry_run: bool = False,
+) -> None:
+    from dynamo_build.cluster.deploy import apply
+    from dynamo_build.seams import Surroundings
+
+    options: dict[str, Any] = {"force": "yes" * force, "wait": str(wait) if wait else "", "dry-run": "yes" * dry_run}
+    apply(
+        manifests, Surroundings(options={key: value for key, value in options.items() if value}), listener, connection
+    )
+
+
+def _counts(texts: list[str]) -> dict[str, int]:
+    from dynamo_build.errors import UsageError
+
+    found: dict[str, int] = {}
+    for text in texts:
+        service, _, count = text.partition("=")
+        if not service or not (count.isascii() and count.isdigit()) or len(count) > 9:
+            raise UsageError(f"`{text}` is not SERVICE=COUNT", ["Write such as Worker=4."])
+        found[service] = int(count)
+    return found
