@@ -19,6 +19,7 @@ from dynamo.sdk.graph import ServiceSpec
 
 logger = logging.getLogger("dynamo.http")
 LARGEST_BODY = 64 * 1024 * 1024
+PAGES = frozenset({"/live", "/livez", "/health", "/healthz", "/ready", "/readyz", "/metrics", "/openapi.json"})
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -63,7 +64,7 @@ class Route:
 
 
 class App:
-    """The ASGI application of a service."""
+    """The ASGI application of a service; an attribute `asgi` of its instance is one that takes all but the pages."""
 
     def __init__(self, service: ServiceSpec, instance: Any, health: Health) -> None:
         self._health = health
@@ -71,6 +72,7 @@ class App:
         timeout = service.traffic.get("timeout", 0)
         self._timeout = float(timeout) if isinstance(timeout, (int, float)) else 0.0
         self._routes: dict[str, dict[str, Route]] = {}
+        self._own = getattr(instance, "asgi", None)
         for endpoint in service.endpoints:
             if endpoint.transport == "http":
                 method = Method(endpoint.name, getattr(instance, endpoint.method))
@@ -80,6 +82,9 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} connections here")
+        if self._own is not None and scope["path"] not in PAGES:
+            await self._own(scope, receive, send)
+            return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         exchange = Exchange(scope, receive, send, headers)
         try:

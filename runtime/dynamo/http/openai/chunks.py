@@ -1,0 +1,156 @@
+"""What a worker yields, as chunks of an OpenAI stream: OpenAI objects, their JSON, ready events, or plain text."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from dynamo.http.openai.errors import Failure
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+DONE = b"data: [DONE]\n\n"
+OBJECTS = {"chat": "chat.completion.chunk", "completion": "text_completion"}
+_PREFIXES = {"chat": "chatcmpl-", "completion": "cmpl-", "embedding": "embd-"}
+
+
+def event(value: Any) -> bytes:
+    """A value as one server-sent event."""
+    return b"data: " + _encode(value) + b"\n\n"
+
+
+class Chunks:
+    """The chunks of one answer, all with the same id; how much was used is told once, at the end, where it is asked."""
+
+    def __init__(self, kind: str, model: str, usage: bool) -> None:
+        self.kind = kind
+        self.model = model
+        self.id = _PREFIXES[kind] + secrets.token_hex(12)
+        self.created = int(time.time())
+        self._usage = usage
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self._used: Any = None
+
+    def of(self, item: Any) -> Iterator[dict[str, Any]]:
+        """The chunks that an item stands for; none for a mark of the end. Raises Failure for what is no part."""
+        if type(item) is dict:
+            yield from self._of_object(item)
+        elif isinstance(item, str):
+            yield from self._of_text(item)
+        elif isinstance(item, bytes):
+            yield from self._of_text(item.decode(errors="replace"))
+        elif item is not None:
+            yield from self._of_object(item) if isinstance(item, dict) else self._of_text(str(item))
+
+    def ending(self) -> Iterator[dict[str, Any]]:
+        """The end: a reason for each choice to which the worker gave none, and what was used."""
+        for index in sorted(self._begun - self._finished) or ([] if self._finished else [0]):
+            yield self._chunk(self._choice(index, "", "stop"))
+        if self._usage and self._used:
+            yield self._named({"choices": [], "usage": self._used})
+
+    def _of_text(self, text: str) -> Iterator[dict[str, Any]]:
+        if text.startswith("data:"):
+            for line in text.splitlines():
+                content = line.removeprefix("data:").strip()
+                if line.startswith("data:") and content != "[DONE]":
+                    yield from self._of_json(content)
+        elif text.startswith("{"):
+            yield from self._of_json(text)
+        else:
+            yield self._chunk(self._choice(0, text, None))
+
+    def _of_json(self, text: str) -> Iterator[dict[str, Any]]:
+        try:
+            value = _decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            value = text
+        if type(value) is dict and ("choices" in value or "error" in value or "data" in value):
+            yield from self._of_object(value)
+        else:
+            yield self._chunk(self._choice(0, text, None))
+
+    def _of_object(self, value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        choices = value.get("choices")
+        if type(choices) is list:
+            yield from self._of_choices(value, choices)
+        elif value.get("error") is not None:
+            raise _reported(value["error"])
+        elif "data" in value:  # an item with annotations around it
+            yield from self.of(value["data"])
+        elif isinstance(value.get("text"), str):
+            yield self._chunk(self._choice(0, value["text"], None))
+        elif "usage" in value:
+            self._used = value["usage"]
+        else:
+            given = ", ".join(map(repr, value)) or "nothing"
+            message = f"the worker of `{self.model}` gave {given}, not a part of an answer"
+            raise Failure(message, status=502, kind="api_error")
+
+    def _of_choices(self, value: dict[str, Any], choices: list[Any]) -> Iterator[dict[str, Any]]:
+        self._used = value.pop("usage", None) or self._used
+        if not choices:
+            return
+        for choice in choices:
+            if type(choice) is not dict:
+                raise Failure(f"the worker of `{self.model}` gave a choice that is no object", status=502)
+            message = choice.pop("message", None)
+            if message is not None:
+                choice["delta"] = _delta_of(message)
+            index = choice.setdefault("index", 0)
+            if self.kind == "chat" and index not in self._begun:
+                choice.setdefault("delta", {}).setdefault("role", "assistant")
+            self._begun.add(index)
+            if choice.get("finish_reason"):
+                self._finished.add(index)
+        yield self._named(value)
+
+    def _named(self, value: dict[str, Any]) -> dict[str, Any]:
+        value["id"] = self.id
+        value["object"] = OBJECTS[self.kind]
+        value["created"] = self.created
+        value["model"] = self.model
+        return value
+
+    def _chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
+        return self._named({"choices": [choice]})
+
+    def _choice(self, index: int, text: str, reason: str | None) -> dict[str, Any]:
+        if reason:
+            self._finished.add(index)
+        if self.kind == "completion":
+            self._begun.add(index)
+            return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+        delta: dict[str, Any] = {"content": text} if text or not reason else {}
+        if index not in self._begun:
+            delta["role"] = "assistant"
+            self._begun.add(index)
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def _delta_of(message: Any) -> dict[str, Any]:
+    delta = dict(message) if isinstance(message, dict) else {"content": str(message)}
+    calls = delta.get("tool_calls")
+    if calls:
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    return delta
+
+
+def _reported(error: Any) -> Failure:
+    if not isinstance(error, dict):
+        return Failure(str(error), status=500, kind="server_error")
+    code = error.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return Failure(
+        str(error.get("message", "the worker failed")),
+        status=status,
+        kind=str(error.get("type") or kind),
+        code=code if isinstance(code, str) else "",
+        param=str(error.get("param") or ""),
+    )

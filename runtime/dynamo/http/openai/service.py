@@ -1,0 +1,246 @@
+"""The service as an ASGI application: OpenAI's routes in front of the registered models, and the health pages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from dynamo.http.app import Exchange, Receive, Refused, Scope, Send, StreamBroken
+from dynamo.http.health import Health
+from dynamo.http.openai import vectors
+from dynamo.http.openai.access import Access, Header
+from dynamo.http.openai.chunks import DONE, Chunks, event
+from dynamo.http.openai.errors import Failure, of_call, unknown_model
+from dynamo.http.openai.models import ModelRegistry, Registration, path
+from dynamo.http.openai.requests import parsed
+from dynamo.http.openai.whole import Whole
+from dynamo.runtime import context
+from dynamo.sdk.errors import RemoteError, Unavailable
+
+logger = logging.getLogger("dynamo.openai")
+JSON, EVENTS = "application/json", "text/event-stream"
+ROUTES = {
+    "/v1/chat/completions": ("POST", "chat"),
+    "/v1/completions": ("POST", "completion"),
+    "/v1/embeddings": ("POST", "embedding"),
+    "/v1/models": ("GET", "models"),
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class OpenAIService:
+    """All models of a graph behind one address. `registry` gives None while no graph was found yet."""
+
+    def __init__(
+        self, registry: Callable[[], ModelRegistry | None], access: Access | None = None, timeout: float = 0.0
+    ) -> None:
+        self.health = Health("http")
+        self.health.started = True
+        self._registry = registry
+        self._access = access or Access()
+        self._timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} connections here")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        exchange = _Answer(scope, receive, send, headers, self._access.cross_origin(headers))
+        place = unquote(scope["path"]).rstrip("/") or "/"
+        if scope["method"] == "OPTIONS":
+            await exchange.whole(204, JSON, b"", *self._access.preflight(headers))
+            return
+        page = await self.health.page(place)
+        if page is not None:
+            await exchange.whole(*page)
+            return
+        try:
+            self._access.check(headers)
+            kind = _route(scope["method"], place)
+            await self._serve(kind, place, exchange)
+        except Failure as failure:
+            await exchange.tell(failure)
+
+    async def _serve(self, kind: str, place: str, exchange: _Answer) -> None:
+        name = "/v1/models" if kind == "models" else place
+        deadline = time.monotonic() + self._timeout if self._timeout else 0.0
+        context.current.set(exchange.context(deadline))
+        self.health.metrics.began(name)
+        began, outcome = time.perf_counter(), "cancelled"
+        try:
+            outcome = await (self._models(place, exchange) if kind == "models" else self._ask(kind, exchange))
+        finally:
+            self.health.metrics.ended(name, outcome, time.perf_counter() - began)
+
+    def _models_known(self) -> ModelRegistry:
+        registry = self._registry()
+        if registry is None:
+            raise Failure("no graph is running yet", status=503, kind="service_unavailable")
+        return registry
+
+    async def _models(self, place: str, exchange: _Answer) -> str:
+        try:
+            found = {model.name: model for model in await self._models_known().live()}
+        except RemoteError as error:
+            raise of_call(error) from error
+        wanted = place.removeprefix("/v1/models").removeprefix("/")
+        if not wanted:
+            body = {"object": "list", "data": [_model(model) for model in found.values()]}
+        elif wanted in found:
+            body = _model(found[wanted])
+        else:
+            raise unknown_model(wanted)
+        await exchange.whole(200, JSON, _encode(body))
+        return "ok"
+
+    async def _ask(self, kind: str, exchange: _Answer) -> str:
+        try:
+            body = await exchange.body()
+        except Refused as refusal:
+            await exchange.tell(Failure(refusal.message, status=refusal.status))
+            return refusal.code
+        if body is None:
+            return "cancelled"
+        watcher = asyncio.ensure_future(exchange.cancel_when_gone(asyncio.current_task()))
+        try:
+            async with asyncio.timeout(self._timeout or None):
+                await self._answer(kind, parsed(kind, body), exchange)
+        except Failure as failure:
+            await exchange.tell(failure)
+            return failure.code or failure.kind
+        except RemoteError as error:
+            await exchange.tell(of_call(error))
+            return error.code
+        except TimeoutError:
+            await exchange.tell(Failure(f"it took longer than {self._timeout:.3g} s", status=504, kind="timeout"))
+            return "deadline"
+        except asyncio.CancelledError:
+            if not exchange.gone:  # the drain's patience is over
+                await exchange.tell(of_call(Unavailable("the service is shutting down")))
+            return "cancelled"
+        except (OSError, StreamBroken):
+            raise
+        except Exception:
+            logger.exception("`%s` failed", kind)
+            await exchange.tell(Failure("the service failed", status=500, kind="server_error"))
+            return "internal"
+        finally:
+            watcher.cancel()
+        return "ok"
+
+    async def _answer(self, kind: str, request: dict[str, Any], exchange: _Answer) -> None:
+        registry = self._models_known()
+        name = request["model"]
+        model = await registry.find(kind, name)
+        if model is None:
+            others = registry.kinds(name)
+            if others:
+                message = f"the model `{name}` is for {', '.join(others)}, not for {kind}"
+                raise Failure(message, status=404, param="model")
+            raise unknown_model(name)
+        if not await registry.instances(model):
+            raise of_call(Unavailable(f"no worker of `{name}` is running at {path(model)}"))
+        if kind == "embedding":
+            given = await _single(registry.call(model, request))
+            answer = vectors.answer(given, name, request.get("encoding_format") or "float")
+            await exchange.whole(200, JSON, _encode(answer))
+        else:
+            await self._generate(kind, request, exchange, registry, model)
+
+    async def _generate(
+        self, kind: str, request: dict[str, Any], exchange: _Answer, registry: ModelRegistry, model: Registration
+    ) -> None:
+        streaming = bool(request.get("stream"))
+        options = request.get("stream_options") or {}
+        chunks = Chunks(kind, model.name, usage=not streaming or bool(options.get("include_usage")))
+        # A worker always streams: whole answers are put together here, and a client that leaves is noticed at once.
+        request = {**request, "stream": True, "stream_options": {**options, "include_usage": True}}
+        whole = Whole(kind)
+        reply = aiter(registry.call(model, request))
+        try:
+            async for item in reply:
+                for chunk in chunks.of(item):
+                    if streaming:
+                        await exchange.event(event(chunk))
+                    else:
+                        whole.add(chunk)
+        finally:
+            await reply.aclose()  # type: ignore[attr-defined]
+        for chunk in chunks.ending():
+            if streaming:
+                await exchange.event(event(chunk))
+            else:
+                whole.add(chunk)
+        if streaming:
+            await exchange.event(DONE)
+            await exchange.end()
+        else:
+            await exchange.whole(200, JSON, _encode(whole.answer()))
+
+
+class _Answer(Exchange):
+    """One HTTP request and its answer, with the headers that every answer of it has."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: dict[str, str],
+        extra: tuple[Header, ...],
+    ) -> None:
+        super().__init__(scope, receive, send, headers)
+        self._extra = extra
+
+    async def event(self, body: bytes) -> None:
+        """Send one event of a stream; the status goes with the first."""
+        if not self._form:
+            await self._start(200, EVENTS, (b"cache-control", b"no-cache"))
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self) -> None:
+        """End a stream."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def tell(self, failure: Failure) -> None:
+        """Send what went wrong: as the answer, or as the last event of a stream that began."""
+        with contextlib.suppress(OSError):
+            if self._form:
+                await self._send({"type": "http.response.body", "body": b"data: " + failure.body + b"\n\n"})
+                return
+            extra = ((b"retry-after", b"1"),) if failure.status in (429, 503) else ()
+            if failure.status == 405:
+                extra = ((b"allow", failure.param.encode()),)
+                failure.param = ""
+            await self.whole(failure.status, JSON, failure.body, *extra)
+
+    async def _start(self, status: int, form: str, *extra: tuple[bytes, bytes]) -> None:
+        await super()._start(status, form, *extra, *self._extra)
+
+
+async def _single(call: Any) -> Any:
+    """A call's value, or the last item where the worker streams."""
+    last = None
+    async for item in call:
+        last = item
+    return last
+
+
+def _route(method: str, place: str) -> str:
+    known = "/v1/models" if place.startswith("/v1/models/") else place
+    if known not in ROUTES:
+        raise Failure(f"there is no `{place}`; there are {', '.join(ROUTES)}", status=404, code="unknown_url")
+    allowed, kind = ROUTES[known]
+    if method != allowed and not (method == "HEAD" and allowed == "GET"):
+        raise Failure(f"`{place}` takes {allowed}, not {method}", status=405, param=allowed)
+    return kind
+
+
+def _model(model: Registration) -> dict[str, Any]:
+    return {"id": model.name, "object": "model", "created": model.created, "owned_by": "dynamo"}
