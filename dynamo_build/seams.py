@@ -59,7 +59,10 @@ class ImageBuilder(Protocol):
     """Makes an image from a plan."""
 
     def problems(self, plan: ImagePlan, to: Destination) -> tuple[str, ...]:
-        """Why this builder cannot build this plan to this destination; empty when it can."""
+        """Why this builder cannot build this plan to this destination; empty when it can.
+
+        Raises ToolMissing when what it builds with is not there.
+        """
         ...
 
     def build(self, plan: ImagePlan, to: Destination, on: Listener) -> Image:

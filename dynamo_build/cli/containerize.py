@@ -29,7 +29,7 @@ def containerize(
     push: Annotated[bool, typer.Option("--push", help="Push to the registry.")] = False,
     registry: Annotated[str, typer.Option(metavar="HOST", help="The registry of names without a host.")] = "",
     output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write an OCI image layout there instead.")] = "",
-    builder: Annotated[str, typer.Option(metavar="oci|docker", help="What builds the image.")] = "oci",
+    builder: Annotated[str, typer.Option(metavar="oci|docker|auto", help="What builds the image.")] = "oci",
     platform: Annotated[
         str, typer.Option(metavar="OS/ARCH[,...]", help="Several give one index. Default: this machine's.")
     ] = "",
@@ -37,7 +37,7 @@ def containerize(
         str, typer.Option(metavar="auto|none|require", help="Compile modules, by the base's exact Python.")
     ] = "auto",
     compression: Annotated[
-        str, typer.Option(metavar="gzip|gzip-fast|isal|zstd", help="Another one gives another digest.")
+        str, typer.Option(metavar="gzip|zlib|zstd", help="Fast, small, or both where engines take it.")
     ] = "gzip",
     cache_from: Annotated[
         list[str] | None,
@@ -65,13 +65,13 @@ def containerize(
     """
     import os
 
-    from dynamo_build import catalog, pipeline, settings
+    from dynamo_build import catalog, freeze, imaging, settings
     from dynamo_build.model.image import ContainerizeOptions
 
     checked_output(output)
     listener = console.listener(quiet or output != "text")
     around = catalog.surroundings(insecure=tuple(insecure or ()))
-    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
+    bento = freeze.chosen(tag, Path.cwd(), around, listener)
     options = ContainerizeOptions(
         bases=tuple(base or ()),
         base=str(settings.load(Path.cwd(), os.environ, {})["image.base"]),
@@ -89,12 +89,12 @@ def containerize(
         jobs=jobs,
     )
     if dry_run:
-        planned = pipeline.plan_images(bento, options, around, listener)
+        planned = imaging.plan_images(bento, options, around, listener)
         console.emit(
             [{"plan": plan, "to": to} for plan, to in planned], output, text=lambda: _plans(planned), name=bento.tag
         )
         return
-    images = pipeline.containerize(bento, options, around, listener)
+    images = imaging.containerize(bento, options, around, listener)
     names = "\n".join(image.reference for image in images)
     console.emit(images[0] if len(images) == 1 else images, output, text=lambda: _images(images), name=names)
 

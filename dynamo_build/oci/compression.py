@@ -33,30 +33,34 @@ def _zlib(level: int) -> Compressor:
     )
 
 
-#: What every Python has: the same bytes wherever the library is the same.
+#: What every Python has, and the smallest of the gzip ones: the same bytes wherever the library is the same.
 DEFAULT = _zlib(6)
+#: ISA-L's fast level gives the same bytes on every x86 processor; its level 3 does not.
+_ISAL_LEVEL = 1
+_ZSTD_LEVEL = 3
 
 
 def compressor(name: str) -> Compressor:
-    """`gzip` (zlib), `gzip-fast` (its level 1), `isal` or `zstd`. Raises UsageError, ToolMissing for a library."""
+    """`gzip` (ISA-L: several times faster), `zlib` (smaller) or `zstd`. Raises UsageError or ToolMissing."""
     match name:
         case "" | "gzip":
-            return DEFAULT
-        case "gzip-fast":
-            return _zlib(1)
-        case "isal":
             library = _library("isal.isal_zlib", "isal")
             version = str(importlib.import_module("isal").__version__)
-            return Compressor(identity=f"isal-{version}-1", start=lambda: library.compressobj(1, library.DEFLATED, 31))
+            return Compressor(
+                identity=f"isal-{version}-{_ISAL_LEVEL}",
+                start=lambda: library.compressobj(_ISAL_LEVEL, library.DEFLATED, 31),
+            )
+        case "zlib":
+            return DEFAULT
         case "zstd":
             library = _library("zstandard", "zstandard")
             version = f"{library.__version__}-{'.'.join(map(str, library.ZSTD_VERSION))}"
             return Compressor(
-                identity=f"zstd-{version}-3",
+                identity=f"zstd-{version}-{_ZSTD_LEVEL}",
                 media_type=ZSTD,
-                start=lambda: library.ZstdCompressor(level=3, write_checksum=True).compressobj(),
+                start=lambda: library.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compressobj(),
             )
-    raise UsageError(f"`{name}` is not a compression", ["Use gzip, gzip-fast, isal or zstd."])
+    raise UsageError(f"`{name}` is not a compression", ["Use gzip, zlib or zstd."])
 
 
 def _library(module: str, distribution: str) -> Any:

@@ -38,12 +38,12 @@ class DockerBuilder:
         self._environment = surroundings.environment
 
     def problems(self, plan: ImagePlan, to: Destination) -> tuple[str, ...]:
-        """Why this plan cannot be built to this destination."""
+        """Why this plan cannot be built to this destination. Raises ToolMissing when no engine answers."""
         del plan
         if isinstance(to, ToFolder):
             return ("the docker builder delivers to an engine or a registry, not to a folder; `oci` does",)
         if not self._address(to):
-            return (engine.missing(self._environment.get("DOCKER_HOST", "")).message,)
+            raise engine.missing(self._environment.get("DOCKER_HOST", ""))
         return ()
 
     def build(self, plan: ImagePlan, to: Destination, on: Listener) -> Image:

@@ -1,0 +1,115 @@
+"""A bento into images: what is planned for each base and platform, who builds it, and where it goes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dynamo_build import catalog
+from dynamo_build.errors import ImageBuildError, ToolMissing
+from dynamo_build.events import Listener, Noted, ignore
+from dynamo_build.model.bento import Bento
+from dynamo_build.model.image import ContainerizeOptions, Destination, Image, ImagePlan
+from dynamo_build.model.reference import Platform
+from dynamo_build.seams import ImageBuilder, Surroundings
+from dynamo_build.stages.bases import bases
+from dynamo_build.stages.destination import destination, earlier
+from dynamo_build.stages.join import join, part
+from dynamo_build.stages.layer import group_images, layer
+from dynamo_build.stages.provided import provided
+
+#: The builder that chooses one, and the order in which it asks them.
+AUTO = "auto"
+ORDER = ("oci", "docker")
+Planned = tuple[ImagePlan, Destination]
+
+
+def containerize(
+    bento: Bento, options: ContainerizeOptions, surroundings: Surroundings | None = None, on: Listener = ignore
+) -> tuple[Image, ...]:
+    """Build the images of a bento and deliver them, that of the entry first.
+
+    Raises UsageError, StoreError, ImageBuildError, RegistryError or ToolMissing.
+    """
+    surroundings = surroundings or catalog.surroundings()
+    builder = None if options.builder == AUTO else catalog.builder(options.builder, surroundings)
+    planned = plan_images(bento, options, surroundings, on)
+    if builder is None:
+        builder = choose(planned, surroundings, on)
+    elif found := _problems(builder, planned):
+        raise ImageBuildError(
+            f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
+            ["Choose another `--builder`, or another destination."],
+        )
+    built = []
+    for _, items in itertools.groupby(planned, key=lambda item: item[0].services):
+        several = list(items)
+        if len(several) == 1:
+            built.append(builder.build(*several[0], on))
+            continue
+        parts = [(plan_, part(to, plan_.platform)) for plan_, to in several]
+        built.append(join([builder.build(*each, on) for each in parts], several[0][1], surroundings, on))
+    return tuple(built)
+
+
+def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener) -> ImageBuilder:
+    """The first builder that can build all of it, with a word on why. Raises ImageBuildError when none can."""
+    refused: list[str] = []
+    for name in ORDER:
+        builder = catalog.builder(name, surroundings)
+        try:
+            found = _problems(builder, planned)
+        except ToolMissing as error:
+            found = [error.message]
+        if not found:
+            why = f", since {'; '.join(refused)}" if refused else ": nothing of this plan needs a daemon or root"
+            on(Noted(text=f"building with `{name}`{why}"))
+            return builder
+        refused.append(f"`{name}` cannot: {', '.join(found)}")
+    raise ImageBuildError(
+        f"no builder can build this image: {'; '.join(refused)}",
+        ["See `dynamo doctor` for what each builder needs, and `--builder` to name one."],
+    )
+
+
+def _problems(builder: ImageBuilder, planned: Sequence[Planned]) -> list[str]:
+    return list(dict.fromkeys(problem for plan_, to in planned for problem in builder.problems(plan_, to)))
+
+
+def plan_images(
+    bento: Bento, options: ContainerizeOptions, surroundings: Surroundings | None = None, on: Listener = ignore
+) -> tuple[tuple[ImagePlan, Destination], ...]:
+    """What `containerize` would build, and where to; bases are looked up, nothing is written. Raises as it does."""
+    surroundings = surroundings or catalog.surroundings()
+    manifest = bento.manifest
+    platforms = _platforms(options.platform, manifest.platforms)
+    wanted = bases(manifest, options, surroundings.environment)
+    found = []
+    for base, services in group_images(bento, wanted):
+        own = "" if manifest.graph.entry in services else services[0]
+        to = destination(manifest.name, manifest.version, own, options, surroundings.environment, on)
+        registry = surroundings.registry(base)
+        exact = base.with_digest(registry.resolve(base))
+        for platform in platforms:
+            given = provided(registry.pull(exact, platform).labels)
+            planned = layer(bento, exact, platform, services, given, override=options.override)
+            images, kept_as = earlier(to, own, platform, options)
+            planned = replace(
+                planned,
+                bytecode=options.bytecode,
+                compression=options.compression,
+                earlier=images,
+                kept_as=kept_as,
+                jobs=options.jobs,
+            )
+            found.append((planned, to))
+    return tuple(found)
+
+
+def _platforms(asked: str, locked: tuple[str, ...]) -> tuple[str, ...]:
+    if asked:
+        return tuple(dict.fromkeys(str(Platform.parse(one.strip())) for one in asked.split(",")))
+    ours = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
+    return (ours if ours in locked else locked[0],)
