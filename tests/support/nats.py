@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -22,9 +22,10 @@ def binary() -> str:
 class NatsServer:
     """One server with JetStream; it can be stopped and started again on its port."""
 
-    def __init__(self, folder: Path, token: str = "") -> None:
+    def __init__(self, folder: Path, token: str = "", settings: Sequence[str] = ()) -> None:
         self.folder = folder
         self.token = token
+        self.settings = settings
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -41,6 +42,7 @@ class NatsServer:
         ]
         if self.token:
             config.append(f'authorization {{ token: "{self.token}" }}')
+        config += self.settings
         path = self.folder / "nats.conf"
         path.write_text("\n".join(config))
         self.process = subprocess.Popen([binary(), "-c", str(path)], stderr=subprocess.DEVNULL)
@@ -61,10 +63,10 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(token: str = "") -> Iterator[NatsServer]:
-    """A server for the length of a block."""
+def nats_server(token: str = "", settings: Sequence[str] = ()) -> Iterator[NatsServer]:
+    """A server for the length of a block; `settings` are lines of its configuration."""
     with tempfile.TemporaryDirectory() as folder:
-        server = NatsServer(Path(folder), token)
+        server = NatsServer(Path(folder), token, settings)
         server.start()
         try:
             yield server

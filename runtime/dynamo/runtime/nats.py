@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
+import ssl
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -75,7 +76,7 @@ class Nats:
 
         async def on_error(error: Exception) -> None:
             self._problem = error
-            if "authorization" in str(error).lower():
+            if "authorization" in str(error).lower() or isinstance(error, ssl.SSLCertVerificationError):
                 refused.set()
 
         connecting = asyncio.ensure_future(
@@ -95,7 +96,7 @@ class Nats:
             await asyncio.wait((connecting, refusing), timeout=window, return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
                 await connecting
-            elif refused.is_set():
+            elif refused.is_set() and not isinstance(self._problem, OSError):
                 raise Unauthorized(f"the NATS server at {shown(self.url)} does not let us in")
             else:
                 reason = self._problem or "no answer"
