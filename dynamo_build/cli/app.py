@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "build": Entry("build", "Freeze a graph into a versioned bento."),
     "containerize": Entry("containerize", "Turn a bento into an image."),
     "deploy": Entry("deploy", "Render manifests for a bento, and apply them when asked."),
+    "resolve": Entry("resolve", "Write images by digest into any YAML that mentions services."),
     "deployment": Entry("deployment", "Look at deployments on a cluster, and change them.", "group"),
     "list": Entry("list", "List the bentos in the store."),
     "get": Entry("get", "Show one bento."),
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "env": Entry("env", "Show versions, and the settings that hold here."),
     "login": Entry("login", "Log in to a registry."),
     "logout": Entry("login", "Remove the login of a registry.", "logout"),
+    "ci": Entry("ci", "Write pipelines that publish images.", "group"),
     "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
 }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 group = typer.Typer(
     name="deployment",
     help="Look at deployments on a cluster, and change them.",
+    epilog="Example: dynamo deployment status frontend --wait",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

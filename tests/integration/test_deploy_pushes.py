@@ -69,3 +69,17 @@ def test_from_source_to_a_cluster(project: Path, registry: str, tmp_path: Path, 
         double.requests.clear()
         again = dynamo("deploy", "--wait", "-o", "name", folder=project, **environment)
         assert (again.returncode, double.writes()) == (0, [])
+
+
+def test_yaml_of_the_users_gets_the_same_digest(project: Path, registry: str, base_image: str) -> None:
+    """`dynamo resolve` pushes what is missing, once, and writes what `deploy` writes."""
+    place = f"{registry}/test/{secrets.token_hex(6)}"
+    arguments = ("--registry", place, "--base", base_image)
+    tag = dynamo("get", "-o", "name", folder=project).stdout.strip()
+    (project / "pod.yaml").write_text(f"# mine\nimage: dynamo://{tag}/Frontend\n")
+    first = dynamo("resolve", "-f", "pod.yaml", *arguments, folder=project)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith(f"# mine\nimage: {place}/frontend@sha256:")
+    assert dynamo("resolve", "-f", "pod.yaml", *arguments, folder=project).stdout == first.stdout
+    reference = first.stdout.split()[-1]
+    assert reference in dynamo("deploy", *arguments, "--nats", "nats://a.example:4222", folder=project).stdout
