@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dynamo.engines.blocks import BlockPool
 from dynamo.engines.engine import EngineRequest, EngineStep, FinishReason, RequestTooLong
+from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.hashing import ROOT, block_hashes
 from dynamo.llm.load import ForwardPassMetrics
 
@@ -17,7 +18,8 @@ class SimulationSettings:
     """The engine that is simulated. Times are seconds; the defaults are those of an 8 B model on one large GPU.
 
     A pass takes `pass_seconds`, `prefill_seconds` for each prompt token, `attention_seconds` for each pair of a prompt
-    token and one before it, `decode_seconds` for each block that a generating request has.
+    token and one before it, `decode_seconds` for each block that a generating request has. A prompt that another
+    engine computed takes `transfer_seconds` for each token to arrive.
     """
 
     block_size: int = 64
@@ -28,19 +30,33 @@ class SimulationSettings:
     prefill_seconds: float = 40e-6
     attention_seconds: float = 1.5e-9
     decode_seconds: float = 1.5e-6
+    transfer_seconds: float = 2e-6
     vocabulary: int = 32_000
 
 
 class Running:
     """A request in the engine: its tokens so far, how many of them are computed, and the blocks it has."""
 
-    __slots__ = ("cached", "computed", "done", "full", "goal", "hashes", "loose", "prompt", "request", "tokens")
+    __slots__ = (
+        "cached",
+        "computed",
+        "done",
+        "full",
+        "goal",
+        "hashes",
+        "loose",
+        "prompt",
+        "received",
+        "request",
+        "tokens",
+    )
 
-    def __init__(self, request: EngineRequest, hashes: list[int]) -> None:
+    def __init__(self, request: EngineRequest, hashes: list[int], received: int = 0) -> None:
         self.request = request
+        self.received = received
         self.prompt = len(request.tokens)
         self.tokens = list(request.tokens)
-        self.goal = self.prompt + request.max_tokens
+        self.goal = self.prompt + (1 if request.prefill_only else request.max_tokens)
         self.hashes = hashes
         self.computed = 0
         self.full = 0
@@ -71,8 +87,11 @@ class Batcher:
         self._prompt_tokens = 0
         self._cached_tokens = 0
 
-    def add(self, request: EngineRequest, hashes: Sequence[int] | None = None) -> None:
-        """Take a request; `hashes` when they are known already. Raises RequestTooLong."""
+    def add(self, request: EngineRequest, hashes: Sequence[int] | None = None, received: int = 0) -> None:
+        """Take a request; `hashes` when they are known already, `received` so many tokens that arrived computed.
+
+        Raises RequestTooLong.
+        """
         settings = self.settings
         if len(request.tokens) + request.max_tokens > settings.blocks * settings.block_size:
             raise RequestTooLong(
@@ -82,7 +101,7 @@ class Batcher:
         if not request.tokens:
             raise RequestTooLong("an empty prompt cannot be continued")
         known = block_hashes(request.tokens, settings.block_size) if hashes is None else list(hashes)
-        self._waiting.append(Running(request, known))
+        self._waiting.append(Running(request, known, received))
 
     def cancel(self, request: str) -> None:
         """Forget a request and free what it has."""
@@ -141,18 +160,21 @@ class Batcher:
         # The last token is always computed: it is what the next one is made of.
         reusable = running.hashes[: (len(running.tokens) - 1) // size]
         held = running.hashes[: pool.prefix(reusable)]
-        first = min(len(running.tokens) - len(held) * size, budget)
-        if -(-first // size) > pool.free - pool.kept_among(held):
+        begun = max(len(held) * size, min(running.received, len(running.tokens) - 1))
+        first = min(len(running.tokens) - begun, budget)
+        needed = -(-(begun + first) // size) - len(held)
+        if needed > pool.free - pool.kept_among(held):
             return False
         pool.share(held)
-        running.full = len(held)
-        running.computed = len(held) * size
-        pool.take(-(-first // size))
-        running.loose = -(-first // size)
+        pool.take(needed)
+        running.full = begun // size
+        running.computed = begun
+        running.loose = needed - (running.full - len(held))
+        pool.fill(running.hashes[len(held) : running.full])
         if running.cached < 0:
-            running.cached = running.computed
+            running.cached = begun
             self._prompt_tokens += running.prompt
-            self._cached_tokens += running.cached
+            self._cached_tokens += len(held) * size
         return True
 
     def _make_room(self, running: Running, count: int) -> bool:
@@ -210,7 +232,10 @@ class Batcher:
         if reason:
             self._release(running)
         made = () if reason == "stop" else (token,)
-        return EngineStep(tokens=made, finish_reason=reason, cached_tokens=running.cached)
+        handoff = None
+        if running.request.prefill_only:
+            made, handoff = (), KvHandoff(request=running.request.id, parameters={"tokens": running.prompt})
+        return EngineStep(tokens=made, finish_reason=reason, cached_tokens=running.cached, handoff=handoff)
 
 
 def next_token(last: int, position: int, vocabulary: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from dynamo.engines.engine import EngineRequest, EngineStep
 
@@ -14,7 +14,7 @@ class EchoEngine:
     def __init__(self, delay: float = 0.0) -> None:
         self._delay = delay
 
-    async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The prompt again, as far as `max_tokens` go, up to the first stop token."""
         for count, token in enumerate(request.tokens[: request.max_tokens], 1):
             await asyncio.sleep(self._delay)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from dynamo.llm.generation import EngineRequest, EngineStep, FinishReason, RequestTooLong
@@ -13,7 +13,7 @@ __all__ = ["Engine", "EngineRequest", "EngineStep", "FinishReason", "RequestTooL
 class Engine(Protocol):
     """Makes tokens. Closing the iterator early frees what the request held."""
 
-    def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
+    def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RequestTooLong."""
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from dynamo.engines.batching import Batcher, SimulationSettings
 from dynamo.engines.engine import EngineRequest, EngineStep
@@ -32,11 +32,15 @@ class SimulatedEngine:
         self._answers: dict[str, asyncio.Queue[EngineStep]] = {}
         self._passes: asyncio.Task[None] | None = None
 
-    async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RequestTooLong, and ValueError for a second request of the same id."""
         if request.id in self._answers:
             raise ValueError(f"a request `{request.id}` runs already")
-        self.batcher.add(request)
+        received = 0
+        if request.handoff is not None:
+            received = int(request.handoff.parameters.get("tokens", 0))
+            await asyncio.sleep(received * self.batcher.settings.transfer_seconds / self._speed)
+        self.batcher.add(request, received=received)
         answer = self._answers[request.id] = asyncio.Queue()
         if self._passes is None or self._passes.done():
             self._passes = asyncio.ensure_future(self._run())

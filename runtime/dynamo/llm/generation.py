@@ -13,8 +13,9 @@ FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
-    """What an engine is asked for. `sampling` is the engine's own; `handoff` comes from a prefill worker;
-    `prefix_hit_rate` is what the router thinks that the worker holds of the prompt.
+    """What an engine is asked for. `sampling` is the engine's own; `prefix_hit_rate` is what the router thinks that
+    the worker holds of the prompt. With `prefill_only` the engine computes the prompt and says in its last step how
+    another one gets it; that one is given the same as `handoff`.
     """
 
     id: str
@@ -24,6 +25,7 @@ class EngineRequest:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     handoff: KvHandoff | None = None
     prefix_hit_rate: float = 0.0
+    prefill_only: bool = False
 
     def continued(self, made: Sequence[int], attempt: int) -> EngineRequest:
         """The same request for another worker, after these tokens were made."""

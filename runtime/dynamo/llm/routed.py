@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 import msgspec
@@ -43,7 +43,7 @@ class RoutedClient:
         self._resumable = resumable
         self._on_decision = on_decision
 
-    async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RemoteError; Unavailable when no worker is left to go on."""
         made: list[int] = []
         without: set[int] = set()
@@ -81,7 +81,7 @@ class RoutedClient:
                     raise Unavailable(f"request {request.id} cannot be routed: {error}") from error
             await asyncio.sleep(0.1)
 
-    async def _steps(self, request: EngineRequest, decision: Decision) -> AsyncIterator[EngineStep]:
+    async def _steps(self, request: EngineRequest, decision: Decision) -> AsyncGenerator[EngineStep, None]:
         sent = replace(request, prefix_hit_rate=decision.prefix_hit_rate)
         reply = aiter(self._client.direct(sent, decision.worker))
         first = True

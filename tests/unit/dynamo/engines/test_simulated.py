@@ -121,7 +121,7 @@ REQUESTS = st.lists(
 @settings(max_examples=examples(150))
 @given(REQUESTS, st.integers(14, 30), st.integers(1, 4), st.integers(1, 12))
 def test_whatever_comes_all_are_answered_and_nothing_leaks(wanted, blocks, slots, budget):
-    """With little room, preemption and cancelling: every request gets exactly its tokens, the same as alone; the
+    """With little room, preemption, cancelling, and prompts that arrive computed: every request gets exactly its tokens, the same as alone; the
     events tell what the engine holds; and no block is in use at the end.
     """
     setting = SimulationSettings(block_size=4, blocks=blocks, slots=slots, pass_tokens=budget)
@@ -135,7 +135,7 @@ def test_whatever_comes_all_are_answered_and_nothing_leaks(wanted, blocks, slots
     while waiting or batcher.busy:
         for entry in [entry for entry in waiting if entry[0] <= turn]:
             waiting.remove(entry)
-            batcher.add(entry[1])
+            batcher.add(entry[1], received=chooser.choice([0, 0, len(entry[1].tokens)]))
             answers[entry[1].id] = []
         if chooser.random() < 0.05 and answers:
             gone = chooser.choice(list(answers))
@@ -185,6 +185,25 @@ def test_its_events_fill_an_index():
         hashes = block_hashes(range(7, 19), 4)
         assert index.match(hashes) == {1: 3}
         assert index.blocks_of(1) == len(engine.batcher.pool.held()) <= 16
+
+    run(body())
+
+
+def test_a_prompt_from_another_engine():
+    """A prefill ends in word of where the blocks are; who has that word computes one token only, after the transfer."""
+
+    async def body():
+        setting = SimulationSettings(block_size=4, pass_seconds=1.0, prefill_seconds=0.1, transfer_seconds=0.5)
+        (handed,) = await said(SimulatedEngine(setting), request("a", range(8), 5, prefill_only=True))
+        assert (handed.tokens, handed.finish_reason, handed.handoff.parameters) == ((), "length", {"tokens": 8})
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        engine = SimulatedEngine(setting)
+        steps = await said(engine, request("b", range(8), 1, handoff=handed.handoff))
+        assert loop.time() - before == pytest.approx(8 * 0.5 + 1 + 0.1, abs=1e-3)
+        assert steps[0].cached_tokens == 7
+        assert steps[0].tokens == (await said(SimulatedEngine(setting), request("c", range(8), 1)))[0].tokens
+        assert engine.batcher.metrics().gpu_prefix_cache_hit_rate == 0
 
     run(body())
 
