@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import config as service_config
@@ -129,14 +131,31 @@ def _check_environment(options: PlaceOptions) -> None:
 
 
 def named_images(named: Sequence[str], services: Sequence[str]) -> dict[str, str]:
-    """`[SERVICE=]REFERENCE@DIGEST` texts as a reference for each service they name. Raises UsageError."""
+    """`[SERVICE=]REFERENCE@DIGEST` texts as a reference for each service they name. Raises UsageError.
+
+    `@FILE` stands for the images in what `dynamo containerize -o json` printed.
+    """
     found: dict[str, str] = {}
-    for text in sorted(named, key=lambda item: "=" in item):
+    texts = [one for text in named for one in (_delivered(Path(text[1:])) if text.startswith("@") else [text])]
+    for text in sorted(texts, key=lambda item: "=" in item):
         service, equals, reference = text.rpartition("=")
         if equals and service not in services:
             raise UsageError(f"there is no service `{service}` in the graph", [f"It has {', '.join(services)}."])
         _check_digest(reference, service)
         found |= {service: reference} if equals else dict.fromkeys(services, reference)
+    return found
+
+
+def _delivered(path: Path) -> list[str]:
+    try:
+        content = json.loads(path.read_text())
+        images = content if isinstance(content, list) else [content]
+        found = [f"{service}={image['reference']}" for image in images for service in image["services"]]
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "It holds what `dynamo containerize --push -o json` prints."
+        raise UsageError(f"`{path}` is no list of images", [hint]) from error
     return found
 
 

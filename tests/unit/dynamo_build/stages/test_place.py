@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +80,21 @@ def test_variables_are_checked(environment: dict[str, str], message: str) -> Non
         environment = {"HF_TOKEN": ""}
     with pytest.raises(UsageError, match=message):
         place(bento(hello_graph()), IMAGES, PlaceOptions(environment=environment, secrets=secrets))
+
+
+def test_images_that_were_delivered(tmp_path: Path) -> None:
+    """`@FILE` holds what `containerize -o json` printed: one image or several; anything else is one line."""
+    path = tmp_path / "images.json"
+    path.write_text(json.dumps({"reference": IMAGE, "services": ["A", "B"], "digest": "…"}))
+    assert named_images([f"@{path}"], ["A", "B"]) == {"A": IMAGE, "B": IMAGE}
+    path.write_text(json.dumps([{"reference": IMAGE, "services": ["A"]}, {"reference": IMAGE, "services": ["B"]}]))
+    assert named_images([f"@{path}"], ["A", "B"]) == {"A": IMAGE, "B": IMAGE}
+    for text in ("", "[]x", '{"reference": 1}', '"a"', "[1]"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="is no list of images"):
+            named_images([f"@{path}"], ["A"])
+    with pytest.raises(UsageError, match="cannot be read"):
+        named_images([f"@{tmp_path}/none"], ["A"])
 
 
 def test_named_images() -> None:
