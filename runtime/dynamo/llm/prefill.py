@@ -98,7 +98,7 @@ class RemotePrefill:
                 self._depth = (self._depth[0], depth + 1)
                 told: Prefilled = await answer
         except (TimeoutError, RemoteError) as error:
-            logger.warning("request %s is prefilled here after all: %s", request.id, error or "no answer in time")
+            logger.warning("request %s is prefilled here after all: %s", request.id, str(error) or "no answer in time")
             self.counts["failed"] += 1
             return None
         finally:

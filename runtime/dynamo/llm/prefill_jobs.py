@@ -47,9 +47,9 @@ def decode(body: bytes) -> Prefilled:
     return _decode(body)
 
 
-def prefill_queue(queues: Queues, namespace: str, model: str) -> Queue:
+def prefill_queue(queues: Queues, namespace: str, model: str, silence: float = SILENCE_SECONDS) -> Queue:
     """The queue of prompts for a model."""
-    return queues.queue(namespace, f"prefill.{model}", patience=SILENCE_SECONDS, attempts=ATTEMPTS)
+    return queues.queue(namespace, f"prefill.{model}", patience=silence, attempts=ATTEMPTS)
 
 
 class Generates(Protocol):

@@ -37,11 +37,13 @@ class PrefillLoop:
         engine: Generates,
         *,
         at_once: int = 1,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self.done = 0
         self._events = events
         self._place = (namespace, model)
-        self._queue = prefill_queue(queues, namespace, model)
+        self._queue = prefill_queue(queues, namespace, model, silence)
+        self._silence = silence
         self._worker = worker
         self._engine = engine
         self._at_once = at_once
@@ -68,7 +70,7 @@ class PrefillLoop:
                 await self._do(job)
 
     async def _do(self, job: Job) -> None:
-        heart = asyncio.ensure_future(_beat(job))
+        heart = asyncio.ensure_future(_beat(job, self._silence / 3))
         try:
             asked = msgspec.convert(job.value, PrefillJob)
             if asked.until > time.time():
@@ -106,7 +108,7 @@ class PrefillLoop:
         await topic(self._events, f"prefilled.{worker}", *self._place).publish(encode(word))
 
 
-async def _beat(job: Job) -> None:
+async def _beat(job: Job, seconds: float) -> None:
     while True:
-        await asyncio.sleep(SILENCE_SECONDS / 3)
+        await asyncio.sleep(seconds)
         await job.working()
