@@ -10,11 +10,13 @@ from typing import Any
 from dynamo.sdk.config import near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
-from dynamo_build.errors import GraphError, StoreError
-from dynamo_build.events import Listener, Noted, Warned, ignore
+from dynamo_build.errors import GraphError
+from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.plan import BuildOptions, BuildPlan
-from dynamo_build.seams import Surroundings, default_home
+from dynamo_build.seams import Surroundings
+from dynamo_build.selection import chosen as chosen
+from dynamo_build.selection import store as store
 from dynamo_build.stages import configure as configuring
 from dynamo_build.stages.discover import told
 from dynamo_build.stages.find import Found, beside, find
@@ -22,6 +24,7 @@ from dynamo_build.stages.lock import lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
 from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
+from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store
 
 
@@ -34,8 +37,10 @@ def build(
     """
     surroundings = surroundings or Surroundings()
     project = project.resolve()
+    bentos = store(surroundings)
+    stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     found = find(target, project, options, on)
-    planned = _planned(found, project, options, on, surroundings)
+    planned = _planned(found, project, options, on, bentos, stamps)
     if options.offline:
         surroundings = replace(surroundings, environment={**surroundings.environment, "UV_OFFLINE": "1"})
     locked = lock(
@@ -49,8 +54,11 @@ def build(
     )
     if not found.settled:
         settled = find(target, project, options, on, lock=locked, before=found)
-        planned = planned if settled.graph == found.graph else _planned(settled, project, options, on, surroundings)
-    return pack(planned, locked, store(surroundings), on, dockerfile=_dockerfile)
+        if settled.graph == found.graph:
+            planned = _doubted(planned, settled, options, on)
+        else:
+            planned = _planned(settled, project, options, on, bentos, stamps)
+    return pack(planned, locked, bentos, on, dockerfile=_dockerfile, stamps=stamps)
 
 
 def plan_build(
@@ -58,21 +66,31 @@ def plan_build(
 ) -> BuildPlan:
     """What `build` would pack, up to the lock; nothing is written. Raises GraphError or UsageError."""
     project = project.resolve()
-    return _planned(find(target, project, options, on), project, options, on, surroundings or Surroundings())
+    bentos = store(surroundings)
+    stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
+    return _planned(find(target, project, options, on), project, options, on, bentos, stamps)
 
 
-def _planned(found: Found, project: Path, options: BuildOptions, on: Listener, surroundings: Surroundings) -> BuildPlan:
-    home = default_home(surroundings.environment)
+def _planned(
+    found: Found, project: Path, options: BuildOptions, on: Listener, bentos: Store, stamps: Stamps
+) -> BuildPlan:
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
-    options = replace(options, without=(*options.without, str(home)))
-    planned = plan(found.graph, found.reached.files, project, options, config, found.warnings)
-    stray = beside(found, [file.path for file in planned.files], project, planned.requirements.python)
-    if stray and options.strict:
-        raise GraphError("the project cannot be packed: it imports what the image will not have", problems=stray)
-    planned = replace(planned, warnings=(*planned.warnings, *stray))
+    options = replace(options, without=(*options.without, str(bentos.root)))
+    planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps)
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
-    return planned
+    return _doubted(planned, found, options, on) if found.settled else planned
+
+
+def _doubted(planned: BuildPlan, found: Found, options: BuildOptions, on: Listener) -> BuildPlan:
+    """With the warnings about imports, which are known once packages are locked. Raises GraphError when strict."""
+    stray = beside(found, [file.path for file in planned.files], Path(planned.project), planned.requirements.python)
+    doubts = (*found.warnings, *stray)
+    if doubts and options.strict:
+        raise GraphError("the project cannot be packed: it imports what the image will not have", problems=doubts)
+    for doubt in doubts:
+        on(Warned(text=told(doubt)))
+    return replace(planned, warnings=(*planned.warnings, *doubts))
 
 
 def discover(target: str, project: Path, options: BuildOptions | None = None, on: Listener = ignore) -> ServiceGraph:
@@ -102,11 +120,6 @@ def configure(
     return config
 
 
-def store(surroundings: Surroundings | None = None) -> Store:
-    """The store of bentos that the environment names."""
-    return Store(default_home((surroundings or Surroundings()).environment))
-
-
 def _dockerfile(bento: Bento) -> str:
     """The Dockerfile that an exported bento is built with; its base is given then."""
     from dynamo_build.dockerfile import dockerfile  # Jinja2 and the model of images are loaded for a new bento only
@@ -116,16 +129,3 @@ def _dockerfile(bento: Bento) -> str:
     planned = layer(bento, ImageReference("", "base"), bento.manifest.platforms[0])
     labels = {name: value for name, value in planned.labels.items() if value}
     return dockerfile(replace(planned, labels=labels), buildkit=False)
-
-
-def chosen(tag: str, project: Path, surroundings: Surroundings | None = None, on: Listener = ignore) -> Bento:
-    """The bento of a tag; without one, the bento built last from this folder, which is said. Raises StoreError."""
-    bentos = store(surroundings)
-    wanted = tag or bentos.last_built_from(project)
-    if not wanted:
-        raise StoreError(
-            "no bento was built from this folder", ["Name one (see `dynamo list`), or build one with `dynamo build`."]
-        )
-    if not tag:
-        on(Noted(text=f"using `{wanted}`, the bento built last from this folder"))
-    return bentos.get(wanted)

@@ -65,13 +65,13 @@ def containerize(
     """
     import os
 
-    from dynamo_build import catalog, freeze, imaging, settings
+    from dynamo_build import catalog, imaging, selection, settings
     from dynamo_build.model.image import ContainerizeOptions
 
     checked_output(output)
     listener = console.listener(quiet or output != "text")
     around = catalog.surroundings(insecure=tuple(insecure or ()))
-    bento = freeze.chosen(tag, Path.cwd(), around, listener)
+    bento = selection.chosen(tag, Path.cwd(), around, listener)
     options = ContainerizeOptions(
         bases=tuple(base or ()),
         base=str(settings.load(Path.cwd(), os.environ, {})["image.base"]),
