@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from dynamo.llm.indexer import KvIndexer
@@ -31,7 +31,7 @@ class ApproxKvIndexer:
         self._index.stored(worker, hashes)
         self._forget(worker, now)
 
-    def match(self, hashes: Iterable[int], now: float) -> dict[int, int]:
+    def match(self, hashes: Sequence[int], now: float) -> dict[int, int]:
         """How many blocks from the start of a prompt each worker probably holds."""
         for worker in self._until:
             self._forget(worker, now)

@@ -11,6 +11,7 @@ from itertools import repeat
 
 SWEEP_BLOCKS = 4096
 """How many blocks one call cleans at most after a worker left: no call is held up by a large table."""
+STRETCH_BLOCKS = 32
 
 
 class KvIndexer:
@@ -45,12 +46,10 @@ class KvIndexer:
         if self._dead:
             self._sweep(len(hashes))
         masks = self._masks
-        known = list(map(masks.get, hashes, repeat(0)))
-        if any(known):
+        # One look-up for blocks that nobody had, and one number for all that one worker holds.
+        known = list(map(masks.setdefault, hashes, repeat(bit)))
+        if known.count(bit) != len(known):
             masks.update(zip(hashes, [mask | bit for mask in known], strict=True))
-        else:
-            # One number for all: a table of blocks that one worker holds has no numbers of its own.
-            masks.update(zip(hashes, repeat(bit)))
 
     def removed(self, worker: int, hashes: Iterable[int]) -> None:
         """A worker holds these blocks no more; those it never had are no matter."""
@@ -76,19 +75,24 @@ class KvIndexer:
 
     gone = cleared
 
-    def match(self, hashes: Iterable[int]) -> dict[int, int]:
+    def match(self, hashes: Sequence[int]) -> dict[int, int]:
         """How many blocks from the start of a prompt each worker holds; workers with none are left out."""
         scores: dict[int, int] = {}
         get, active, depth, owners = self._masks.get, self._alive, 0, self._owners
-        for key in hashes:
-            now = get(key, 0) & active
-            if now != active:
-                if depth:
-                    _score(scores, active ^ now, depth, owners)
-                if not now:
-                    return scores
-                active = now
-            depth += 1
+        for start in range(0, len(hashes), STRETCH_BLOCKS):
+            masks = list(map(get, hashes[start : start + STRETCH_BLOCKS], repeat(0)))
+            # Where the same workers hold all of a stretch, one look is enough.
+            steps = masks[:1] if masks.count(masks[0]) == len(masks) else masks
+            for mask in steps:
+                now = mask & active
+                if now != active:
+                    if depth:
+                        _score(scores, active ^ now, depth, owners)
+                    if not now:
+                        return scores
+                    active = now
+                depth += 1
+            depth += len(masks) - len(steps)
         if depth:
             _score(scores, active, depth, owners)
         return scores

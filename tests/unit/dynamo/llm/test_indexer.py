@@ -48,7 +48,8 @@ STEPS = st.lists(
 def test_it_answers_as_a_naive_index_would(steps, prompts, slowness):
     """Whatever is stored, removed and cleared, in any order: each worker's depth is right, also while it sweeps."""
     index, naive = KvIndexer(), Naive()
-    patience, indexer.SWEEP_BLOCKS = indexer.SWEEP_BLOCKS, slowness
+    before = indexer.SWEEP_BLOCKS, indexer.STRETCH_BLOCKS
+    indexer.SWEEP_BLOCKS, indexer.STRETCH_BLOCKS = slowness, 1 + slowness
     try:
         for action, worker, prompt in steps:
             hashes = block_hashes(prompt, 1)
@@ -67,7 +68,7 @@ def test_it_answers_as_a_naive_index_would(steps, prompts, slowness):
         for worker, held in naive.held.items():
             assert index.blocks_of(worker) == len(held)
     finally:
-        indexer.SWEEP_BLOCKS = patience
+        indexer.SWEEP_BLOCKS, indexer.STRETCH_BLOCKS = before
 
 
 def test_workers_come_and_go_without_a_trace():
