@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 trap 'bash tests/support/stack.sh down' EXIT
-bash tests/support/stack.sh up
+DYNAMO_STACK_NEWER=trixie bash tests/support/stack.sh up
 eval "$(bash tests/support/stack.sh env)"
 .venv/bin/python tests/support/campaign.py

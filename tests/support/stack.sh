@@ -8,7 +8,8 @@
 #   bash tests/support/stack.sh purge    down, then delete the data
 #
 # Without root nothing is installed and there is no engine; the rest starts where its program is there.
-# Settings: DYNAMO_STACK (the data folder), DYNAMO_STACK_STORAGE (the engine's storage driver).
+# Settings: DYNAMO_STACK (the data folder), DYNAMO_STACK_STORAGE (the engine's storage driver),
+# DYNAMO_STACK_NEWER=trixie (also an engine of that Debian release, unpacked below the data folder: DOCKER_HOST_NEWER).
 set -euo pipefail
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -17,7 +18,7 @@ python=python3
 [ ! -x "$checkout/.venv/bin/python" ] || python=$checkout/.venv/bin/python
 stack=${DYNAMO_STACK:-${TMPDIR:-/tmp}/dynamo-stack-$(printf %s "$checkout" | cksum | cut -d' ' -f1)}
 user=tester password=not-a-secret
-parts="nats dockerd registry-tls registry"
+parts="nats dockerd-newer dockerd registry-tls registry"
 
 say() { printf 'stack: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -83,7 +84,7 @@ apt_install() {
 install_programs() {
   local wanted=() pair
   for pair in docker-registry:docker-registry htpasswd:apache2-utils openssl:openssl dockerd:docker.io \
-    containerd:containerd runc:runc busybox:busybox-static skopeo:skopeo umoci:umoci; do
+    containerd:containerd runc:runc busybox:busybox-static skopeo:skopeo umoci:umoci podman:podman mmdebstrap:mmdebstrap; do
     have "${pair%%:*}" || wanted+=("${pair#*:}")
   done
   if ! is_root || ! have apt-get; then
@@ -130,6 +131,50 @@ begin_dockerd() { # no bridge and no rules: the machine's own network stays as i
     --bridge=none --iptables=false --ip6tables=false --ip-forward=false
 }
 
+begin_dockerd_newer() {
+  rm -f "$stack/newer.sock" "$stack/newer.pid"
+  launch dockerd-newer env PATH="$stack/newer/usr/sbin:$stack/newer/usr/bin:$PATH" dockerd --host "unix://$stack/newer.sock" \
+    --pidfile "$stack/newer.pid" --data-root "$stack/data/newer" --exec-root "$stack/exec-newer" --storage-driver overlay2 \
+    --bridge=none --iptables=false --ip6tables=false --ip-forward=false
+}
+# Its programs run on this release's libraries; lists and packages stay below the data folder, apt is left as it is.
+unpack_newer() { # RELEASE PACKAGE...
+  local release=$1 apt=$stack/apt mirror; shift
+  [ ! -e "$stack/newer/.$release" ] || return 0
+  mirror=$( { sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources; sed -n 's/^deb  *\(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list; } 2>/dev/null | head -n 1) || true
+  [ -n "$mirror" ] || fail "apt has no Debian mirror"
+  say "unpacking $* of $release"
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$stack/newer"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $release main" >"$apt/sources.list"
+  local options=(-o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root)
+  {
+    apt-get -qq "${options[@]}" update && cd "$apt/cache" && apt-get -qq "${options[@]}" download "${@/%//$release}" &&
+      for package in ./*.deb; do dpkg-deb -x "$package" "$stack/newer"; done
+  } >"$stack/log/apt-newer" 2>&1 9>&- || { tail -n 20 "$stack/log/apt-newer" >&2; fail "the packages of $release cannot be unpacked"; }
+  cd "$checkout"
+  touch "$stack/newer/.$release"
+}
+
+# Limits that this process may give, host network, and no daemon: what podman does is gone with its data folder.
+podman_settings() {
+  local folder=$stack/podman files processes
+  mkdir -p "$folder"
+  files=$(ulimit -Hn); [ "$files" != unlimited ] || files=65536
+  processes=$(ulimit -Hu); if [ "$processes" = unlimited ] || [ "$processes" -gt 32768 ]; then processes=32768; fi
+  printf '[storage]\ndriver = "overlay"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' "$folder" "$folder" >"$folder/storage.conf"
+  printf 'unqualified-search-registries = []\n[[registry]]\nlocation = "127.0.0.1:%s"\ninsecure = true\n' "$(port_of registry)" >"$folder/registries.conf"
+  cat >"$folder/containers.conf" <<CONF
+[containers]
+default_ulimits = ["nofile=$files:$files", "nproc=$processes:$processes"]
+netns = "host"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "$folder/tmp"
+CONF
+}
+
 base_image() {
   local name
   name=base:py$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])')
@@ -157,6 +202,9 @@ write_environment() {
     fi
     ! alive nats || echo "export NATS_URL='nats://127.0.0.1:$(port_of nats-clients)'"
     ! alive dockerd || echo "export DOCKER_HOST='unix://$stack/docker.sock' DOCKER_CONFIG='$stack/docker-config'"
+    ! alive dockerd-newer || echo "export DOCKER_HOST_NEWER='unix://$stack/newer.sock'"
+    [ ! -f "$stack/podman/containers.conf" ] || echo "export CONTAINERS_CONF='$stack/podman/containers.conf'" \
+      "CONTAINERS_STORAGE_CONF='$stack/podman/storage.conf' CONTAINERS_REGISTRIES_CONF='$stack/podman/registries.conf'"
     [ ! -f "$stack/base-name" ] || echo "export TEST_BASE_LAYOUT='$stack/base'"
   } >"$stack/env.new"
   mv "$stack/env.new" "$stack/env"
@@ -189,8 +237,18 @@ up() {
   fi
   if is_root && have dockerd; then
     start dockerd 60 begin_dockerd "http://engine/_ping" --socket "$stack/docker.sock"
+    if [ -n "${DYNAMO_STACK_NEWER:-}" ]; then
+      unpack_newer "$DYNAMO_STACK_NEWER" docker.io docker-cli docker-buildx
+      start dockerd-newer 60 begin_dockerd_newer "http://engine/_ping" --socket "$stack/newer.sock"
+    fi
   else
     left_out "Docker Engine: needs root and docker.io"
+  fi
+  if is_root && have podman && have runc && have docker-registry; then
+    podman_settings
+  else
+    rm -f "$stack/podman/containers.conf"
+    left_out "podman: needs root, podman, runc and a registry"
   fi
   if [ -f "$checkout/container/make_base.py" ]; then base_image; else left_out "base image: container/make_base.py is missing"; fi
   write_environment
