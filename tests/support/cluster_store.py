@@ -49,6 +49,7 @@ class Store:
     changed: dict[Key, float] = field(default_factory=dict)
     settled: set[tuple[str, int]] = field(default_factory=set)
     oldest_watchable: int = 0
+    external: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
     versions: itertools.count[int] = field(default_factory=lambda: itertools.count(100))
     last: int = 99
@@ -151,6 +152,8 @@ class Store:
 
     def reconcile(self) -> None:
         """What controllers and kubelets would have done by now, by each workload's script."""
+        if self.external:
+            return
         for key in [key for key in self.objects if key[0] in _WORKLOADS]:
             live = self.objects[key]
             script = self.scripts.get(key[2], Script())

@@ -1,0 +1,127 @@
+"""The manifests run: played in a real engine, with real addresses, policies enforced, as an arbitrary user."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import hello
+from support.cluster import Cluster, cluster
+from support.command_line import dynamo
+from support.pod_network import pod_network
+from support.pods import ARBITRARY_USER, Pods, nats_image, played
+
+pytestmark = [pytest.mark.registry, pytest.mark.docker, pytest.mark.root]
+
+#: What nothing but a cluster can honour.
+UNHONOURED = ["nodeSelector", "serviceAccountName"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, as_root: None, docker_host: str) -> Path:
+    """The example, built."""
+    folder = tmp_path_factory.mktemp("pods") / "hello_world"
+    shutil.copytree(hello.ROOT / "examples/hello_world", folder)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    done = dynamo("build", "hello_world:Frontend", "--python", python, folder=folder, DYNAMO_HOME=str(folder / ".home"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(registry: str, base_image: str) -> tuple[str, ...]:
+    """Where images come from and go to."""
+    place = f"{registry}/test/{secrets.token_hex(6)}"
+    nats = nats_image(registry, Path(sys.executable).parent / "nats-server")
+    return ("--registry", place, "--base", base_image, "--nats-image", nats, "-n", "demo")
+
+
+@pytest.fixture
+def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: Path) -> Iterator[Cluster]:
+    """A cluster whose pods this test plays."""
+    with cluster() as server:
+        server.store.external = True
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
+        monkeypatch.setenv("DYNAMO_HOME", str(project / ".home"))
+        yield server
+
+
+@pytest.fixture
+def pods(double: Cluster, project: Path, arguments: tuple[str, ...], base_image: str, tmp_path: Path) -> Iterator[Pods]:
+    """Hello world, deployed with closed egress and played."""
+    done = dynamo("deploy", *arguments, "--option", "egress=graph", "--apply", "-o", "name", folder=project)
+    assert (done.returncode, done.stdout) == (0, "frontend\n"), done.stderr
+    with pod_network() as network, played(double, network, "demo", base_image, tmp_path) as running:
+        yield running
+
+
+def test_hello_world_answers_over_service_names(pods: Pods, project: Path) -> None:
+    """Every pod becomes ready under its policies, and the graph answers; what stops, stops well."""
+    ready = dynamo("deployment", "status", "frontend", "-n", "demo", "--wait", "--timeout", "90s", folder=project)
+    logs = "\n".join(f"{pod.name}: {pods.log(pod.workload[1])[-2000:]}" for pod in pods.pods if not pod.ready)
+    assert ready.returncode == 0, ready.stderr + logs
+    answer = pods.ask("frontend-frontend", 8000, "/generate", b'{"text": "Hello World"}')
+    assert answer.splitlines() == hello.ANSWER
+    assert pods.unhonoured() == UNHONOURED
+    _hardened(pods)
+    _policies(pods)
+    assert all(pod.restarts == 0 for pod in pods.pods)
+    assert {code for name, code in pods.stop() if "nats" not in name} == {0}
+
+
+def _hardened(pods: Pods) -> None:
+    """An arbitrary user without capabilities over a read-only root that still may write where it has to."""
+    code = (
+        "import json, os, pathlib\n"
+        "status = dict(line.split(':', 1) for line in open('/proc/1/status').read().splitlines())\n"
+        "def writable(path):\n"
+        "    try: pathlib.Path(path, 'probe').write_text('x')\n"
+        "    except OSError: return False\n"
+        "    return True\n"
+        "print(json.dumps([os.getuid(), status['CapEff'].strip(), status['NoNewPrivs'].strip(), status['Seccomp'].strip(),\n"
+        "    writable('/app'), writable('/tmp'), os.environ['DYNAMO_TRANSPORT_PORT']]))"
+    )
+    for workload in ("frontend-backend", "frontend-middle", "frontend-frontend"):
+        found = json.loads(pods.inside(workload, code).stdout)
+        assert found == [ARBITRARY_USER, "0" * 16, "1", "2", False, True, "9345"]
+
+
+def _policies(pods: Pods) -> None:
+    """The open ports are the graph's edges and nothing else."""
+    middle, backend, nats = (pods.of(f"frontend-{name}").address.ip for name in ("middle", "backend", "nats"))
+    wanted = {
+        ("frontend", middle, 9345): True,
+        ("middle", backend, 9345): True,
+        ("frontend", backend, 9345): False,
+        ("backend", middle, 9345): False,
+        ("backend", nats, 4222): True,
+        ("backend", nats, 8222): False,
+        ("backend", middle, 9090): False,
+    }
+    for (source, target, port), open_ in wanted.items():
+        code = f"import socket; socket.create_connection(({target!r}, {port}), 5).close()"
+        done = pods.inside(f"frontend-{source}", code)
+        assert (done.returncode == 0) == open_, f"{source} to {target}:{port}: {done.stderr[-300:]}"
+
+
+def test_a_broken_probe_is_noticed(
+    double: Cluster, project: Path, arguments: tuple[str, ...], base_image: str, tmp_path: Path
+) -> None:
+    """The deployment is not ready, and the reason is the probe's."""
+    broken = {"Backend": {"container": {"readinessProbe": {"httpGet": {"path": "/nowhere"}}}}}
+    done = dynamo("deploy", *arguments, "--option", f"overrides={json.dumps(broken)}", "--apply", folder=project)
+    assert done.returncode == 0, done.stderr
+    with pod_network() as network, played(double, network, "demo", base_image, tmp_path) as pods:
+        status = dynamo("deployment", "status", "frontend", "-n", "demo", "--wait", "--timeout", "20s", folder=project)
+        assert status.returncode == 14
+        assert (
+            "Deployment/frontend-backend: Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 404"
+            in (status.stderr.splitlines()[-2])
+        ), status.stderr
+        assert pods.of("frontend-middle").ready
