@@ -61,17 +61,18 @@ class ImageBuildError(DynamoError):
 
 
 class RegistryError(DynamoError):
-    """The registry refused, failed or is not there. `temporary` is all that a retry looks at."""
+    """The registry refused, failed or is not there. A retry looks at `temporary`, and at the seconds of `after`."""
 
     exit_code = 13
 
     def __init__(
-        self, message: str, hints: Sequence[str] = (), *, status: int = 0, code: str = "", temporary: bool = False
+        self, message: str, hints: Sequence[str] = (), *, status: int = 0, code: str = "", temporary: bool = False, after: float = 0.0
     ) -> None:
         super().__init__(message, hints)
         self.status = status
         self.code = code
         self.temporary = temporary
+        self.after = after
 
 
 class DeployError(DynamoError):

@@ -1,45 +1,38 @@
-"""Certificates for tests: an authority, and what it signed, made by the `openssl` program."""
+"""A private authority and a server's certificate, for tests of TLS."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from dataclasses import dataclass
+import datetime
 from pathlib import Path
 
-import pytest
-
-REQUEST = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split()
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A certificate and its key, in files."""
-
-    certificate: Path
-    key: Path
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
-class Authority:
-    """An authority of its own; `sign` makes certificates for this machine's loopback address."""
-
-    def __init__(self, folder: Path, name: str = "authority") -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("needs openssl")
-        self.folder = folder
-        self.name = name
-        self.own = self._made("authority", ["-addext", "basicConstraints=critical,CA:TRUE"])
-
-    def sign(self, name: str) -> Certificate:
-        """A certificate for `name`, localhost and 127.0.0.1."""
-        names = f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1"
-        return self._made(name, ["-addext", names, "-CA", str(self.own.certificate), "-CAkey", str(self.own.key)])
-
-    def _made(self, name: str, options: list[str]) -> Certificate:
-        made = Certificate(self.folder / f"{self.name}-{name}.crt", self.folder / f"{self.name}-{name}.key")
-        subprocess.run(
-            [*REQUEST, "-subj", f"/CN={name}", "-keyout", str(made.key), "-out", str(made.certificate), *options],
-            check=True,
-            capture_output=True,
-        )
-        return made
+def made(folder: Path, host: str) -> tuple[Path, Path]:
+    """Write `ca.crt` and `server.pem` (certificate and key) for the host; gives both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    written = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / "ca.crt").write_bytes(written)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(private + written)
+    return folder / "ca.crt", folder / "server.pem"

@@ -7,7 +7,10 @@ import contextlib
 import hashlib
 import json
 import re
+import socket
+import ssl
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +25,11 @@ def digest_of(content: bytes) -> str:
 
 @dataclass(slots=True)
 class Fault:
-    """Answer requests that match with a status, or cut the connection (status 0), `times` times."""
+    """Answer requests that match with a status, or cut the connection (status 0), `times` times.
+
+    `after` requests that match are served first. With status 0 and `arrived` that many bytes of the request's body are
+    taken, or of the answer's sent, before the cut.
+    """
 
     method: str
     path: str
@@ -30,6 +37,9 @@ class Fault:
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b'{"errors":[{"code":"UNKNOWN","message":"a fault"}]}'
+    after: int = 0
+    arrived: int = 0
+    seconds: float = 0.0
 
 
 class Content:
@@ -44,7 +54,8 @@ class Content:
         self.login = ""
         self.bearer = False
         self.tokens: dict[str, str] = {}
-        self.received = 0
+        self.received = self.sent = 0
+        self.ranges = True
         self.lock = threading.Lock()
 
     def blobs_sent(self) -> int:
@@ -55,6 +66,9 @@ class Content:
         with self.lock:
             for fault in self.faults:
                 if fault.times and fault.method == method and re.search(fault.path, path):
+                    if fault.after:
+                        fault.after -= 1
+                        continue
                     fault.times -= 1
                     return fault
         return None
@@ -91,10 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.content.requests.append((self.command, self.path))
         fault = self.content.fault(self.command, self.path)
         if fault is not None:
+            time.sleep(fault.seconds)
             if fault.status == 0:
-                self.connection.close()
-                self.close_connection = True
-                return None
+                return self._cut(parts.path, fault.arrived)
             self._body()
             self._reply(
                 fault.status, fault.body, **{name.replace("-", "_"): value for name, value in fault.headers.items()}
@@ -114,6 +127,27 @@ class _Handler(BaseHTTPRequestHandler):
             if match := re.fullmatch(pattern, parts.path):
                 return handle(match[1], match[2], query)
         return self._error(404, "NOT_FOUND")
+
+    def _cut(self, path: str, arrived: int) -> None:
+        """End the connection; a part of an upload stays, as servers that keep to the specification do."""
+        if arrived and self.command == "PATCH":
+            upload = self.content.uploads[path.rpartition("/")[2]]
+            upload += self.rfile.read(arrived)
+            self.content.received += arrived
+        elif arrived and (found := re.fullmatch(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})", path)):
+            blob, start = self.content.blobs[found[1], found[2]], self._start()
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(blob) - start))
+            self.end_headers()
+            self.wfile.write(blob[start : start + arrived])
+            self.content.sent += arrived
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def _start(self) -> int:
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(asked[1]) if asked and self.content.ranges else 0
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = _handle
 
@@ -178,7 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
         blob = self.content.blobs.get((repository, digest))
         if blob is None:
             return self._error(404, "BLOB_UNKNOWN")
-        return self._reply(200, blob, Docker_Content_Digest=digest)
+        start = self._start()
+        if self.command == "GET":
+            self.content.sent += len(blob) - start
+        return self._reply(206 if start else 200, blob[start:], Docker_Content_Digest=digest)
 
     def _manifest(self, repository: str, name: str, query: dict[str, str]) -> None:
         if self.command == "PUT":
@@ -197,7 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running(user: str = "", password: str = "", *, bearer: bool = False) -> Iterator[tuple[str, Content]]:
+def running(
+    user: str = "", password: str = "", *, bearer: bool = False, certificate: str = ""
+) -> Iterator[tuple[str, Content]]:
     """A registry on a free port of loopback: its `host:port` and its content."""
     content = Content()
     if user:
@@ -206,6 +245,10 @@ def running(user: str = "", password: str = "", *, bearer: bool = False) -> Iter
     handler = type("Handler", (_Handler,), {"content": content})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

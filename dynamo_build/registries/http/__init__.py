@@ -16,6 +16,8 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer, Readable
 from dynamo_build.registries.http.client import Client
 from dynamo_build.registries.http.connection import Answer
+from dynamo_build.registries.http.download import Download
+from dynamo_build.registries.http.unfinished import Unfinished
 from dynamo_build.registries.http.upload import PIECE, Blob, Upload
 from dynamo_build.seams import Surroundings
 
@@ -62,7 +64,7 @@ class HttpRegistry:
         if not to or len({reference.repository for reference in to}) != 1:
             raise RegistryError("an image is pushed to one repository at a time")
         first = to[0]
-        upload = Upload(client=self._client(first), repository=_name(first), piece=self._piece, wait=self._wait)
+        upload = self._upload(first)
         blobs = {layer.digest: _blob(layer, first) for layer in image.layers}
         _send(upload, list(blobs.values()), on)
         config = Blob(digest=image.config_digest, size=len(image.config), open=partial(_Bytes, image.config))
@@ -72,8 +74,7 @@ class HttpRegistry:
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
-        upload = Upload(client=self._client(to[0]), repository=_name(to[0]), piece=self._piece, wait=self._wait)
-        self._tag(upload, to, index, documents.INDEX)
+        self._tag(self._upload(to[0]), to, index, documents.INDEX)
         return Digest.parse(documents.digest_of(index))
 
     def _tag(self, upload: Upload, to: tuple[ImageReference, ...], manifest: bytes, kind: str) -> None:
@@ -112,14 +113,26 @@ class HttpRegistry:
             f"/v2/{_name(reference)}/{path}",
             scopes=(f"repository:{_name(reference)}:pull",),
             headers=headers,
+            expected=(200, 206) if stream else (200,),
             stream=stream,
             what=what,
         )
 
     def _open(self, reference: ImageReference, digest: str, size: int) -> Readable:
-        answer = self._get(reference, f"blobs/{digest}", {}, f"blob {digest}", stream=True)
-        assert answer.stream is not None
-        return answer.stream
+        def ask(start: int) -> Answer:
+            headers = {"Range": f"bytes={start}-"} if start else {}
+            return self._get(reference, f"blobs/{digest}", headers, f"blob {digest}", stream=True)
+
+        return Download(ask, digest, size, self._wait)
+
+    def _upload(self, to: ImageReference) -> Upload:
+        return Upload(
+            client=self._client(to),
+            repository=_name(to),
+            unfinished=Unfinished(self._surroundings.cache / "uploads"),
+            piece=self._piece,
+            wait=self._wait,
+        )
 
     def _client(self, reference: ImageReference) -> Client:
         if reference.host not in self._clients:

@@ -7,15 +7,18 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import Readable
 from dynamo_build.registries.http.authorization import Authorization
 from dynamo_build.registries.http.connection import Answer, Connections
+from dynamo_build.registries.http.route import Routes
 
 TRIES = 5
 _LONGEST_WAIT = 30.0
+_LONGEST_ASKED = 120.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TEMPORARY = (408, 429, 500, 502, 503, 504)
 
@@ -34,7 +37,7 @@ class Client:
     ) -> None:
         self.host = host
         self.address = "registry-1.docker.io" if host in ("", "docker.io", "index.docker.io") else host
-        self.connections = Connections(insecure=insecure)
+        self.connections = Connections(insecure=insecure, routes=Routes(environment=environment))
         self.authorization = Authorization(
             host=host or "docker.io", environment=environment, connections=self.connections
         )
@@ -57,17 +60,15 @@ class Client:
     ) -> Answer:
         """Send until it is answered with an expected status. Raises RegistryError with what the registry said."""
         for attempt in range(tries):
-            asked = ""
             try:
                 answer = self._authorized(method, path, scopes, headers or {}, body, stream)
                 if answer.status in expected:
                     return answer
-                asked = answer.headers.get("retry-after", "")
                 raise self._refusal(answer, what or path)
             except RegistryError as error:
                 if not error.temporary or attempt == tries - 1:
                     raise
-                self._wait(pause(attempt, asked))
+                self._wait(pause(attempt, error.after))
         raise AssertionError("unreachable")
 
     def root(self) -> str:
@@ -145,6 +146,7 @@ class Client:
             status=status,
             code=code,
             temporary=status in _TEMPORARY,
+            after=_asked(answer.headers.get("retry-after", "")),
         )
 
 
@@ -156,6 +158,16 @@ def _said(body: bytes) -> tuple[str, str]:
         return "", ""
 
 
-def pause(attempt: int, asked: str = "") -> float:
+def pause(attempt: int, asked: float = 0.0) -> float:
     """Seconds before the next try: what the server asked for, else twice as long each time."""
-    return min(float(asked) if asked.isdigit() else 0.2 * 2.0**attempt, _LONGEST_WAIT)
+    return min(asked, _LONGEST_ASKED) if asked else min(0.2 * 2.0**attempt, _LONGEST_WAIT)
+
+
+def _asked(retry_after: str) -> float:
+    """The seconds of a Retry-After header, which is a number or a date (RFC 9110); 0 for neither."""
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import queue
 import socket
 import ssl
@@ -14,9 +13,8 @@ from urllib.parse import urlsplit
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import Readable
+from dynamo_build.registries.http.route import Routes, authorization, is_loopback
 
-_SECONDS = 60.0
-_BLOCK = 1 << 18
 LARGEST_ANSWER = 8 << 20
 
 
@@ -36,8 +34,8 @@ class Connections:
     """Connections to any host, each used by one thread at a time and then kept for the next request."""
 
     insecure: tuple[str, ...] = ()
+    routes: Routes = field(default_factory=Routes)
     _idle: dict[str, queue.SimpleQueue[http.client.HTTPConnection]] = field(default_factory=dict)
-    _context: ssl.SSLContext | None = None
 
     def send(
         self,
@@ -58,10 +56,14 @@ class Connections:
                 f"`{parts.netloc}` would be asked over plain HTTP",
                 [f"Give it TLS, or allow it with `--insecure {parts.netloc}`."],
             )
+        headers = dict(headers)
+        if parts.scheme == "http" and (proxy := self.routes.proxy(origin)):
+            target = url
+            headers |= authorization(proxy)
         connection, used = self._take(origin)
         try:
             try:
-                connection.request(method, target, body, dict(headers))
+                connection.request(method, target, body, headers)
                 response = connection.getresponse()
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 connection.close()
@@ -70,7 +72,7 @@ class Connections:
             return self._answer(connection, response, origin, url, stream=stream)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise _failure(parts.netloc, error) from error
+            raise self._failure(origin, error) from error
         except BaseException:
             connection.close()
             raise
@@ -78,6 +80,21 @@ class Connections:
     def may_be_plain(self, netloc: str) -> bool:
         """Whether plain HTTP is allowed: on loopback, and where the user said so."""
         return is_loopback(netloc) or netloc in self.insecure
+
+    def _failure(self, origin: str, error: Exception) -> RegistryError:
+        host, proxy = urlsplit(origin).netloc, self.routes.proxy(origin)
+        if proxy is None:
+            return _failure(host, error, self.routes.seconds)
+        at = proxy.netloc.rpartition("@")[2]
+        if isinstance(error, (ConnectionRefusedError, socket.gaierror)):
+            return RegistryError(
+                f"the proxy `{at}` for `{host}` does not answer", ["Check the proxy, or name the registry in no_proxy."]
+            )
+        if "Tunnel connection failed" in str(error):
+            said = str(error).partition(": ")[2].strip()
+            hint = "Check the proxy's login and rules, or name the registry in no_proxy."
+            return RegistryError(f"the proxy `{at}` does not let us through to `{host}`: {said}", [hint])
+        return _failure(host, error, self.routes.seconds)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -90,15 +107,7 @@ class Connections:
         idle = self._idle.setdefault(origin, queue.SimpleQueue())
         with contextlib.suppress(queue.Empty):
             return idle.get_nowait(), True
-        parts = urlsplit(origin)
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.netloc, timeout=_SECONDS, blocksize=_BLOCK), False
-        if self._context is None:
-            self._context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(
-            parts.netloc, timeout=_SECONDS, context=self._context, blocksize=_BLOCK
-        )
-        return connection, False
+        return self.routes.connection(origin), False
 
     def _answer(
         self,
@@ -124,7 +133,7 @@ class Connections:
     def _give_back(
         self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, origin: str
     ) -> None:
-        if response.will_close or not response.isclosed():
+        if response.will_close or not response.isclosed() or response.length:  # a length that is left: it was cut
             connection.close()
         else:
             self._idle[origin].put(connection)
@@ -146,22 +155,13 @@ class _Body:
         try:
             return self._response.read(amount if amount >= 0 else None)
         except (OSError, http.client.HTTPException) as error:
-            raise _failure(urlsplit(self._origin).netloc, error) from error
+            raise self._connections._failure(self._origin, error) from error
 
     def close(self) -> None:
         self._connections._give_back(self._connection, self._response, self._origin)
 
 
-def is_loopback(netloc: str) -> bool:
-    """Whether a host (with or without a port) is this machine by its address or by the name `localhost`."""
-    host = urlsplit(f"//{netloc}").hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _failure(host: str, error: Exception) -> RegistryError:
+def _failure(host: str, error: Exception, seconds: float) -> RegistryError:
     if isinstance(error, ConnectionRefusedError):
         return RegistryError(f"no registry listens at `{host}`", ["Check the address and the port, or start it."])
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -174,7 +174,7 @@ def _failure(host: str, error: Exception) -> RegistryError:
     if isinstance(error, ssl.SSLError):
         return RegistryError(f"`{host}` does not speak TLS as expected: {error.reason or 'handshake failed'}")
     if isinstance(error, TimeoutError):
-        return RegistryError(f"`{host}` gave no answer in {_SECONDS:.0f} seconds", temporary=True)
+        return RegistryError(f"`{host}` gave no answer in {seconds:.0f} seconds", temporary=True)
     reason = getattr(error, "strerror", "") or type(error).__name__
     return RegistryError(f"the connection to `{host}` failed: {reason}", temporary=True)
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import CHUNK, Readable
 from dynamo_build.registries.http.client import TRIES, Client, pause
+from dynamo_build.registries.http.unfinished import Unfinished
 
 _STREAM = {"Content-Type": "application/octet-stream"}
 #: Blobs up to this size go in one request; larger ones in pieces, so that a cut costs one piece.
@@ -35,6 +36,7 @@ class Upload:
 
     client: Client
     repository: str
+    unfinished: Unfinished
     piece: int = PIECE
     wait: Callable[[float], None]
 
@@ -42,6 +44,8 @@ class Upload:
         """Make the repository hold the blob; says how: `there`, `mounted` or `sent`. Raises RegistryError."""
         if self._there(blob):
             return "there"
+        if blob.size > self.piece and self._went_on(blob, sent):
+            return "sent"
         mount = bool(blob.mountable) and blob.mountable != self.repository
         location = self._begin(blob, mount=mount)
         if not location:
@@ -50,8 +54,22 @@ class Upload:
             location = self._whole(location, blob)
             sent(blob.size)
         else:
-            self._pieces(location, blob, sent)
+            self._pieces(location, 0, blob, sent)
         return "sent"
+
+    def _went_on(self, blob: Blob, sent: Callable[[int], object]) -> bool:
+        """Whether an earlier run had begun the upload, and this one finished it."""
+        location = self.unfinished.find(self._place, blob.digest)
+        if not location or not location.startswith(self.client.root()):
+            return False
+        location, arrived = self._resumed(location, blob)
+        sent(arrived)
+        self._pieces(location, arrived, blob, sent)
+        return True
+
+    @property
+    def _place(self) -> str:
+        return f"{self.client.address}/{self.repository}"
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -108,15 +126,17 @@ class Upload:
                 # the upload may be gone, or half there: a fresh one is the same for all registries
                 if not (error.temporary or error.status in (404, 416)) or attempt == TRIES - 1:
                     raise
-            self.wait(pause(attempt))
+                asked = error.after
+            self.wait(pause(attempt, asked))
             if self._there(blob):
                 return location
             location = self._begin(blob, mount=False)
         raise AssertionError("unreachable")
 
-    def _pieces(self, location: str, blob: Blob, sent: Callable[[int], object]) -> None:
-        done, failures = 0, 0
+    def _pieces(self, location: str, done: int, blob: Blob, sent: Callable[[int], object]) -> None:
+        failures, told = 0, done
         while done < blob.size:
+            self.unfinished.keep(self._place, blob.digest, location)
             size = min(self.piece, blob.size - done)
             headers = {**_STREAM, "Content-Length": str(size), "Content-Range": f"{done}-{done + size - 1}"}
             try:
@@ -125,13 +145,15 @@ class Upload:
                     expected=(202,), tries=1, what=f"blob {blob.digest}",
                 )  # fmt: skip
                 location, done, failures = self._location(answer.url, answer.headers), done + size, 0
-                sent(size)
             except RegistryError as error:
                 failures += 1
                 if not (error.temporary or error.status in (404, 416)) or failures == TRIES:
                     raise
-                self.wait(pause(failures))
+                self.wait(pause(failures, error.after))
                 location, done = self._resumed(location, blob)
+            sent(max(0, done - told))
+            told = max(told, done)
+        self.unfinished.keep(self._place, blob.digest, location)
         headers = {**_STREAM, "Content-Length": "0"}
         self.client.request(
             "PUT",
@@ -141,16 +163,20 @@ class Upload:
             expected=(201,),
             what=f"blob {blob.digest}",
         )
+        self.unfinished.forget(self._place, blob.digest)
 
     def _resumed(self, location: str, blob: Blob) -> tuple[str, int]:
-        """Where the upload goes on, and how many bytes have arrived; from the start when the registry forgot it."""
+        """Where the upload goes on, and how many bytes have arrived; from the start when the registry lost it.
+
+        The distribution registry loses an upload whose connection was cut within a piece, not between two.
+        """
         answer = self.client.request(
-            "GET", location, scopes=self.scopes, expected=(204, 200, 404), what=f"blob {blob.digest}"
+            "GET", location, scopes=self.scopes, expected=(204, 200, 400, 404, 416), what=f"blob {blob.digest}"
         )
-        if answer.status == 404:
+        if answer.status >= 400:
             return self._begin(blob, mount=False), 0
         last = answer.headers.get("range", "").rpartition("-")[2]
-        arrived = int(last) + 1 if last.isdigit() and int(last) else 0
+        arrived = min(int(last) + 1, blob.size) if last.isdigit() and int(last) else 0
         return self._location(answer.url, answer.headers) if "location" in answer.headers else location, arrived
 
 

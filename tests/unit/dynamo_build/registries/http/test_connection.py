@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.registries.http.connection import Connections, is_loopback
+from dynamo_build.registries.http.connection import Connections
+from dynamo_build.registries.http.route import is_loopback
 
 
 @pytest.mark.parametrize(
