@@ -66,7 +66,14 @@ class RegistryError(DynamoError):
     exit_code = 13
 
     def __init__(
-        self, message: str, hints: Sequence[str] = (), *, status: int = 0, code: str = "", temporary: bool = False, after: float = 0.0
+        self,
+        message: str,
+        hints: Sequence[str] = (),
+        *,
+        status: int = 0,
+        code: str = "",
+        temporary: bool = False,
+        after: float = 0.0,
     ) -> None:
         super().__init__(message, hints)
         self.status = status

@@ -22,7 +22,7 @@ class Download:
         self._stream: Readable | None = self._opened()
 
     def read(self, amount: int = -1, /) -> bytes:
-        """Up to `amount` bytes, all for a negative one. Raises RegistryError when the registry cuts it again and again."""
+        """Up to `amount` bytes, all for a negative one. Raises RegistryError when it is cut again and again."""
         if amount < 0:
             pieces = []
             while piece := self.read(CHUNK):

@@ -180,7 +180,7 @@ def test_a_wrong_digest_is_refused_by_the_registry(tmp_path: Path) -> None:
         body = b'{"errors":[{"code":"DIGEST_INVALID","message":"digest did not match"}]}'
         content.faults.append(Fault("PUT", "uploads", 400, times=99, body=body))
         waits: list[float] = []
-        with pytest.raises(RegistryError, match="answered 400 .*digest did not match"):
+        with pytest.raises(RegistryError, match=r"answered 400 .*digest did not match"):
             client(tmp_path, waits).push(large(), (at(host),), ignore)
         assert not waits and not content.manifests
 

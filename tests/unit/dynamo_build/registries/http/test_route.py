@@ -111,7 +111,7 @@ def test_how_a_proxy_is_written() -> None:
     found = Routes(environment={"https_proxy": "http://a:b%3A@[fd00::2]:81"}).proxy("https://registry.example")
     assert found is not None and found.netloc == "a:b%3A@[fd00::2]:81"
     assert authorization(found) == {"Proxy-Authorization": "Basic " + base64.b64encode(b"a:b:").decode()}
-    with pytest.raises(UsageError, match="socks5://proxy.example` cannot be used"):
+    with pytest.raises(UsageError, match=r"socks5://proxy\.example` cannot be used"):
         Routes(environment={"all_proxy": "socks5://proxy.example:1080"}).proxy("https://registry.example")
 
 
