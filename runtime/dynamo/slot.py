@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,10 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Slot:
-    """A place for one worker. `failures` counts those that ended at once, `retry_at` is when the next starts."""
+    """A place for one worker. `failures` counts those that ended at once, `retry_at` is when the next starts.
+
+    `environment` is what the worker gets besides the supervisor's own, `system` the socket of its health pages.
+    """
 
     service: str
     number: int
@@ -30,8 +34,13 @@ class Slot:
     show: Callable[[str], None]
     http: socket.socket | None = None
     system: socket.socket | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     pid: int = 0
+    started: float = 0.0
+    starts: int = 0
     ready: bool = False
+    told: bool = False
+    ending: bool = False
     became_ready: float = 0.0
     retry_at: float = 0.0
     failures: int = 0
@@ -40,11 +49,19 @@ class Slot:
     _state: int = -1
     _rest: bytes = b""
 
+    @property
+    def state(self) -> str:
+        """`ready`, `starting`, `ending`, `waiting` for its next start, or `failed`."""
+        if self.pid:
+            return "ending" if self.ending else "ready" if self.ready else "starting"
+        return "failed" if math.isinf(self.retry_at) else "waiting"
+
     def start(self, body: Callable[[Callable[[], None]], int], selector: selectors.BaseSelector) -> None:
         """Fork a worker. It runs `body`, which is given what to call when it is ready; its result is the exit code."""
         self._output, write = os.pipe2(os.O_CLOEXEC)
         self._state, state = os.pipe2(os.O_CLOEXEC)
-        self.ready, self._rest = False, b""
+        self.ready, self.told, self._rest, self.started = False, False, b"", time.monotonic()
+        self.starts += 1
         self.lines.clear()
         parent = os.getpid()
         self.pid = os.fork()
@@ -64,6 +81,19 @@ class Slot:
         os.set_blocking(self._output, False)
         selector.register(self._output, selectors.EVENT_READ, self.read_output)
         selector.register(self._state, selectors.EVENT_READ, self.read_state)
+
+    def successor(self) -> Slot:
+        """A place for the worker that takes over from this one: the same sockets, the same devices."""
+        return Slot(
+            service=self.service,
+            number=self.number,
+            label=self.label,
+            show=self.show,
+            http=self.http,
+            system=self.system,
+            environment=self.environment,
+            starts=self.starts,
+        )
 
     def _become(self, out: int, parent: int, others: Iterable[Any], selector: selectors.BaseSelector) -> None:
         os.setpgid(0, 0)  # a terminal's Ctrl-C is the supervisor's to pass on
@@ -124,6 +154,15 @@ class Slot:
             self._output = _leave(self._output, selector)
         return os.waitstatus_to_exitcode(status)
 
+    def introduction(self) -> str:
+        """What is said when it is ready."""
+        parts = [f"ready after {self.became_ready - self.started:.2f} s, process {self.pid}"]
+        if "CUDA_VISIBLE_DEVICES" in self.environment:
+            parts.append(f"GPU {self.environment['CUDA_VISIBLE_DEVICES']}")
+        if self.system is not None:
+            parts.append(f"health at http://{address(self.system)}/health")
+        return ", ".join(parts)
+
     def tell(self, number: int, *, group: bool = False) -> None:
         """Send the worker a signal, or all that it started too."""
         if self.pid:
@@ -134,6 +173,12 @@ class Slot:
         """The error it ended with, as far as it said one."""
         lines = [line for line in self.lines if line.startswith("error: ")] or self.lines or ["it said nothing"]
         return lines[-1].removeprefix("error: ")
+
+
+def address(listening: socket.socket) -> str:
+    """HOST:PORT of a socket."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _leave(descriptor: int, selector: selectors.BaseSelector) -> int:

@@ -9,39 +9,36 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import math
 import os
 import secrets
 import selectors
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from dynamo.answering import Answering, Telling
 from dynamo.broker import Broker, BrokerError, reachable
-from dynamo.sdk.graph import ServiceSpec
-from dynamo.slot import WAKING, Slot, die_with_parent
+from dynamo.control import Control
+from dynamo.journal import Journal, say
+from dynamo.lineup import Lineup
+from dynamo.replacing import DRAIN_SECONDS, Replacing
+from dynamo.slot import WAKING, Slot, address, die_with_parent
+from dynamo.verdict import Verdict
 
-DRAIN_SECONDS = 25.0
 FAILED = 17
-FAST_SECONDS = 1.0
 STEADY_SECONDS = 10.0
+"""A worker that was ready for longer did not fail at its start."""
 FAST_FAILURES = 5
+LONGEST_WAIT = 5.0
+RELOAD_SECONDS = 3.0
 CANNOT_START = 78
 """Exit code of a worker that would fail again in the same way."""
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
-
-
-class Verdict(Exception):
-    """The graph cannot be served (any more): what was seen, and what to do."""
-
-    def __init__(self, message: str, hints: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.hints = tuple(hints)
 
 
 class Supervisor:
@@ -49,115 +46,95 @@ class Supervisor:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.journal = Journal()
+        self.lineup = Lineup(options, self.journal)
         self.slots: list[Slot] = []
+        self.leaving: list[Slot] = []
         self.stopping = 0
         self.announced = False
-        self.colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        self.elsewhere = dict(item.partition("=")[::2] for item in options.depends)
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.selector.register(self.wake_read, selectors.EVENT_READ, self._heed)
+        self.replacing: tuple[Replacing, Telling] | None = None
+        self.reload: Telling | None = None
 
     def prepare(self) -> None:
-        """Read the graph and bind the sockets. Raises Verdict."""
-        from dynamo import worker
-
-        try:
-            self.graph, _ = worker.read_bento(os.environ)
-        except worker.StartError as error:
-            raise Verdict(str(error)) from error
-        chosen = self._chosen()
-        front = next((service for service in reversed(chosen) if service.http), None)
-        width = max(
-            len(f"{service.name}:{service.workers}" if service.workers > 1 else service.name) for service in chosen
-        )
-        system = self._system_socket()
-        for service in chosen:
-            listening = (
-                self._listen(self.options.host, self.options.port if service is front else 0) if service.http else None
-            )
-            for number in range(1, max(1, service.workers) + 1):
-                label = f"{service.name}:{number}" if service.workers > 1 else service.name
-                show = self._printer(label, width, self.graph.names.index(service.name))
-                slot = Slot(service=service.name, number=number, label=label, show=show, http=listening)
-                slot.system = system if service is chosen[-1] and number == 1 else None
-                self.slots.append(slot)
-
-    def _chosen(self) -> list[ServiceSpec]:
-        only = self.options.service_name
-        for name in (only, *self.elsewhere):
-            if name and name not in self.graph.names:
-                raise Verdict(f"the graph has no service `{name}`; it has {', '.join(self.graph.names)}")
-        if only:
-            return [self.graph.service(only)]
-        chosen = [service for service in self.graph.services if service.name not in self.elsewhere]
-        if not chosen:
-            raise Verdict("no service is left to run here", ["Name fewer with --depends."])
-        return chosen
-
-    def _system_socket(self) -> socket.socket | None:
-        port = os.environ.get("DYNAMO_SYSTEM_PORT", "0")
-        if not port.isdigit():
-            raise Verdict(f"DYNAMO_SYSTEM_PORT is `{port}`, not a port")
-        return self._listen(os.environ.get("DYNAMO_SYSTEM_HOST", "127.0.0.1"), int(port)) if int(port) else None
-
-    def _printer(self, label: str, width: int, colour: int) -> Callable[[str], None]:
-        prefix = f"[{label}]".ljust(width + 2)
-        if self.colours:
-            prefix = f"\033[{_COLOURS[colour % len(_COLOURS)]}m{prefix}\033[0m"
-        return lambda line: say(f"{prefix} {line}")
-
-    def _listen(self, host: str, port: int) -> socket.socket:
-        from dynamo.http.server import listen
-
-        try:
-            return listen(host, port)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            hint = "Choose another with --port, or --port 0 for a free one."
-            raise Verdict(f"cannot listen on {host}:{port}: {reason.lower()}", [hint]) from error
+        """Read the graph and bind the sockets; those that are bound stay. Raises Verdict."""
+        self.slots = self.lineup.slots()
 
     def run(self, broker: Broker | None) -> None:
         """Run until told to stop. Raises Verdict when a service fails for good."""
-        for slot in self.slots:
-            self._start(slot)
         while not self.stopping:
+            for slot in self.slots:
+                if not slot.pid and time.monotonic() >= slot.retry_at:
+                    self.start(slot)
             self._turn()
             if broker is not None:
                 broker.keep()
-            for slot in self.slots:
-                if not slot.pid and time.monotonic() >= slot.retry_at:
-                    self._start(slot)
+            self._replace()
+            if self.reload is not None:
+                self._start_over()
             if not self.announced and all(slot.ready for slot in self.slots):
                 self.announced = True
                 self._announce()
 
     def _announce(self) -> None:
-        fronts = dict.fromkeys((slot.service, _address(slot.http)) for slot in reversed(self.slots) if slot.http)
+        fronts = dict.fromkeys((slot.service, address(slot.http)) for slot in reversed(self.slots) if slot.http)
         where = ", ".join(f"{service} on http://{address}" for service, address in fronts) or "no HTTP routes"
-        say(f"serving {self.graph.target}: {where}")
+        self.journal.say(f"serving {self.lineup.graph.target}: {where}")
 
     def _turn(self, longest: float = 1.0) -> None:
         now = time.monotonic()
         waits = [slot.retry_at - now for slot in self.slots if not slot.pid and not self.stopping]
         for key, _ in self.selector.select(max(0.0, min([longest, *waits]))):
             key.data(self.selector)
-        for slot in self.slots:
+        for slot in (*self.slots, *self._others()):
             code = slot.ended(self.selector)
-            if code is not None and not self.stopping:
+            if code is not None and not slot.ending and not self.stopping and slot in self.slots:
                 self._judge(slot, code)
+            elif slot.ending and slot.pid and now > slot.retry_at:
+                slot.tell(signal.SIGKILL, group=True)
+            if slot.ready and not slot.told:
+                slot.told = True
+                slot.show(slot.introduction())
+
+    def _others(self) -> list[Slot]:
+        new = self.replacing[0].unfinished() if self.replacing else None
+        self.leaving[:] = [slot for slot in self.leaving if slot.pid]
+        return [*self.leaving, *([new] if new is not None and new not in self.slots else [])]
 
     def _heed(self, selector: selectors.BaseSelector) -> None:
         self.stopping += sum(number in ENDING for number in os.read(self.wake_read, 4096))
 
-    def _start(self, slot: Slot) -> None:
+    def _replace(self) -> None:
+        if self.replacing is not None and not self.replacing[0].turn(self.slots):
+            self.replacing[1].end()
+            self.replacing = None
+
+    def _start_over(self) -> None:
+        """Read the graph again, and start every worker anew; the sockets stay open."""
+        to, self.reload = self.reload, None
+        assert to is not None
+        before = self.slots
+        try:
+            self.prepare()
+        except Verdict as verdict:
+            to.say(f"error: {verdict}")
+            to.end()
+            return
+        now, self.slots = self.slots, before
+        self._end(before, RELOAD_SECONDS)
+        self.slots, self.announced = now, False
+        to.end()
+
+    def start(self, slot: Slot) -> None:
         from dynamo import worker
 
         def body(on_ready: Callable[[], None]) -> int:
             os.close(self.wake_write)
             own = (slot.http, slot.system)
-            for listening in (found for other in self.slots for found in (other.http, other.system)):
-                if listening is not None and listening not in own:
+            for listening in self.lineup.sockets.values():
+                if listening not in own:
                     listening.close()
             return worker.start(
                 worker.Assignment(
@@ -165,7 +142,7 @@ class Supervisor:
                     number=slot.number,
                     http=slot.http,
                     system=slot.system,
-                    elsewhere=self.elsewhere,
+                    elsewhere=self.lineup.elsewhere,
                     on_ready=on_ready,
                 )
             )
@@ -175,51 +152,55 @@ class Supervisor:
     def _judge(self, slot: Slot, code: int) -> None:
         now = time.monotonic()
         lived = now - slot.became_ready if slot.ready else 0.0
-        slot.ready = False
+        killed = code == -signal.SIGKILL and slot.ready  # by whoever it was, it is not the service's failure
+        slot.ready = slot.told = False
         if lived > STEADY_SECONDS:
             slot.failures = 0
-        if code == CANNOT_START:
-            raise Verdict(f"`{slot.service}` cannot start: {slot.last_words()}")
-        if lived < FAST_SECONDS and code != -signal.SIGKILL:
+        elif not killed:
             slot.failures += 1
-        if slot.failures >= FAST_FAILURES:
+        if code == CANNOT_START:
+            self._give_up(slot, f"`{slot.service}` cannot start: {slot.last_words()}")
+        elif slot.failures >= FAST_FAILURES:
             last = [f"  {line}" for line in slot.lines if line.strip()]
             what = f"`{slot.service}` failed {slot.failures} times in a row ({_reason(code)})"
-            raise Verdict("; its last lines:\n".join([what, "\n".join(last)]) if last else what)
-        wait = min(5.0, 0.1 * 2**slot.failures) if slot.failures else 0.0
-        slot.retry_at = now + wait
-        say(f"`{slot.label}` ended ({_reason(code)}); starting it again" + (f" in {wait:.1f} s" if wait else ""))
+            self._give_up(slot, "; its last lines:\n".join([what, "\n".join(last)]) if last else what)
+        else:
+            wait = min(LONGEST_WAIT, 0.1 * 2**slot.failures) if slot.failures else 0.0
+            slot.retry_at = now + wait
+            when = f" in {wait:.1f} s" if wait else ""
+            self.journal.say(f"`{slot.label}` ended ({_reason(code)}); starting it again{when}")
+
+    def _give_up(self, slot: Slot, why: str) -> None:
+        if not self.options.patient:
+            raise Verdict(why)
+        slot.retry_at, slot.failures = math.inf, 0
+        self.journal.say(f"error: {why}")
+        self.journal.say(f"`{slot.label}` waits for a change of the code")
 
     def stop(self) -> None:
         """End all workers: those with HTTP routes first, so that their requests still find the others."""
         self.stopping = max(1, self.stopping)
+        self._end([*self.slots, *self._others()], DRAIN_SECONDS)
+        self.selector.close()
+
+    def _end(self, slots: Sequence[Slot], patience: float) -> None:
         told = self.stopping
-        until = time.monotonic() + DRAIN_SECONDS
-        for wave in ([s for s in self.slots if s.http], [s for s in self.slots if not s.http]):
+        until = time.monotonic() + patience
+        for slot in slots:
+            slot.ending, slot.retry_at = True, math.inf
+        for wave in ([s for s in slots if s.http], [s for s in slots if not s.http]):
             for slot in wave:
                 slot.tell(signal.SIGTERM)
             while any(slot.pid for slot in wave) and time.monotonic() < until and self.stopping == told:
                 self._turn(0.2)
-        for slot in self.slots:
+        for slot in slots:
             slot.tell(signal.SIGKILL, group=True)
-        while any(slot.pid for slot in self.slots):
+        while any(slot.pid for slot in slots):
             self._turn(0.2)
-        self.selector.close()
 
 
 def _reason(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def say(text: str) -> None:
-    """One line on stderr; a reader that left does not end us."""
-    with contextlib.suppress(OSError):
-        os.write(2, text.encode(errors="replace") + b"\n")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -231,12 +212,22 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host", default=os.environ.get("DYNAMO_HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("DYNAMO_PORT", "8000")))
     parser.add_argument("--service-name", default=os.environ.get("DYNAMO_SERVICE_NAME", ""))
+    parser.add_argument(
+        "--system-host", default=_variable("DYNAMO_SYSTEM_HOST", "DYNAMO_SYSTEM_APP_HOST") or "127.0.0.1"
+    )
+    parser.add_argument("--system-port", default=_variable("DYNAMO_SYSTEM_PORT", "DYNAMO_SYSTEM_APP_PORT") or "0")
+    parser.add_argument("--no-pages", dest="pages", action="store_false", help="health pages on --system-port alone")
+    parser.add_argument("--patient", action="store_true", help="a service that fails for good waits for a reload")
     parser.add_argument("--depends", action="append", default=[], metavar="NAME=NAMESPACE/COMPONENT")
     parser.add_argument("--hold-fd", type=int, default=-1, help="import first, then wait for a byte there")
     parser.add_argument("--temporary", action="store_true", help="remove the bento's folder at the end")
     parser.add_argument("--parent", type=int, default=0, help="end when this process, our parent, does")
     parser.add_argument("--no-session", action="store_true", help="leave no session file")
     return parser.parse_args(arguments)
+
+
+def _variable(*names: str) -> str:
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 @contextlib.contextmanager
@@ -263,6 +254,20 @@ def _session(broker: Broker | None) -> Iterator[None]:
     finally:
         if path is not None:
             session.remove(path)
+
+
+@contextlib.contextmanager
+def _door(supervisor: Supervisor) -> Iterator[None]:
+    try:
+        control = Control(os.environ, supervisor.selector, Answering(supervisor).heed)
+    except OSError as error:
+        say(f"warning: `dynamo status` and `dynamo logs` will not find this graph: {error}")
+        yield
+        return
+    try:
+        yield
+    finally:
+        control.close()
 
 
 def supervise(options: argparse.Namespace) -> None:
@@ -298,6 +303,7 @@ def supervise(options: argparse.Namespace) -> None:
             os.environ.setdefault("DYNAMO_TRANSPORT_TOKEN", secrets.token_urlsafe(24))
         if not options.no_session:
             closing.enter_context(_session(broker))
+            closing.enter_context(_door(supervisor))
         gc.freeze()
         try:
             supervisor.run(broker)

@@ -87,7 +87,7 @@ def test_the_seed(serve):
     assert one.post("/nowhere", "{}")[0] == 404
     assert len(one.workers()) == 4
     sessions = list((one.runtime / "dynamo").iterdir())
-    assert [oct(path.stat().st_mode)[-3:] for path in sessions] == ["600"]
+    assert [oct(path.stat().st_mode)[-3:] for path in sessions] == ["600", "600"]
     assert one.stop() == 0
     assert "[Backend:3] Init tasks..." in one.said()
     gone(one)

@@ -38,7 +38,7 @@ class Serve:
         until = time.monotonic() + 30
         while time.monotonic() < until and self.process.poll() is None:
             if "serving " in (said := self.said()):
-                found = re.search(r"http://127\.0\.0\.1:(\d+)", said)
+                found = re.search(r"serving .*? on http://127\.0\.0\.1:(\d+)", said)
                 self.port = int(found[1]) if found else 0
                 return self
             time.sleep(0.02)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from dynamo.sdk import running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +23,9 @@ class Session:
     pid: int
 
 
-def folder(environment: Mapping[str, str]) -> Path:
-    """Where session files are: the user's runtime folder, or one in /tmp that only the user may enter."""
-    runtime = environment.get("XDG_RUNTIME_DIR", "")
-    if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
-        return Path(runtime) / "dynamo"
-    return Path(f"/tmp/dynamo-{os.getuid()}")
-
-
 def write(session: Session, environment: Mapping[str, str]) -> Path:
     """Write the file. Raises OSError, also when the folder is someone else's."""
-    place = folder(environment)
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _ours(place):
-        raise PermissionError(f"`{place}` is not a folder of ours alone")
+    place = running.made(environment)
     path = place / f"{session.pid}.json"
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -53,9 +43,9 @@ def remove(path: Path) -> None:
 
 def newest(environment: Mapping[str, str]) -> Session | None:
     """The session of the graph that was started last and still runs."""
-    place = folder(environment)
+    place = running.folder(environment)
     try:
-        if not _ours(place):
+        if not running.ours(place):
             return None
         paths = sorted(place.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     except OSError:
@@ -68,8 +58,3 @@ def newest(environment: Mapping[str, str]) -> Session | None:
         if Path(f"/proc/{session.pid}").exists() or not Path("/proc/self").exists():
             return session
     return None
-
-
-def _ours(place: Path) -> bool:
-    found = place.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077

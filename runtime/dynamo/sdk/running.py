@@ -1,0 +1,34 @@
+"""Where running graphs of this user leave word of themselves: a folder that nobody else can enter."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+CONTROL = ".control"
+"""Ending of the name of a supervisor's control socket; before it stands the supervisor's process id."""
+
+
+def folder(environment: Mapping[str, str]) -> Path:
+    """The user's runtime folder, or one in /tmp that only the user may enter."""
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
+        return Path(runtime) / "dynamo"
+    return Path(f"/tmp/dynamo-{os.getuid()}")
+
+
+def made(environment: Mapping[str, str]) -> Path:
+    """The folder, made when absent. Raises OSError, also when it is someone else's."""
+    place = folder(environment)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not ours(place):
+        raise PermissionError(f"`{place}` is not a folder of ours alone")
+    return place
+
+
+def ours(place: Path) -> bool:
+    """Whether the folder is ours alone. Raises OSError when there is none."""
+    found = place.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
