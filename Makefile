@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench campaign stack-up stack-down environment clean
+.PHONY: demo test lint docs bench campaign stack-up stack-down environment clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,9 @@ test: environment
 
 lint: environment
 	@bash .ci/lint.sh
+
+docs: environment
+	@$(BIN)/python .ci/reference.py
 
 bench: environment
 	@$(BIN)/python tests/bench/run.py

@@ -1,0 +1,80 @@
+"""The documents are true: pages follow the code, links lead somewhere, commands and flags exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dynamo_build.cli.app import COMMANDS
+from support.documents import ROOT, Block, blocks, documents, headings, links
+
+
+def test_the_reference_follows_the_code() -> None:
+    """`make docs` would change nothing."""
+    done = subprocess.run([sys.executable, ".ci/reference.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"run `make docs`: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there, and a heading that it has."""
+    for link in links(page):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert target.is_relative_to(ROOT), link
+        if anchor and target.suffix == ".md":
+            assert anchor in headings(target), f"{page.name} links to {link}"
+
+
+def lines() -> list[tuple[Block, str]]:
+    """Every line of a shell block that runs `dynamo`."""
+    found = []
+    for page in documents():
+        if page.name == "commands.md":
+            continue
+        for block in blocks(page):
+            if block.language in {"bash", "sh", "shell", "console"}:
+                text = block.text.replace("\\\n", " ")
+                for line in re.split(r"[\n|;]|&&", text):
+                    line = line.strip().removeprefix("$ ")
+                    if line.startswith("dynamo "):
+                        found.append((block, line))
+    return found
+
+
+@cache
+def help_of(command: tuple[str, ...]) -> str:
+    """The help of a command."""
+    done = subprocess.run([sys.executable, "-m", "dynamo_build", *command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("block", "line"), lines(), ids=lambda item: item if isinstance(item, str) else item.file.name)
+def test_commands_and_flags_exist(block: Block, line: str) -> None:
+    """No page shows a command or an option that the command line does not have."""
+    words = shlex.split(line.split(" #")[0].split(" >")[0], posix=True)[1:]
+    if words[0].startswith("-"):
+        return
+    where = f"{block.file.relative_to(ROOT)}:{block.line}: {line}"
+    assert words[0] in COMMANDS, where
+    command: tuple[str, ...] = (words[0],)
+    text = help_of(command)
+    if "COMMAND [ARGS]" in text and len(words) > 1:
+        command = (words[0], words[1])
+        text = help_of(command)
+    for word in words[1:]:
+        if re.match(r"--[A-Z]\w*\.", word):
+            assert "Service.key=value" in text, where
+        elif re.match(r"-{1,2}[a-z]", word):
+            flag = word.split("=")[0]
+            assert re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text), f"{where} has no {flag}"
