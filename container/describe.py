@@ -86,7 +86,7 @@ def modules(distribution: metadata.Distribution) -> list[str]:
 
 def sizes() -> dict[str, int]:
     """Bytes of each package's own files, without bytecode."""
-    found = {}
+    found: dict[str, int] = {}
     for each in metadata.distributions():
         total = 0
         for path in each.files or ():
@@ -95,7 +95,7 @@ def sizes() -> dict[str, int]:
             except OSError:
                 continue
         found[each.metadata["Name"] or "?"] = total
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return found
 
 
 def _json(document: object) -> str:
