@@ -40,12 +40,16 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStep:
-    """What an engine made since the last step. The last one has a reason; `cached_tokens` is known from the first."""
+    """What an engine made since the last step. The last one has a reason; `cached_tokens` is known from the first.
+
+    `logprobs`, where they were asked for: for each token its own and those of the likeliest, by token, its own first.
+    """
 
     tokens: tuple[int, ...]
     finish_reason: FinishReason | None = None
     cached_tokens: int = 0
     handoff: KvHandoff | None = None
+    logprobs: tuple[Mapping[int, float], ...] = ()
 
 
 class RequestTooLong(ValueError):
