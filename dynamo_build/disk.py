@@ -36,12 +36,13 @@ def reporting(doing: str) -> Iterator[None]:
         raise StoreError(f"cannot {doing}: {reason}{where}", [hint] if hint else []) from error
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file by one of this content, at once or not at all."""
+def write(path: Path, *contents: bytes | bytearray) -> None:
+    """Replace a file by one of these contents, at once or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as stream:
-            stream.write(content)
+            for content in contents:
+                stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build.ignore import Rules, Selection, never_file, never_folder
@@ -30,9 +31,15 @@ class Survey:
 
 
 def survey(
-    project: str, *, include: Iterable[str] = (), exclude: Iterable[str] = (), without: Iterable[str] = ()
+    project: str,
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    without: Iterable[str] = (),
+    known: Callable[[str, os.stat_result], str] | None = None,
 ) -> Survey:
-    """Walk a project. `without` are absolute folders that are not looked into, such as the store's.
+    """Walk a project. `without` are absolute folders that are not looked into, such as the store's; `known` gives the
+    digest of a file by its path and status, "" where it has to be read.
 
     Raises OSError when the project folder itself cannot be read.
     """
@@ -40,11 +47,12 @@ def survey(
         root=os.path.realpath(project),
         selection=Selection(tuple(include), tuple(exclude)),
         without=frozenset(os.path.realpath(folder) for folder in without),
+        known=known or _unknown,
     )
     os.scandir(walk.root).close()
     walk.folder(walk.root, "", Rules(), (walk.root,), False)
-    files = tuple(sorted(walk.files, key=lambda file: file.path.encode()))
-    problems = [*walk.problems, *_case_clashes(files)]
+    files = tuple(sorted(walk.files, key=attrgetter("path")))  # code points sort as their UTF-8 does
+    problems = [*walk.problems, *(_case_clashes(files) if walk.clashing else ())]
     return Survey(files=files, problems=tuple(sorted(problems, key=lambda problem: problem.where.file)))
 
 
@@ -53,14 +61,16 @@ class _Walk:
     root: str
     selection: Selection
     without: frozenset[str]
+    known: Callable[[str, os.stat_result], str]
     files: list[PlannedFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    clashing: bool = False
 
     def folder(self, folder: str, prefix: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
         """Take the files of one folder. `chain` are the real paths of the folders around it."""
         try:
             with os.scandir(folder) as entries:
-                items = sorted(entries, key=lambda entry: entry.name)
+                items = list(entries)
         except OSError as error:
             self.problem(prefix.rstrip("/"), f"the folder cannot be read ({_reason(error)})", _EXCLUDE)
             return
@@ -74,10 +84,20 @@ class _Walk:
                 prefix + ".gitignore", f"an ignore file cannot be read ({_reason(error)})", "Make it readable."
             )
             return
+        self.clashing = self.clashing or len({name.lower() for name in names}) < len(names)
         for item in items:
-            self.item(item, prefix + item.name, rules, chain, linked)
+            try:
+                plain = item.is_file(follow_symlinks=False)
+            except OSError:
+                plain = False
+            path = prefix + item.name
+            if not plain:
+                self.item(item, path, rules, chain, linked)
+            elif not self.unwanted(item.name, path, False, rules):
+                self.file(item, path)
 
     def item(self, item: os.DirEntry[str], path: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
+        """Take what is no plain file: a folder, a link, or something that cannot be packed."""
         try:
             link, mode = item.is_symlink(), 0
             if not link:
@@ -91,16 +111,21 @@ class _Walk:
             return
         if self.unwanted(item.name, path, is_folder, rules):
             return
-        if not _portable(path):
-            self.problem(path, "the name is not UTF-8, or holds a control character or a backslash", "Rename it.")
-        elif link and not self.link(item.path, path, mode, chain, linked):
+        if link and _portable(item.name) and not self.link(item.path, path, mode, chain, linked):
             return
-        elif is_folder:
+        if not is_folder:
+            self.file(item, path)
+        elif self.nameable(item.name, path):
             real = os.path.realpath(item.path) if link else item.path
             if real not in self.without:
                 self.folder(item.path, path + "/", rules, (*chain, real), linked or link)
-        else:
-            self.file(item, path)
+
+    def nameable(self, name: str, path: str) -> bool:
+        """Whether a name can be packed anywhere; a problem is noted when not."""
+        if not _portable(name):
+            self.problem(path, "the name is not UTF-8, or holds a control character or a backslash", "Rename it.")
+            return False
+        return True
 
     def unwanted(self, name: str, path: str, is_folder: bool, rules: Rules) -> bool:
         if is_folder:
@@ -128,18 +153,24 @@ class _Walk:
         return False
 
     def file(self, item: os.DirEntry[str], path: str) -> None:
+        if not self.nameable(item.name, path):
+            return
         try:
             status = item.stat()
         except OSError as error:
             self.problem(path, f"it cannot be read ({_reason(error)})", _EXCLUDE)
             return
-        if not stat.S_ISREG(status.st_mode):
-            self.problem(path, f"it is {_kind(status.st_mode)}, not a file", _EXCLUDE)
-        elif not os.access(item.path, os.R_OK):
+        mode = status.st_mode
+        if not stat.S_ISREG(mode):
+            self.problem(path, f"it is {_kind(mode)}, not a file", _EXCLUDE)
+            return
+        digest = self.known(path, status)
+        if not digest and not os.access(item.path, os.R_OK, effective_ids=True):
             self.problem(path, "the file cannot be read (permission denied)", _EXCLUDE)
-        else:
-            executable = bool(status.st_mode & stat.S_IXUSR)
-            self.files.append(PlannedFile(path=path, size=status.st_size, executable=executable))
+            return
+        self.files.append(
+            PlannedFile(path=path, size=status.st_size, executable=bool(mode & stat.S_IXUSR), digest=digest)
+        )
 
     def problem(self, path: str, message: str, hint: str) -> None:
         shown = path.encode("utf-8", "backslashreplace").decode()
@@ -152,8 +183,8 @@ def _case_clashes(files: Iterable[PlannedFile]) -> list[Problem]:
     problems = {}
     for file in files:
         path = file.path
-        while path and seen.get(path.lower()) != path:
-            other = seen.setdefault(path.lower(), path)
+        while path and seen.get(lower := path.lower()) != path:
+            other = seen.setdefault(lower, path)
             if other != path:
                 problems[path] = Problem(
                     where=Position(file=path),
@@ -163,6 +194,10 @@ def _case_clashes(files: Iterable[PlannedFile]) -> list[Problem]:
                 break
             path = path.rpartition("/")[0]
     return list(problems.values())
+
+
+def _unknown(path: str, status: os.stat_result) -> str:
+    return ""
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -176,12 +211,14 @@ def _status(path: str) -> os.stat_result | None:
         raise
 
 
-def _portable(path: str) -> bool:
+def _portable(name: str) -> bool:
+    if name.isascii() and name.isprintable():
+        return "\\" not in name
     try:
-        path.encode()
+        name.encode()
     except UnicodeEncodeError:
         return False
-    return not any(letter < " " or letter == "\x7f" for letter in path) and "\\" not in path
+    return not any(letter < " " or letter == "\x7f" for letter in name) and "\\" not in name
 
 
 def _reason(error: OSError) -> str:

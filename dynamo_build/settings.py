@@ -48,6 +48,7 @@ KNOWN: Mapping[str, Known] = {
     "build.upgrade": Known(False, "Lock the packages anew."),
     "build.locked": Known(False, "Fail when the lock does not fit."),
     "build.offline": Known(False, "Lock from uv's cache alone."),
+    "build.rehash": Known(False, "Read every file again, whatever its stamp says."),
     "image.base": Known("", "The base image that the project declares."),
     "image.system_packages": Known((), "Debian packages for the image."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),

@@ -39,6 +39,9 @@ def build(
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages anew.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="Fail when dynamo.lock does not fit.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache alone.")] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file again, also those whose size, times and inode are equal.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, largest first.")] = False,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print each value of the configuration with its source, and stop.")
@@ -76,6 +79,7 @@ def build(
         "build.upgrade": upgrade or None,
         "build.locked": locked or None,
         "build.offline": offline or None,
+        "build.rehash": rehash or None,
     }
     chosen = settings.load(project, os.environ, flags)
     options = chosen.build_options(arguments=tuple(checked_service_arguments(context.args)))

@@ -39,15 +39,20 @@ class BuildOptions:
     upgrade: bool = False
     locked: bool = False
     offline: bool = False
+    rehash: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFile:
-    """A file of the project: POSIX path relative to it, size in bytes, whether it is executable."""
+    """A file of the project: POSIX path relative to it, size in bytes, whether it is executable.
+
+    `digest` is its hexadecimal digest where its stamp says that it did not change since it was last read, else "".
+    """
 
     path: str
     size: int
     executable: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,9 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """Everything `pack` needs but the lock. `project` is the folder; `config` maps a service to its resolved keys."""
+    """Everything `pack` needs but the lock. `project` is the folder; `config` maps a service to its resolved keys;
+    `ruling` is the digest of the rules under which the files hold no secret.
+    """
 
     project: str
     name: str
@@ -101,6 +108,7 @@ class BuildPlan:
     labels: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     version: str = ""
+    ruling: str = ""
 
     @property
     def size(self) -> int:

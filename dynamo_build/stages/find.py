@@ -82,7 +82,8 @@ def beside(found: Found, files: Iterable[str], project: Path, python: str, most:
 
     Something may import it by name. A project with more than `most` such files is too much to read at every build.
     """
-    others = [file for file in files if file.endswith(".py") and file not in set(found.reached.files)]
+    reached_files = set(found.reached.files)
+    others = [file for file in files if file.endswith(".py") and file not in reached_files]
     if not found.settled or not others or len(others) > most:
         return ()
     reached = Reached(files=(), imports=imports_of(project, others))

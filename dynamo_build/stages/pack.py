@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import BuildPlan, Lock, PlannedFile
 from dynamo_build.stages import apis, sbom
-from dynamo_build.stamps import Stamps
+from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import Store, content_version
 
 _CHUNK = 1 << 20
-Read = dict[str, tuple[str, os.stat_result]]
+_LISTING = "files.sha256"
 
 
 def pack(
@@ -33,68 +32,72 @@ def pack(
     on: Listener = ignore,
     *,
     dockerfile: Callable[[Bento], str] | str = "",
-    rehash: bool = False,
+    stamps: Stamps | None = None,
 ) -> Bento:
     """Put the bento of a plan into the store; one that is there already is kept and costs no copy.
 
-    `dockerfile` gives the text for env/docker once the rest is in place. Raises StoreError, GraphError for a file
-    that cannot be read any more.
+    `dockerfile` gives the text for env/docker once the rest is in place; what is read is noted in `stamps`. Raises
+    StoreError, GraphError for a file that cannot be read any more.
     """
     wheel = runtime_wheel.made()
-    stamps = Stamps.of(store.root / "cache", plan.project)
-    if not rehash and (known := _known(plan, stamps)) is not None:
-        manifest = _manifest(plan, lock, wheel, known)
+    if all(file.digest for file in plan.files):
+        if stamps is not None:
+            stamps.approve(plan.ruling)
+        manifest = _manifest(plan, lock, wheel, _listed(plan))
         if bento := store.reuse(manifest, plan.project):
             return bento
     on(Started(what="packing"))
     with store.staging() as staged, disk.reporting("write the bento"):
-        began = time.time_ns()
-        read = _copy(plan, staged / "src", on)
-        stamps.save(read, began)
-        manifest = _manifest(plan, lock, wheel, {path: digest for path, (digest, _) in read.items()})
+        reading = Reading(stamps, plan.ruling) if stamps is not None else None
+        manifest = _manifest(plan, lock, wheel, _copy(plan, staged, reading, on))
+        if reading:
+            reading.save()
         if bento := store.reuse(manifest, plan.project):
             return bento
-        listing = _listing({path: digest for path, (digest, _) in read.items()})
-        manifest = _furnish(staged, manifest, wheel, listing, dockerfile)
+        manifest = _furnish(staged, manifest, wheel, dockerfile)
         bento = store.put(staged, manifest, _side(plan), plan.project)
     on(Finished(what="packed", detail=f"{manifest.files_count} files"))
     return bento
 
 
-def _known(plan: BuildPlan, stamps: Stamps) -> Mapping[str, str] | None:
-    found = {}
-    for file in plan.files:
-        try:
-            digest = stamps.digest(file.path, os.stat(os.path.join(plan.project, file.path)))
-        except OSError:
-            return None
-        if not digest:
-            return None
-        found[file.path] = digest
-    return found
+def _listed(plan: BuildPlan) -> str:
+    """The digest of the list that a plan's files would have, when all of theirs are known."""
+    digest = hashlib.sha256()
+    for first in range(0, len(plan.files), _CHUNK >> 8):
+        digest.update(archive.listing((f"src/{f.path}", f.digest) for f in plan.files[first : first + (_CHUNK >> 8)]))
+    return f"sha256:{digest.hexdigest()}"
 
 
-def _copy(plan: BuildPlan, target: Path, on: Listener) -> Read:
-    """Copy the files and digest what was written. Raises GraphError for one that cannot be read."""
-    read: Read = {}
+def _copy(plan: BuildPlan, staged: Path, reading: Reading | None, on: Listener) -> str:
+    """Copy the files and list the digests of what was written; gives that of the list.
+
+    Raises GraphError for a file that cannot be read.
+    """
     made: set[str] = set()
-    done, total = 0, plan.size
-    for file in plan.files:
-        parent = os.path.dirname(os.path.join(target, file.path))
-        if parent not in made:
-            os.makedirs(parent, exist_ok=True)
-            made.add(parent)
-        read[file.path] = _copy_one(plan, file, target)
-        done += file.size
-        on(Progress(what="packing", done=done, total=total))
-    if not plan.files:
-        target.mkdir()
-    return read
+    target = os.path.join(staged, "src")
+    os.mkdir(target)
+    moved = _Moved(total=plan.size, on=on)
+    listed = hashlib.sha256()
+    with open(os.path.join(staged, _LISTING), "xb") as stream:
+        os.fchmod(stream.fileno(), 0o644)
+        for file in plan.files:
+            parent = os.path.dirname(file.path)
+            if parent not in made:
+                os.makedirs(os.path.join(target, parent), exist_ok=True)
+                made.add(parent)
+            digest, status = _copy_one(plan.project, file, target, moved)
+            if reading:
+                reading.note(file.path, status, digest)
+            line = archive.listing([(f"src/{file.path}", digest.hex())])
+            stream.write(line)
+            listed.update(line)
+    moved.tell()
+    return f"sha256:{listed.hexdigest()}"
 
 
-def _copy_one(plan: BuildPlan, file: PlannedFile, target: Path) -> tuple[str, os.stat_result]:
+def _copy_one(project: str, file: PlannedFile, target: str, moved: _Moved) -> tuple[bytes, os.stat_result]:
     try:
-        source = open(os.path.join(plan.project, file.path), "rb", buffering=0)  # noqa: SIM115  (closed below)
+        source = open(os.path.join(project, file.path), "rb", buffering=0)  # noqa: SIM115  (closed below)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise GraphError(
@@ -110,20 +113,40 @@ def _copy_one(plan: BuildPlan, file: PlannedFile, target: Path) -> tuple[str, os
             written = 0
             while written < count:
                 written += copy.write(view[written:count])
+            moved.add(count)
         os.fchmod(copy.fileno(), 0o755 if file.executable else 0o644)
-    return digest.hexdigest(), status
+    return digest.digest(), status
 
 
-def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, digests: Mapping[str, str]) -> BentoManifest:
+@dataclass(slots=True, kw_only=True)
+class _Moved:
+    """Bytes that were copied, told now and then."""
+
+    total: int
+    on: Listener
+    done: int = 0
+    told: int = 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.done - self.told >= _CHUNK:
+            self.tell()
+
+    def tell(self) -> None:
+        self.told = self.done
+        self.on(Progress(what="packing", done=self.done, total=max(self.total, self.done)))
+
+
+def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, listing: str) -> BentoManifest:
     manifest = BentoManifest(
         name=plan.name,
         version="",
         graph=configured(plan.graph, plan.config),
         python=lock.python,
         platforms=tuple(sorted(lock.packages)),
-        files_digest=archive.digest(_listing(digests)),
+        files_digest=listing,
         files_count=len(plan.files),
-        files_size=sum(file.size for file in plan.files),
+        files_size=plan.size,
         executables=tuple(file.path for file in plan.files if file.executable),
         config=plan.config,
         lock=replace(lock, written=""),
@@ -137,20 +160,14 @@ def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, digests: 
     return replace(manifest, version=plan.version or content_version(manifest))
 
 
-def _listing(digests: Mapping[str, str]) -> bytes:
-    return archive.listing((f"src/{path}", digests[path]) for path in sorted(digests, key=str.encode))
-
-
 def _furnish(
     staged: Path,
     manifest: BentoManifest,
     wheel: runtime_wheel.Wheel,
-    listing: bytes,
     dockerfile: Callable[[Bento], str] | str,
 ) -> BentoManifest:
     """Write everything but the project's files; gives the manifest with the digests of what was derived."""
     written = {
-        "files.sha256": listing,
         "config/graph.json": codec.canonical(manifest.graph),
         "config/config.json": codec.ordered(manifest.config),
         f"runtime/{wheel.name}": wheel.content,

@@ -13,7 +13,8 @@ from dynamo_build.files import survey
 from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.stages.require import require
-from dynamo_build.stages.scan import scan
+from dynamo_build.stages.scan import ruling, scan
+from dynamo_build.stamps import Stamps
 
 LARGE = 64 << 20
 
@@ -24,25 +25,31 @@ def plan(
     project: Path,
     options: BuildOptions,
     config: Mapping[str, Any] | None = None,
-    doubts: Iterable[Problem] = (),
+    *,
+    stamps: Stamps | None = None,
 ) -> BuildPlan:
-    """The plan of a bento. `modules` are the project's own files that the graph was imported from, `doubts` warnings
-    about them.
+    """The plan of a bento. `modules` are the project's own files that the graph was imported from. Files that `stamps`
+    know are neither read nor looked through for secrets again.
 
     Raises GraphError with every problem of the project, UsageError for a name or a setting.
     """
     tag = _tag(graph, options)
     try:
-        found = survey(str(project), include=options.include, exclude=options.exclude, without=options.without)
+        found = survey(
+            str(project),
+            include=options.include,
+            exclude=options.exclude,
+            without=options.without,
+            known=stamps.digest if stamps is not None else None,
+        )
     except OSError as error:
         raise UsageError(f"`{project}` cannot be read: {(error.strerror or str(error)).lower()}") from error
     own = tuple(sorted({*modules, *(service.position.file for service in graph.services if service.position.file)}))
     wanted, unlockable, warnings = require(project, own, options)
-    warnings = [*doubts, *warnings]
     problems = [
         *found.problems,
         *_outside(own, found.files, {problem.where.file for problem in found.problems}),
-        *scan(project, found.files, options.allow_secrets),
+        *scan(project, found.files, options.allow_secrets, stamps.ruling if stamps is not None else ""),
         *unlockable,
         *_over_budget(found.files, options.budget),
     ]
@@ -63,6 +70,7 @@ def plan(
         system_packages=options.system_packages,
         setup_commands=options.setup_commands,
         labels={name: options.labels[name] for name in sorted(options.labels)},
+        ruling=ruling(options.allow_secrets),
         warnings=(*warnings, *_large(found.files)),
     )
 
@@ -77,9 +85,10 @@ def _tag(graph: ServiceGraph, options: BuildOptions) -> BentoTag:
 
 
 def _outside(own: Iterable[str], files: Iterable[PlannedFile], reported: set[str]) -> list[Problem]:
-    packed = {file.path for file in files}
+    own = frozenset(own)
+    packed = {file.path for file in files if file.path in own}
     problems = []
-    for module in own:
+    for module in sorted(own):
         if module in packed or module in reported:
             continue
         inside = not (module.startswith("/") or ".." in module.split("/"))

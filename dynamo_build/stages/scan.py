@@ -6,7 +6,6 @@ or not text are known by name alone. Sources of the forms: RFC 7468 (keys), the 
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import re
 from collections import Counter
@@ -14,47 +13,60 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dynamo.sdk.graph import Position, Problem
+from dynamo_build import archive
 from dynamo_build.ignore import compiled
 from dynamo_build.model.plan import PlannedFile
 
 LARGEST = 8 << 20
-_NAMES = (
-    *(".env", ".env.*", "*.env", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.p12", "*.pfx", "*.jks", "*.keystore"),
-    *(".netrc", "_netrc", ".pgpass", ".htpasswd", ".git-credentials", "credentials.json", "kubeconfig"),
+_NAMES = frozenset(
+    {
+        *(".env", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".netrc", "_netrc", ".pgpass", ".htpasswd"),
+        *(".git-credentials", "credentials.json", "kubeconfig"),
+    }
 )
-_SAMPLES = ("*.example", "*.sample", "*.template", "*.dist")
-_PATHS = ("*.aws/credentials", "*.docker/config.json", "*.kube/config", "*.ssh/*", "*gcloud/*credentials*")
-_SAMPLE, _NAMED, _PLACED = (
-    re.compile("|".join(map(fnmatch.translate, patterns))) for patterns in (_SAMPLES, _NAMES, _PATHS)
+_BEGINNINGS = (".env.",)
+_ENDINGS = (".env", ".p12", ".pfx", ".jks", ".keystore")
+_SAMPLES = (".example", ".sample", ".template", ".dist")
+_PATHS = (".aws/credentials", ".docker/config.json", ".kube/config")
+#: A plain marker, what it is a sign of, and the expression (compiled when the marker is first seen).
+_TOKENS: tuple[tuple[bytes, str, bytes], ...] = (
+    (b"PRIVATE KEY", "a private key", rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+    (b"AKIA", "an AWS access key", rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
+    (b"ASIA", "an AWS access key", rb"(?<![A-Za-z0-9])ASIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
+    (b"ghp_", "a GitHub token", rb"(?<!\w)ghp_[A-Za-z0-9]{36}(?!\w)"),
+    (b"gho_", "a GitHub token", rb"(?<!\w)gho_[A-Za-z0-9]{36}(?!\w)"),
+    (b"ghs_", "a GitHub token", rb"(?<!\w)ghs_[A-Za-z0-9]{36}(?!\w)"),
+    (b"github_pat_", "a GitHub token", rb"(?<!\w)github_pat_\w{50,}"),
+    (b"glpat-", "a GitLab token", rb"(?<![\w-])glpat-[\w-]{20,}"),
+    (b"hf_", "a Hugging Face token", rb"(?<!\w)hf_[A-Za-z]{34}(?!\w)"),
+    (b"nvapi-", "an NVIDIA API key", rb"(?<![\w-])nvapi-[\w-]{40,}"),
+    (b"sk-", "an API key", rb"(?<![\w-])sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{32,}"),
+    (b"xox", "a Slack token", rb"(?<!\w)xox[abprs]-[A-Za-z0-9-]{20,}"),
+    (b"AIza", "a Google API key", rb"(?<!\w)AIza[\w-]{35}(?!\w)"),
+    (b"npm_", "an npm token", rb"(?<!\w)npm_[A-Za-z0-9]{36}(?!\w)"),
+    (b"pypi-AgE", "a package index token", rb"(?<!\w)pypi-AgE[\w-]{50,}"),
+    (b"sk_live_", "a Stripe key", rb"(?<!\w)sk_live_[A-Za-z0-9]{20,}"),
 )
-_TOKENS: tuple[tuple[bytes, str, re.Pattern[bytes]], ...] = (
-    (b"PRIVATE KEY", "a private key", re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")),
-    (b"AKIA", "an AWS access key", re.compile(rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])")),
-    (b"ASIA", "an AWS access key", re.compile(rb"(?<![A-Za-z0-9])ASIA[0-9A-Z]{16}(?![A-Za-z0-9])")),
-    (b"ghp_", "a GitHub token", re.compile(rb"(?<!\w)ghp_[A-Za-z0-9]{36}(?!\w)")),
-    (b"gho_", "a GitHub token", re.compile(rb"(?<!\w)gho_[A-Za-z0-9]{36}(?!\w)")),
-    (b"ghs_", "a GitHub token", re.compile(rb"(?<!\w)ghs_[A-Za-z0-9]{36}(?!\w)")),
-    (b"github_pat_", "a GitHub token", re.compile(rb"(?<!\w)github_pat_\w{50,}")),
-    (b"glpat-", "a GitLab token", re.compile(rb"(?<![\w-])glpat-[\w-]{20,}")),
-    (b"hf_", "a Hugging Face token", re.compile(rb"(?<!\w)hf_[A-Za-z]{34}(?!\w)")),
-    (b"nvapi-", "an NVIDIA API key", re.compile(rb"(?<![\w-])nvapi-[\w-]{40,}")),
-    (b"sk-", "an API key", re.compile(rb"(?<![\w-])sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{32,}")),
-    (b"xox", "a Slack token", re.compile(rb"(?<!\w)xox[abprs]-[A-Za-z0-9-]{20,}")),
-    (b"AIza", "a Google API key", re.compile(rb"(?<!\w)AIza[\w-]{35}(?!\w)")),
-    (b"npm_", "an npm token", re.compile(rb"(?<!\w)npm_[A-Za-z0-9]{36}(?!\w)")),
-    (b"pypi-AgE", "a package index token", re.compile(rb"(?<!\w)pypi-AgE[\w-]{50,}")),
-    (b"sk_live_", "a Stripe key", re.compile(rb"(?<!\w)sk_live_[A-Za-z0-9]{20,}")),
-)
-_ASSIGNED = re.compile(
-    rb"(?i)(?:secret|token|passw(?:or)?d|api_?key|access_?key|private_?key|credential)[a-z0-9_]*[\"']?\s*[:=]\s*[\"']([A-Za-z0-9+/=_.~-]{20,})[\"']"
+_ASSIGNED = (
+    rb"(?i)(?:secret|token|passw(?:or)?d|api_?key|access_?key|private_?key|credential)[a-z0-9_]*[\"']?"
+    rb"\s*[:=]\s*[\"']([A-Za-z0-9+/=_.~-]{20,})[\"']"
 )
 _MARKERS = (b"secret", b"token", b"passw", b"key", b"credential")
+#: The bits a sign that a key has at least, and their share of the most that its length allows.
+_ENTROPY, _SHARE = 3.6, 0.8
 _HINT = "Leave it out by `.bentoignore`, or list it in `allow_secrets` of `[tool.dynamo.build]`."
 
 
-def scan(project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = ()) -> tuple[Problem, ...]:
-    """Everything in the files of a project that looks like a secret, with path and line; never its text."""
+def scan(
+    project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = (), ruled: str = ""
+) -> tuple[Problem, ...]:
+    """Everything in the files of a project that looks like a secret, with path and line; never its text.
+
+    `ruled` is the ruling that every file of a known digest passed: under the same one it is not looked through again.
+    """
     patterns = tuple(allowed)
+    if ruled == ruling(patterns):
+        files = [file for file in files if not file.digest]
     allow = compiled(patterns) if patterns else None
     found: list[Problem] = []
     folder = str(project)
@@ -70,23 +82,33 @@ def scan(project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = (
     return tuple(found)
 
 
+def ruling(allowed: Iterable[str] = ()) -> str:
+    """What decides about a file beside its content and path: the digest of all rules and of what is allowed."""
+    rules = [sorted(_NAMES), _BEGINNINGS, _ENDINGS, _SAMPLES, _PATHS, _TOKENS, _ASSIGNED, _MARKERS]
+    return archive.digest(repr([*rules, LARGEST, _ENTROPY, _SHARE, list(allowed)]).encode())
+
+
 def named(path: str) -> bool:
     """Whether a file's name says that it holds secrets."""
     name = path.rpartition("/")[2].lower()
-    if _SAMPLE.match(name):
+    if name.endswith(_SAMPLES):
         return False
-    return _NAMED.match(name) is not None or _PLACED.match(path) is not None
+    if name in _NAMES or name.startswith(_BEGINNINGS) or name.endswith(_ENDINGS):
+        return True
+    if "/" not in path:
+        return False
+    return path.endswith(_PATHS) or ".ssh/" in path or "credentials" in path.partition("gcloud/")[2]
 
 
 def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
     """(line, what it is) of everything in a text that looks like a secret."""
     for marker, what, pattern in _TOKENS:
         if marker in content:
-            for match in pattern.finditer(content):
+            for match in re.finditer(pattern, content):
                 yield content.count(b"\n", 0, match.start()) + 1, what
     lowered = content.lower()
     if any(marker in lowered for marker in _MARKERS):
-        for match in _ASSIGNED.finditer(content):
+        for match in re.finditer(_ASSIGNED, content):
             if _random(match[1]):
                 yield content.count(b"\n", 0, match.start()) + 1, "a value that looks like a credential"
 
@@ -109,7 +131,7 @@ def _random(text: bytes) -> bool:
     counts = Counter(text)
     entropy = -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
     mixed = bool(re.search(rb"[0-9]", text)) and bool(re.search(rb"[A-Za-z]", text))
-    return mixed and entropy > 3.6 and entropy > 0.8 * math.log2(len(text))
+    return mixed and entropy > _ENTROPY and entropy > _SHARE * math.log2(len(text))
 
 
 def _problem(path: str, line: int, message: str) -> Problem:

@@ -5,34 +5,75 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dynamo_build.stamps import Stamps
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo_build.stamps import Reading, Stamps
+
+DIGEST = bytes(range(32))
+
+
+def noted(folder: Path, names: list[str], began: int) -> Stamps:
+    """What is known after these files of a folder were read."""
+    reading = Reading(Stamps.of(folder / "cache", str(folder)), "rules", began)
+    for name in names:
+        reading.note(name, (folder / name).stat(), DIGEST)
+    reading.save()
+    return Stamps.of(folder / "cache", str(folder))
+
+
+def later(file: Path) -> int:
+    return max(file.stat().st_mtime_ns, file.stat().st_ctime_ns) + 10**10
 
 
 def test_unchanged_files_are_known_and_changed_ones_are_not(tmp_path: Path) -> None:
     """A digest is given back for the same size, times and inode alone."""
-    file = tmp_path / "f"
+    file = tmp_path / "f\u2028g"
     file.write_text("x")
     status = file.stat()
-    later = max(status.st_mtime_ns, status.st_ctime_ns) + 10**10
-    Stamps.of(tmp_path / "cache", str(tmp_path)).save({"f\u2028g": ("0" * 64, status)}, later)
-    assert Stamps.of(tmp_path / "cache", str(tmp_path)).digest("f\u2028g", file.stat()) == "0" * 64
+    stamps = noted(tmp_path, [file.name], later(file))
+    assert stamps.digest(file.name, file.stat()) == DIGEST.hex()
+    assert (stamps.ruling, len(stamps)) == ("rules", 1)
+    assert stamps.digest("other", file.stat()) == ""
+    assert Stamps.of(tmp_path / "cache", str(tmp_path), forget=True).digest(file.name, file.stat()) == ""
     file.write_text("y")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert Stamps.of(tmp_path / "cache", str(tmp_path)).digest("f\u2028g", file.stat()) == ""
+    assert stamps.digest(file.name, file.stat()) == ""
 
 
 def test_a_file_touched_just_now_is_not_noted(tmp_path: Path) -> None:
     """A change within the clock's grain could hide behind equal stamps."""
-    file = tmp_path / "f"
-    file.write_text("x")
-    Stamps.of(tmp_path / "cache", str(tmp_path)).save({"f": ("0" * 64, file.stat())}, file.stat().st_mtime_ns)
-    assert Stamps.of(tmp_path / "cache", str(tmp_path)).known == {}
+    (tmp_path / "f").write_text("x")
+    assert len(noted(tmp_path, ["f"], (tmp_path / "f").stat().st_mtime_ns)) == 0
+
+
+def test_rules_that_were_passed_are_noted(tmp_path: Path) -> None:
+    """What is known stays known under them."""
+    (tmp_path / "f").write_text("x")
+    stamps = noted(tmp_path, ["f"], later(tmp_path / "f"))
+    stamps.approve("stricter rules")
+    again = Stamps.of(tmp_path / "cache", str(tmp_path))
+    assert again.ruling == "stricter rules"
+    assert again.digest("f", (tmp_path / "f").stat()) == DIGEST.hex()
 
 
 def test_a_damaged_cache_is_no_cache(tmp_path: Path) -> None:
-    """Noise is read as nothing known."""
-    stamps = Stamps.of(tmp_path / "cache", str(tmp_path))
-    stamps.path.parent.mkdir(parents=True)
-    for noise in (b"\xff\xfe", b"a\n\n\tb", b"x\t" + b"0" * 64):
-        stamps.path.write_bytes(noise)
-        assert Stamps.of(tmp_path / "cache", str(tmp_path)).digest("a", tmp_path.stat()) == ""
+    """One flipped bit anywhere, or a missing end: nothing is known."""
+    (tmp_path / "f").write_text("x")
+    stamps = noted(tmp_path, ["f"], later(tmp_path / "f"))
+    content = stamps.path.read_bytes()
+    for place in range(len(content)):
+        stamps.path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        assert Stamps.of(tmp_path / "cache", str(tmp_path)).digest("f", (tmp_path / "f").stat()) in ("", DIGEST.hex())
+        stamps.path.write_bytes(content[:place])
+        assert len(Stamps.of(tmp_path / "cache", str(tmp_path))) == 0
+
+
+@given(noise=st.binary(max_size=200))
+def test_noise_is_no_cache(tmp_path_factory: object, noise: bytes) -> None:
+    """Whatever the file holds."""
+    folder = tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    stamps = Stamps.of(folder / "noise", str(folder))
+    stamps.path.parent.mkdir(parents=True, exist_ok=True)
+    stamps.path.write_bytes(noise)
+    assert len(Stamps.of(folder / "noise", str(folder))) == 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +19,7 @@ from dynamo_build.model.bento import Bento
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
+from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store, content_version
 from support.effort import examples
 from support.projects import GRAPH, LOCK, planned, write_project
@@ -96,6 +99,33 @@ def test_everything_that_matters_changes_the_version(tmp_path: Path) -> None:
     tags.append(built(project, tmp_path / "home", labels={"a": "b"}).tag)
     assert len(set(tags)) == len(tags)
     assert len(store.list()) == len(tags)
+
+
+def test_an_unchanged_project_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for secrets nor for digests; another rule reads for secrets alone, `forget` reads all."""
+    project, store = write_project(tmp_path / "p", {"a/b": "1", "c": "2"}), Store(tmp_path / "home")
+    monkeypatch.setattr("dynamo_build.stamps._GRAIN", -(10**18))  # as if built long after
+    opened: list[str] = []
+
+    def build(*, forget: bool = False, **options: Any) -> str:
+        stamps = Stamps.of(store.root / "cache", str(project), forget=forget)
+        opened.clear()
+        found = plan(GRAPH, ["graph.py"], project, BuildOptions(**options), stamps=stamps)
+        return pack(found, LOCK, store, stamps=stamps).tag
+
+    def opening(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(f"{project}/") and not str(arguments[0]).endswith(".toml"):
+            opened.append(os.path.relpath(str(arguments[0]), project))
+
+    sys.addaudithook(opening)
+    first = build()
+    assert opened.count("a/b") == 2
+    assert build() == first and "a/b" not in opened
+    assert build(allow_secrets=("x",)) == first and opened.count("a/b") == 1
+    assert build(allow_secrets=("x",)) == first and "a/b" not in opened
+    assert build(forget=True) == first and opened.count("a/b") == 2
+    (project / "c").write_text("3")
+    assert build() != first
 
 
 def test_a_file_changed_back_gives_the_version_back(tmp_path: Path) -> None:
