@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
+VALUES = {"dynamo_context": "what the worker knows of itself: its runtime, component, endpoints and instance."}
 NOTE = "<!-- Written by `make docs` from the code; a test holds it to the code. -->\n\n"
 
 
@@ -96,8 +97,11 @@ def sdk() -> str:
         lines.append(f"## {name}\n")
         if callable(thing) and (text := signature(thing)):
             lines.append(f"```python\n{name}{text}\n```\n")
-        own = inspect.getdoc(thing) if callable(thing) or inspect.ismodule(thing) else inspect.getdoc(type(thing))
-        lines.append((own or "A value.") + "\n")
+        if type(thing).__module__ == "builtins" and not callable(thing):
+            own = f"A `{type(thing).__name__}`: {VALUES[name]}"
+        else:
+            own = inspect.getdoc(thing) if callable(thing) else inspect.getdoc(type(thing))
+        lines.append((own or "") + "\n")
     return "\n".join(lines)
 
 

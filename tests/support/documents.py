@@ -64,7 +64,7 @@ def links(path: Path) -> Iterator[str]:
     yield from re.findall(r"\]\(([^)\s]+)\)", text)
 
 
-def run(page: Path, folder: Path, environment: Mapping[str, str], port: int) -> list[str]:
+def run(page: Path, folder: Path, environment: Mapping[str, str], port: int, user: int | None = None) -> list[str]:
     """Run the bash blocks of a page in one shell, and give what each said.
 
     A block that begins with `dynamo serve` runs in the background while the next one runs, as in two terminals.
@@ -85,13 +85,20 @@ def run(page: Path, folder: Path, environment: Mapping[str, str], port: int) -> 
                 cwd=folder,
                 env={**environment, "DYNAMO_PORT": str(port)},
                 start_new_session=True,
+                user=user,
             )
             _wait(port, serving)
             continue
         done = subprocess.run(
-            ["bash", "-c", before + text + after], cwd=folder, env=dict(environment), capture_output=True, text=True
+            ["bash", "-c", before + text + after],
+            cwd=folder,
+            env=dict(environment),
+            user=user,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        assert done.returncode == 0, f"{block.file.name}:{block.line}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{block.file.name}:{block.line}\n{done.stdout}"
         said.append(done.stdout)
         if serving:
             os.killpg(serving.pid, signal.SIGINT)
