@@ -19,8 +19,10 @@ from dynamo_build.manifests.finding import Finding
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions
+from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import Surroundings
 from dynamo_build.stages import place as placing
+from dynamo_build.stages.bases import bases
 from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
 
 
@@ -73,14 +75,17 @@ def place(
     return deployment, target.render(deployment)
 
 
-def check(manifests: Manifests, *, strict: bool = True) -> tuple[Finding, ...]:
+def check(manifests: Manifests, *, strict: bool = True, kubernetes: str = "") -> tuple[Finding, ...]:
     """What is wrong with manifests, without a cluster. `strict` adds the API's schema, which takes a second to load.
 
-    Raises DeployError when there is an error; warnings are given back.
+    `kubernetes` is the version it is for, "" for all that are supported. Raises DeployError when there is an error, or
+    UsageError for a version that is not supported; warnings are given back.
     """
     from dynamo_build.manifests.files import token_secrets
     from dynamo_build.manifests.rules import findings
+    from dynamo_build.manifests.version_rules import minor_version
 
+    version = minor_version(kubernetes)
     if manifests.target == "compose":
         return ()
     documents = [item.document for item in manifests.items]
@@ -88,12 +93,36 @@ def check(manifests: Manifests, *, strict: bool = True) -> tuple[Finding, ...]:
     if strict:
         from dynamo_build.cluster.check import check as strictly
 
-        found = strictly(documents, manifests.namespace, provided)
+        found = strictly(documents, manifests.namespace, provided, version)
     else:
-        found = findings(documents, manifests.namespace, provided)
+        found = findings(documents, manifests.namespace, provided, version)
+    return _without_errors(found, "the manifests have")
+
+
+def fit(
+    bento: Bento,
+    deployment: Deployment,
+    options: ContainerizeOptions,
+    surroundings: Surroundings | None = None,
+) -> tuple[Finding, ...]:
+    """Whether the images, or the bases of those to be built, fit what they will run on; read-only.
+
+    Raises DeployError when one does not, and UsageError where a service has no base; warnings are given back.
+    """
+    from dynamo_build.stages.fit import fit as fitting
+
+    surroundings = surroundings or catalog.surroundings()
+    images = {one.service: ImageReference.parse(one.image) for one in deployment.workloads}
+    if any(image.digest == UNBUILT for image in images.values()):
+        wanted = bases(bento.manifest, options, surroundings.environment)
+        images = {name: wanted[name] if image.digest == UNBUILT else image for name, image in images.items()}
+    return _without_errors(tuple(fitting(bento, deployment, images, surroundings)), "the images have")
+
+
+def _without_errors(found: tuple[Finding, ...], what: str) -> tuple[Finding, ...]:
     if errors := [finding for finding in found if not finding.warning]:
         count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
-        raise DeployError(f"the manifests have {count}: {errors[0]}", [f"{finding}." for finding in errors[1:]])
+        raise DeployError(f"{what} {count}: {errors[0]}", [f"{finding}." for finding in errors[1:]])
     return found
 
 

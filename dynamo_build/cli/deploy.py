@@ -49,7 +49,12 @@ def deploy(
     ] = None,
     form: Annotated[str, typer.Option("--format", metavar="yaml|json", help="Form of the manifests.")] = "yaml",
     output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write a file per object there instead.")] = "",
-    check: Annotated[bool, typer.Option("--check", help="Check against the API's schema too, offline.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check against the API's schema too, offline, and look at the images.")
+    ] = False,
+    kubernetes_version: Annotated[
+        str, typer.Option(metavar="1.N", help="The cluster's version, for the checks. Default: all that are supported.")
+    ] = "",
     diff: Annotated[bool, typer.Option("--diff", help="Show what an apply would change, and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: build, push and apply nothing.")] = False,
     server_dry_run: Annotated[bool, typer.Option("--server-dry-run", help="Ask the cluster, change nothing.")] = False,
@@ -102,7 +107,8 @@ def deploy(
     # All that needs no registry and no cluster first: nothing is pushed for a deployment that cannot be.
     found = pipeline.images(bento, named, building, around, listener, push=False)
     deployment, manifests = pipeline.place(bento, found, placing, around)
-    for warning in pipeline.check(manifests, strict=check):
+    warnings = pipeline.check(manifests, strict=check, kubernetes=kubernetes_version)
+    for warning in (*warnings, *(pipeline.fit(bento, deployment, building, around) if check else ())):
         listener(Warned(text=str(warning)))
     if dry_run:
         result = _result(deployment, manifests, "planned")

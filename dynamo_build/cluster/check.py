@@ -10,9 +10,11 @@ from dynamo_build.manifests.link_rules import Identity
 from dynamo_build.manifests.rules import findings
 
 
-def check(documents: Sequence[Document], namespace: str, provided: Collection[Identity] = ()) -> tuple[Finding, ...]:
+def check(
+    documents: Sequence[Document], namespace: str, provided: Collection[Identity] = (), version: int = 0
+) -> tuple[Finding, ...]:
     """The findings of the strict models and of our own rules, one for each field. Raises ToolMissing."""
     found = [finding for document in documents for finding in schema_findings(document)]
     seen = {(finding.where, finding.path) for finding in found}
-    own = findings(documents, namespace, provided)
+    own = findings(documents, namespace, provided, version)
     return (*found, *(finding for finding in own if (finding.where, finding.path) not in seen))
