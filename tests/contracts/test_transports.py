@@ -235,11 +235,13 @@ async def test_slow_reader(transport):
     async with running(transport) as (client, _, (worker,)):
         reply = client.endless({"text": "a"}).__aiter__()
         await reply.__anext__()
-        await asyncio.sleep(0.1)
-        sent = worker.sent
+        sent = -1
+        while sent != worker.sent:
+            sent = worker.sent
+            await asyncio.sleep(0.2)
         assert sent < 3000
         assert (await client.value({"text": "b"})).text == "B"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         assert worker.sent <= sent + 5
         await reply.aclose()
 
@@ -261,6 +263,30 @@ async def test_routing(transport):
         stream = await runtime.namespace("test").component("Worker").endpoint("stream").client()
         items = [item async for item in await stream.round_robin({"text": "a", "times": 2})]
         assert [item.data() for item in items] == ["a 0", "a 1"]
+
+
+async def test_least_loaded(transport):
+    """Calls that wait for their first answer count: eight slow ones go to four workers by two."""
+    async with running(transport, workers=4) as (_, runtime, _):
+        client = await runtime.namespace("test").component("Worker").endpoint("slow").client()
+        tasks = [asyncio.ensure_future(_await(client.least_loaded({"text": "a"}))) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        load = runtime.callee("test", "Worker").load
+        assert sorted(load.values()) == [2, 2, 2, 2]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert set(load.values()) == {0}
+        stream = await runtime.namespace("test").component("Worker").endpoint("endless").client()
+        replies = [stream.least_loaded({"text": "a"}).__aiter__() for _ in range(4)]
+        for reply in replies:
+            await reply.__anext__()
+        assert sorted(load.values()) == [1, 1, 1, 1]
+        for reply in replies:
+            await reply.aclose()
+        with pytest.raises(Internal):
+            await runtime.service("test", "Worker", {"broken": "broken"}).broken({"text": "a"})
+        assert set(load.values()) == {0}
 
 
 async def test_retry(transport):

@@ -17,6 +17,8 @@ from dynamo.sdk.errors import Deadline, Internal, NotFound, RemoteError, Unavail
 
 PATIENCE_SECONDS = 10.0
 """How long a call waits for an instance to appear."""
+ATTEMPTS = 16
+"""How often a call is sent at most, when connections are lost before its answer begins."""
 
 
 class Call:
@@ -24,7 +26,7 @@ class Call:
     yields; iterating it sends it and gives the items, or the one value.
     """
 
-    __slots__ = ("_body", "_component", "_direct", "_endpoint", "_pick", "_timeout", "wrap")
+    __slots__ = ("_attempts", "_body", "_component", "_direct", "_endpoint", "_pick", "_timeout", "_until", "wrap")
 
     def __init__(
         self,
@@ -42,7 +44,9 @@ class Call:
         self._body = body
         self._pick = pick
         self._direct = direct
-        self._timeout = timeout
+        self._timeout = timeout or component.timeout
+        self._until = 0.0
+        self._attempts = 0
         self.wrap = wrap
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -57,22 +61,28 @@ class Call:
         return reply.wrapped(body) if kind == VALUE else reply
 
     async def send(self) -> tuple[Exchange, int, bytes, Instance]:
-        """Send it to an instance that answers: the exchange, and its first frame. Raises RemoteError."""
+        """Send it to an instance that answers: the exchange, and its first frame. Raises RemoteError.
+
+        The instance's load counts it until the exchange is finished; that is for the caller to take back.
+        """
         loop = asyncio.get_running_loop()
         headers, left = context.outgoing()
         timeout = min(value for value in (self._timeout, left) if value) if self._timeout or left else 0.0
         if timeout < 0:
             raise Deadline("the time of the call was up before it was sent")
-        until = loop.time() + timeout if timeout else 0.0
+        if timeout and not self._until:
+            self._until = loop.time() + timeout
+        until = self._until
         patience = min(until, loop.time() + PATIENCE_SECONDS) if until else loop.time() + PATIENCE_SECONDS
         path = naming.path(self._component.namespace, self._component.component, self._endpoint)
-        watch = await self._component.watch()
+        watch, load = await self._component.watch(), self._component.load
         tried: set[int] = set()
         failure: RemoteError | None = None
         while True:
             instance = await self._choose(watch, tried, patience, failure)
             request = Request(path, msgspec.Raw(self._body), max(until - loop.time(), 0.001) if until else 0.0, headers)
             exchange = None
+            load[instance.id] = load.get(instance.id, 0) + 1
             try:
                 exchange = await self._component.transport.request(instance.address, request)
                 if until:
@@ -80,18 +90,27 @@ class Call:
                 kind, body = await exchange.receive()
                 return exchange, kind, body, instance
             except RemoteError as error:
-                # An error that a handler raised carries its class: that is an answer, and trying again is not for us.
-                if not error.retryable or error.kind:
-                    raise
-                watch.set_aside(instance.id)
-                tried.add(instance.id)
+                load[instance.id] -= 1
                 failure = error
-                if self._direct is not None:
+                if not self.again(error, instance.id, watch) or self._direct is not None:
                     raise
-            except asyncio.CancelledError:
+                tried.add(instance.id)
+            except BaseException:
+                load[instance.id] -= 1
                 if exchange is not None:
                     exchange.close()
                 raise
+
+    def again(self, error: RemoteError, instance: int, watch: Watch | None = None) -> bool:
+        """Whether a call that failed so before its first item may be tried elsewhere; that instance is set aside."""
+        # An error that a handler raised carries its class: that is an answer, and trying again is not for us.
+        if not error.retryable or error.kind:
+            return False
+        watch = watch or self._component.started
+        if watch is not None:
+            watch.set_aside(instance)
+        self._attempts += 1
+        return self._attempts < ATTEMPTS
 
     async def _choose(self, watch: Watch, tried: set[int], until: float, failure: RemoteError | None) -> Instance:
         loop = asyncio.get_running_loop()
@@ -100,7 +119,7 @@ class Call:
             if self._direct is not None:
                 instances = [instance for instance in instances if instance.id == self._direct]
             elif tried:
-                instances = [instance for instance in instances if instance.id not in tried]
+                instances = [instance for instance in instances if instance.id not in tried] or instances
             if instances:
                 return self._pick(instances)
             known = watch.instances()
@@ -146,10 +165,8 @@ class Reply:
         exchange, kind, body, instance = await self._call.send()
         self._exchange = exchange
         self._instance = instance.id
-        if not exchange.finished:
-            self._call.load[instance.id] = self._call.load.get(instance.id, 0) + 1
-        else:
-            self._instance = 0
+        if kind == VALUE:
+            self._leave()
         return kind, body
 
     def wrapped(self, body: bytes) -> Any:
@@ -174,8 +191,9 @@ class Reply:
             try:
                 kind, body = await self._exchange.receive()
             except RemoteError as error:
+                instance = self._instance
                 self._leave()
-                if self._yielded or not error.retryable or error.kind:
+                if self._yielded or not self._call.again(error, instance):
                     raise
                 await self.begin()
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import secrets
 import time
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 REQUEST_ID = "x-request-id"
 TRACE = "traceparent"
+TRACE_STATE = "tracestate"
 
 _count = itertools.count(1)
 _prefix = secrets.token_hex(6)
@@ -30,6 +32,7 @@ class CallContext:
 
     request_id: str = ""
     traceparent: str = ""
+    tracestate: str = ""
     deadline: float = 0.0
 
     def headers(self) -> dict[str, str]:
@@ -37,6 +40,8 @@ class CallContext:
         found = {REQUEST_ID: self.request_id or new_request_id()}
         if self.traceparent:
             found[TRACE] = self.traceparent
+        if self.tracestate:
+            found[TRACE_STATE] = self.tracestate
         return found
 
 
@@ -50,7 +55,7 @@ def new_request_id() -> str:
 
 def new_trace() -> str:
     """A new W3C trace context, sampled."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-01"
 
 
 def child_trace(traceparent: str) -> str:
@@ -65,7 +70,7 @@ def outgoing() -> tuple[dict[str, str], float]:
     """The headers of a call made now, and the seconds left for it (0: any; below 0: the time is up)."""
     context = current.get()
     if context is None:
-        return {REQUEST_ID: new_request_id()}, 0.0
+        return {REQUEST_ID: new_request_id(), TRACE: new_trace()}, 0.0
     if not context.deadline:
         return context.headers(), 0.0
     return context.headers(), (context.deadline - time.monotonic()) or -1.0
@@ -76,5 +81,6 @@ def incoming(headers: dict[str, str], timeout: float) -> CallContext:
     return CallContext(
         request_id=headers.get(REQUEST_ID, ""),
         traceparent=headers.get(TRACE, ""),
+        tracestate=headers.get(TRACE_STATE, ""),
         deadline=time.monotonic() + timeout if timeout > 0 else 0.0,
     )

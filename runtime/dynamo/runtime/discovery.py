@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from dynamo.runtime import naming
 
 HEARTBEAT_SECONDS = 1.0
 LEASE_SECONDS = 4.0
-ASIDE_SECONDS = 2.0
+ASIDE_SECONDS = 0.5
 GLANCE_SECONDS = 0.05
 """How long a list of usable instances is good, when nothing is heard."""
 
@@ -45,12 +46,20 @@ def new_id() -> int:
 class Watch:
     """The instances of one component as they are now. Transports of news call `seen` and `gone`."""
 
-    def __init__(self, on_close: Callable[[Watch], None], clock: Callable[[], float], lease: float = 0.0) -> None:
+    def __init__(
+        self,
+        on_close: Callable[[Watch], None],
+        clock: Callable[[], float],
+        lease: float = 0.0,
+        *,
+        beating: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._on_close = on_close
         self._clock = clock
         self._lease = lease
+        self._beating = beating
         self._known: dict[int, tuple[Instance, float]] = {}
-        self._aside: dict[int, float] = {}
+        self._aside: dict[int, tuple[float, float]] = {}
         self._usable: dict[str, list[Instance]] = {}
         self._usable_until = 0.0
         self._changed = asyncio.Event()
@@ -72,8 +81,11 @@ class Watch:
             self._changed.set()
 
     def set_aside(self, instance: int) -> None:
-        """A caller could not reach it: not used until it was seen again and a little time passed."""
-        self._aside[instance] = self._clock() + ASIDE_SECONDS
+        """A caller could not reach it: not used until a little time passed and, where there are leases, it was seen.
+
+        While the broker is away nobody is seen: then the time alone decides.
+        """
+        self._aside[instance] = (time.monotonic() + ASIDE_SECONDS, self._clock())
         self._usable_until = 0.0
 
     def instances(self, endpoint: str = "") -> list[Instance]:
@@ -92,10 +104,10 @@ class Watch:
             for late in [key for key, (_, heard) in self._known.items() if now - heard > self._lease]:
                 del self._known[late]
         usable = []
-        for key, (instance, _) in self._known.items():
-            until = self._aside.get(key, 0.0)
-            if until:
-                if until > now:
+        for key, (instance, heard) in self._known.items():
+            if key in self._aside:
+                until, since = self._aside[key]
+                if until > time.monotonic() or (self._lease and heard <= since and self._beating()):
                     continue
                 del self._aside[key]
             if not endpoint or endpoint in instance.endpoints:

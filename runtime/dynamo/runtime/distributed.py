@@ -34,6 +34,8 @@ class DistributedRuntime:
         self.discovery = discovery
         self.events = events or MemoryEvents()
         self.queues = queues or MemoryQueues()
+        self.timeout = 0.0
+        """What a call may take in seconds when it says nothing itself; 0: any."""
         self._callees: dict[tuple[str, str], Callee] = {}
         self._closers = contextlib.AsyncExitStack()
         self._keeper: asyncio.Task[None] | None = None
@@ -47,7 +49,7 @@ class DistributedRuntime:
         key = (namespace, component)
         if key not in self._callees:
             self._callees[key] = Callee(
-                namespace, component, self.transport, lambda: self.discovery.watch(namespace, component)
+                namespace, component, self.transport, lambda: self.discovery.watch(namespace, component), self.timeout
             )
         return self._callees[key]
 
@@ -140,6 +142,7 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     A worker of it listens on `DYNAMO_TRANSPORT_HOST` and `DYNAMO_TRANSPORT_PORT` (any free port when that is not set);
     its callers are told `DYNAMO_TRANSPORT_ADVERTISE` where they know it by another name.
 
+    `DYNAMO_CALL_TIMEOUT` is what a call may take in seconds when nothing else says it.
     `DYN_REQUEST_PLANE=nats` sends requests and answers over the NATS server instead. What proves who we are is in
     `nats_login` and `planes`.
 
@@ -178,6 +181,7 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
         nats_events.NatsEvents(connection),
         nats_queues.NatsQueues(connection),
     )
+    runtime.timeout = plane.timeout
     runtime.close_with(connection)
     runtime.keep()
     return runtime

@@ -84,7 +84,8 @@ class NatsDiscovery:
         )
 
     async def watch(self, namespace: str, component: str) -> Watch:
-        watch = Watch(self._forget, self.connection.connected_time, LEASE_SECONDS)
+        client = self.connection.client
+        watch = Watch(self._forget, self.connection.connected_time, LEASE_SECONDS, beating=lambda: client.is_connected)
         keys = naming.component_filter(namespace, component)
 
         async def on_message(message: Any) -> None:

@@ -30,6 +30,7 @@ class Plane:
     advertise: str
     port: int
     tls: Tls | None
+    timeout: float
 
     def transport(self, connection: nats.Nats, token: str) -> Transport:
         """The transport, for those who share the token."""
@@ -50,6 +51,7 @@ def chosen(environment: Mapping[str, str]) -> Plane:
         advertise=environment.get("DYNAMO_TRANSPORT_ADVERTISE", ""),
         port=port(environment.get("DYNAMO_TRANSPORT_PORT", "")),
         tls=mutual_tls(environment),
+        timeout=seconds("DYNAMO_CALL_TIMEOUT", environment.get("DYNAMO_CALL_TIMEOUT", "")),
     )
 
 
@@ -76,3 +78,14 @@ def port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 65536):
         raise BadRequest(f"DYNAMO_TRANSPORT_PORT is `{text}`, which is no port")
     return int(text)
+
+
+def seconds(name: str, text: str) -> float:
+    """A time as the environment has it; 0: any. Raises BadRequest."""
+    try:
+        found = float(text or 0)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1e9:
+        raise BadRequest(f"{name} is `{text}`, which is no number of seconds")
+    return found

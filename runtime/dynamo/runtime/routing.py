@@ -17,7 +17,10 @@ Pick = Callable[[list[Instance]], Instance]
 class Component:
     """The instances of one component, as a caller in this process sees them: routing state is shared by all calls."""
 
-    def __init__(self, namespace: str, component: str, transport: Transport, watch: Callable[[], Any]) -> None:
+    def __init__(
+        self, namespace: str, component: str, transport: Transport, watch: Callable[[], Any], timeout: float = 0.0
+    ) -> None:
+        self.timeout = timeout
         self.namespace = namespace
         self.component = component
         self.transport = transport

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -55,12 +56,20 @@ async def test_through_two_hops():
     await discovery.register(
         Instance(namespace="n", component="C", id=new_id(), address=serving.address, endpoints=("inner", "outer"))
     )
-    context.current.set(context.CallContext(request_id="r", traceparent="00-x"))
+    context.current.set(context.CallContext(request_id="r", traceparent="00-x", tracestate="vendor=1"))
     await runtime.service("n", "C", {"outer": "outer"}).outer(timeout=5)
     assert [item.request_id for item in seen] == ["r", "r"]
+    assert {(item.traceparent, item.tracestate) for item in seen} == {("00-x", "vendor=1")}
     assert all(item.deadline for item in seen)
     assert abs(seen[0].deadline - seen[1].deadline) < 0.5
     context.current.set(context.CallContext(deadline=0.001))
     with pytest.raises(Deadline):
         await runtime.service("n", "C", {"outer": "outer"}).outer()
+    context.current.set(None)
+    seen.clear()
+    runtime.callee("n", "C").timeout = 7.0
+    await runtime.service("n", "C", {"outer": "outer"}).outer()
+    assert len(seen[0].traceparent) == 55
+    assert (seen[0].request_id, seen[0].traceparent) == (seen[1].request_id, seen[1].traceparent)
+    assert all(0 < item.deadline - time.monotonic() <= 7 for item in seen)
     await runtime.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from dynamo.runtime.discovery import ASIDE_SECONDS, Instance, MemoryDiscovery, Watch
 
 
@@ -34,9 +36,10 @@ async def test_leases_run_out():
     assert [item.id for item in watch.instances()] == [2]
 
 
-async def test_set_aside():
+async def test_set_aside(monkeypatch):
     """An instance that could not be reached is left out for a little, even when it is heard of."""
     now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Watch(lambda _: None, lambda: now[0])
     watch.seen(instance(1))
     watch.set_aside(1)
@@ -44,6 +47,27 @@ async def test_set_aside():
     assert watch.instances() == []
     now[0] = ASIDE_SECONDS + 0.1
     assert len(watch.instances()) == 1
+
+
+async def test_set_aside_until_it_is_seen(monkeypatch):
+    """Where there are leases it has to be heard of again, unless nobody can be heard because the broker is away."""
+    now, beating = [0.0], [True]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watch = Watch(lambda _: None, lambda: now[0], lease=4, beating=lambda: beating[0])
+    watch.seen(instance(1))
+    watch.seen(instance(2))
+    watch.set_aside(1)
+    now[0] = 2.0
+    assert [item.id for item in watch.instances()] == [2]
+    watch.seen(instance(1))
+    now[0] = 2.1
+    assert [item.id for item in watch.instances()] == [1, 2]
+    watch.set_aside(2)
+    now[0] = 3.0
+    assert [item.id for item in watch.instances()] == [1]
+    beating[0] = False
+    now[0] = 3.1
+    assert [item.id for item in watch.instances()] == [1, 2]
 
 
 async def test_changed():

@@ -39,3 +39,10 @@ async def test_a_port_that_is_none(text):
     """Is refused before anything is asked."""
     with pytest.raises(BadRequest, match="DYNAMO_TRANSPORT_PORT"):
         await connect({"NATS_SERVER": "nats://127.0.0.1:1", "DYNAMO_TRANSPORT_PORT": text})
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan"])
+async def test_a_default_deadline_that_is_none(text):
+    """Is refused before anything is asked."""
+    with pytest.raises(BadRequest, match="DYNAMO_CALL_TIMEOUT"):
+        await connect({"NATS_SERVER": "nats://127.0.0.1:1", "DYNAMO_CALL_TIMEOUT": text})
