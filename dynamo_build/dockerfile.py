@@ -23,21 +23,6 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _PATH = re.compile(r"[A-Za-z0-9_@+./-]+")
 _USER = re.compile(r"[a-z0-9_.-]+(?::[a-z0-9_.-]+)?")
 
-#: Asks a worker's own port, or the port of the entry where one container runs the whole graph. The opener is its own,
-#: since `urlopen` would go through a proxy that the environment names.
-_HEALTH = """
-import os, sys, urllib.error, urllib.request
-ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-for port in (os.environ.get("DYNAMO_SYSTEM_PORT", "9090"), os.environ.get("DYNAMO_PORT", "8000")):
-    try:
-        sys.exit(ask(f"http://127.0.0.1:{port}/live", timeout=2).status != 200)
-    except urllib.error.HTTPError as error:
-        sys.exit(f"port {port} answers {error.code}")
-    except OSError:
-        pass
-sys.exit("no port answers")
-""".strip()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -112,7 +97,7 @@ def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
         working_directory=_path(plan.working_directory),
         ports=tuple(sorted(plan.ports)),
         user=_matching(_USER, plan.user, "a user"),
-        health=_json(["python", "-I", "-S", "-c", _HEALTH]),
+        health=_json(image.HEALTH),
         entrypoint=_json(plan.entrypoint),
         command=_json(plan.command) if plan.command else "",
     )

@@ -44,11 +44,13 @@ def interleaved(commands: Mapping[str, tuple[Sequence[str], Path, Mapping[str, s
             cost = once(command, folder, environment)
             if turn:
                 seen[name].append(cost)
-    return {
-        name: Cost(
-            cpu=statistics.median(cost.cpu for cost in costs),
-            wall=statistics.median(cost.wall for cost in costs),
-            memory=int(statistics.median(cost.memory for cost in costs)),
-        )
-        for name, costs in seen.items()
-    }
+    return {name: median(costs) for name, costs in seen.items()}
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure by itself."""
+    return Cost(
+        cpu=statistics.median(cost.cpu for cost in costs),
+        wall=statistics.median(cost.wall for cost in costs),
+        memory=int(statistics.median(cost.memory for cost in costs)),
+    )

@@ -17,7 +17,8 @@ from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import ImagePlan
 
 _ASK = "import platform; print(platform.python_implementation(), platform.python_version())"
-#: Reads `target<TAB>source` lines; what does not compile (templates, other versions' syntax) has no .pyc.
+#: What does not compile (templates, other versions' syntax) has no .pyc; nor have tests, which are most of the modules
+#: of some packages and are not imported in an image.
 _COMPILE = """
 import pathlib, py_compile, sys
 source, compiled, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
@@ -25,7 +26,7 @@ if not source.is_dir():
     sys.exit(f"{source} is not a folder")
 for path in sorted(source.rglob("*.py")):
     name = path.relative_to(source)
-    if name.parts[0] == "bin" or "__pycache__" in name.parts or path.is_symlink():
+    if name.parts[0] == "bin" or {"__pycache__", "test", "tests"} & {*name.parts[:-1]} or path.is_symlink():
         continue
     to = compiled / name.parent / "__pycache__" / f"{name.stem}.{sys.implementation.cache_tag}.pyc"
     try:

@@ -29,7 +29,7 @@ from dynamo_build.model.image import PACKAGES, PackagesLayer
 from dynamo_build.oci.layer import Entry
 
 #: Raised when the same wheels would give other files.
-FORMAT = 2
+FORMAT = 3
 INSTALLER = b"dynamo-build\n"
 #: The oldest glibc that is aimed at; wheels for it run on all newer ones.
 _PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}

@@ -7,9 +7,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY runtime/dynamo_runtime-0.1.0-py3-none-any.whl /tmp/
 RUN python -m pip install --no-deps --no-index --no-compile --no-cache-dir \
       --target /app/runtime /tmp/dynamo_runtime-0.1.0-py3-none-any.whl
-# Code in packages may be for other Pythons or for none, so what does not compile stays as it is.
+# Code in packages may be for other Pythons or for none, so what does not compile stays as it is. Tests are left out.
 RUN mkdir -p /app/packages /app/runtime \
- && { python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /app/packages /app/runtime || true; }
+ && { python -m compileall -qq -j 0 --invalidation-mode unchecked-hash -x '/tests?/|^/app/packages/bin/' \
+      /app/packages /app/runtime || true; }
 
 FROM base AS application
 COPY --from=packages /app/packages/ /app/packages/

@@ -21,9 +21,10 @@ RUN python -m pip install --no-deps --require-hashes --no-compile --no-cache-dir
 COPY runtime/dynamo_runtime-0.1.0-py3-none-any.whl /tmp/
 RUN python -m pip install --no-deps --no-index --no-compile --no-cache-dir \
       --target /app/runtime /tmp/dynamo_runtime-0.1.0-py3-none-any.whl
-# Code in packages may be for other Pythons or for none, so what does not compile stays as it is.
+# Code in packages may be for other Pythons or for none, so what does not compile stays as it is. Tests are left out.
 RUN mkdir -p /app/packages /app/runtime \
- && { python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /app/packages /app/runtime || true; }
+ && { python -m compileall -qq -j 0 --invalidation-mode unchecked-hash -x '/tests?/|^/app/packages/bin/' \
+      /app/packages /app/runtime || true; }
 
 FROM base AS application
 COPY --from=packages /app/packages/ /app/packages/

@@ -37,6 +37,9 @@ def test_the_exact_python_compiles(tmp_path: Path) -> None:
         (source / "pack/broken.py").write_text("def (:\n")
         (source / "bin").mkdir()
         (source / "bin/tool.py").write_text("1\n")
+        for folder in ("pack/tests", "pack/test/deep"):
+            (source / folder).mkdir(parents=True)
+            (source / folder / "test_good.py").write_text("2\n")
         made = compiling.compile(source, "/app/packages", tmp_path / where / "compiled")
         found.append({name: path.read_bytes() for name, path in made.items()})
     assert found[0] == found[1]
