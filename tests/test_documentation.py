@@ -78,3 +78,21 @@ def test_commands_and_flags_exist(block: Block, line: str) -> None:
         elif re.match(r"-{1,2}[a-z]", word):
             flag = word.split("=")[0]
             assert re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text), f"{where} has no {flag}"
+
+
+def graphs() -> list[Block]:
+    """Python blocks of the documents that are a whole module: their first line names it."""
+    found = [block for page in documents() for block in blocks(page) if block.language == "python"]
+    return [block for block in found if re.match(r"# \w+\.py\n", block.text)]
+
+
+@pytest.mark.parametrize("block", graphs(), ids=lambda block: f"{block.file.name}:{block.line}")
+def test_graphs_of_the_documents_are_graphs(block: Block, tmp_path: Path) -> None:
+    """Each is described without a problem."""
+    name = block.text.split()[1]
+    (tmp_path / name).write_text(block.text)
+    entry = re.findall(r"(?m)^class (\w+)(?=[:(])", block.text)[-1]
+    command = [sys.executable, "-m", "dynamo_build", "graph", f"{name.removesuffix('.py')}:{entry}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert entry in done.stdout
