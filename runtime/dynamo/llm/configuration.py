@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from dynamo.llm.costs import load_cost
+from dynamo.llm.costs import OVERLAP_WEIGHT, load_cost
 from dynamo.llm.router import Mode, RouterSettings
 
 MODES = typing.get_args(Mode)
@@ -40,7 +40,7 @@ def router_settings(values: Mapping[str, Any]) -> RouterSettings:
             if isinstance(value, bool) or not isinstance(value, (int, kind)) or value < least:
                 raise ValueError(f"`{key.replace('_', '-')}` cannot be {value!r}")
             found[name] = value
-    weight = given.get("overlap_weight", 1.0)
+    weight = given.get("overlap_weight", OVERLAP_WEIGHT)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise ValueError(f"`overlap-weight` cannot be {weight!r}")
     return RouterSettings(cost=load_cost(str(given.get("router_cost", "linear")), float(weight)), **found)

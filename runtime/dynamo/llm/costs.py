@@ -10,7 +10,12 @@ from typing import TypeAlias
 from dynamo.llm.load import ForwardPassMetrics, Work
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+OVERLAP_WEIGHT = 16.0
+"""What a block to prefill costs, in blocks in use. The reference has 1; measured in docs/benchmarks.md, 4 to 64 serve
+shared prefixes and unshared prompts better, since a block is prefilled in the time of many decode steps over it."""
+
+
+@dataclass(slots=True, eq=False)
 class Candidate:
     """A worker that could take a prompt: how many of its first blocks it holds, its numbers, its predicted load."""
 
@@ -45,14 +50,16 @@ Cost: TypeAlias = Callable[[Prompt, Sequence[Candidate]], Sequence[float]]
 """One number for each candidate, in their order; the lowest is chosen."""
 
 
-def linear(overlap_weight: float = 1.0) -> Cost:
+def linear(overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
     """Blocks to prefill, weighted, and blocks in use, both with this prompt and as the router predicts them."""
 
     def cost(prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
+        tokens, size, blocks = prompt.tokens, prompt.block_size, prompt.blocks
+        scale, least = overlap_weight / size, min(tokens, 1)
         return [
-            overlap_weight * (one.work.prefill_tokens + prompt.missing_tokens(one)) / prompt.block_size
+            scale * (one.work.prefill_tokens + max(tokens - one.overlap_blocks * size, least))
             + one.work.blocks
-            + prompt.blocks
+            + blocks
             for one in candidates
         ]
 
@@ -70,7 +77,7 @@ def logit(prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
     ]
 
 
-def load_cost(name: str, overlap_weight: float = 1.0) -> Cost:
+def load_cost(name: str, overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
     """The cost function of a configuration: `linear`, `logit` or `module:function` of the user's.
 
     Raises ValueError when there is none of that name.

@@ -20,6 +20,9 @@ class ForwardPassMetrics(msgspec.Struct, frozen=True, kw_only=True):
     gpu_prefix_cache_hit_rate: float = 0.0
 
 
+_IDLE = ForwardPassMetrics()
+
+
 class LoadMessage(msgspec.Struct, frozen=True):
     """A worker's numbers, and which of its KV messages was the last: how a router notices that it missed the end."""
 
@@ -69,7 +72,8 @@ class KvMetricsAggregator:
 
     def get(self, worker: int) -> ForwardPassMetrics:
         """A worker's numbers; those of an idle one when it said nothing yet."""
-        return self._heard[worker][1] if worker in self._heard else ForwardPassMetrics()
+        heard = self._heard.get(worker)
+        return heard[1] if heard else _IDLE
 
     @property
     def workers(self) -> tuple[int, ...]:

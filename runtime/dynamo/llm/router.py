@@ -111,15 +111,8 @@ class KvRouter:
             scores = self.approximate.match(hashes, self._clock())
         else:
             scores = self.index.match(hashes)
-        candidates = [
-            Candidate(
-                worker=worker,
-                overlap_blocks=scores.get(worker, 0),
-                metrics=self.aggregator.get(worker),
-                work=self.prediction.of(worker),
-            )
-            for worker in workers
-        ]
+        overlap, metrics, work = scores.get, self.aggregator.get, self.prediction.of
+        candidates = [Candidate(worker, overlap(worker, 0), metrics(worker), work(worker)) for worker in workers]
         chosen, reason, costs = self._choose(prompt, candidates, request)
         return Decision(
             worker=chosen.worker,
@@ -148,13 +141,14 @@ class KvRouter:
                 {},
             )
         values = list(settings.cost(prompt, candidates))
-        if len(values) != len(candidates) or not all(math.isfinite(value) for value in values):
+        if len(values) != len(candidates) or not all(map(math.isfinite, values)):
             raise ValueError(f"the cost function gave {values} for {len(candidates)} workers")
         costs = dict(zip((one.worker for one in candidates), values, strict=True))
         if settings.temperature > 0:
             chosen = self._soft(candidates, values, request)
             return chosen, f"cost {costs[chosen.worker]:.4g} of {min(values):.4g} to {max(values):.4g}, drawn", costs
-        best = [one for one, value in zip(candidates, values, strict=True) if value <= min(values) + _SAME]
+        bound = min(values) + _SAME
+        best = [one for one, value in zip(candidates, values, strict=True) if value <= bound]
         chosen = self._least_loaded(best, request)
         tie = f", {len(best)} equal" if len(best) > 1 else ""
         held = f"{chosen.overlap_blocks} of {prompt.blocks} blocks held"

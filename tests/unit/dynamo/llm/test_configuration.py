@@ -46,7 +46,7 @@ def test_all_of_it():
 
 def test_a_cost_function_of_the_users():
     """`module:function` is loaded, and the weight reaches the built-in one."""
-    one = Candidate(worker=1, overlap_blocks=1, metrics=ForwardPassMetrics(), work=Work())
+    one = Candidate(1, 1, ForwardPassMetrics(), Work())
     prompt = Prompt(tokens=64, block_size=16)
     own = router_settings({"router-cost": f"{__name__}:dearest"})
     assert own.cost(prompt, [one]) == [-1]

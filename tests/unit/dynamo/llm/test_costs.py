@@ -18,13 +18,13 @@ def candidate(overlap=0, usage=0.0, waiting=0, prefill=0, blocks=0):
 def test_linear_counts_blocks_to_prefill_and_in_use():
     """Missing tokens and those in line, as blocks, weighted, and all blocks in use."""
     candidates = [candidate(), candidate(overlap=6), candidate(overlap=6, prefill=55, blocks=3)]
-    assert linear()(PROMPT, candidates) == [20.0, 14.0, 22.5]
+    assert linear(1.0)(PROMPT, candidates) == [20.0, 14.0, 22.5]
     assert linear(2.0)(PROMPT, candidates) == [30.0, 18.0, 32.0]
 
 
 def test_a_prompt_that_is_held_whole_still_costs_a_token():
     """The last token is computed always, and an empty prompt costs nothing."""
-    assert linear()(PROMPT, [candidate(overlap=10)]) == [10.1]
+    assert linear(1.0)(PROMPT, [candidate(overlap=10)]) == [10.1]
     assert linear()(Prompt(tokens=0, block_size=10), [candidate()]) == [0.0]
     assert Prompt(tokens=0, block_size=10).hit_rate(candidate()) == 0.0
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from dynamo.llm.costs import logit
+from dynamo.llm.costs import linear, logit
 from dynamo.llm.hashing import block_hashes
 from dynamo.llm.load import ForwardPassMetrics, Work
 from dynamo.llm.router import KvRouter, NoWorkers, RouterSettings
@@ -20,7 +20,7 @@ def router(seed=1, **settings):
 
 def test_the_worker_that_holds_the_prefix_is_chosen():
     """With equal load the longest overlap wins, and the decision says so."""
-    kv = router()
+    kv = router(cost=linear(1.0))
     hashes = block_hashes(TOKENS, 16)
     kv.index.stored(1, hashes[:1])
     kv.index.stored(2, hashes[:3])
@@ -34,7 +34,7 @@ def test_the_worker_that_holds_the_prefix_is_chosen():
 
 def test_a_loaded_worker_loses_its_advantage():
     """What was just routed counts at once: with enough of it another worker is cheaper, until it is done."""
-    kv = router()
+    kv = router(cost=linear(1.0))
     kv.index.stored(1, block_hashes(TOKENS, 16))
     chosen = [kv.route(f"r{number}", TOKENS, [1, 2]).worker for number in range(3)]
     assert chosen == [1, 2, 1]

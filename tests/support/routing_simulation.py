@@ -1,0 +1,252 @@
+"""Routers over many simulated engines on a virtual clock: what TTFT, hit rate and throughput a workload gets."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dynamo.engines.batching import Batcher, Pass, SimulationSettings
+from dynamo.engines.engine import EngineRequest, RequestTooLong
+from dynamo.llm.hashing import block_hashes
+from dynamo.llm.kv_events import KvEvent, Stored
+from dynamo.llm.router import KvRouter, Mode, RouterSettings
+
+BLOCK = 64
+ENGINE = SimulationSettings(block_size=BLOCK, blocks=4096, slots=64, pass_tokens=4096)
+EVENT_SECONDS = 0.002
+"""From the end of a pass until routers know what it stored."""
+TURNS = (4, 16)
+"""How many turns follow the first one of a talk."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request before it is routed; `then` is the next turn of its talk, so many seconds after its answer."""
+
+    name: str
+    tokens: tuple[int, ...]
+    hashes: list[int]
+    output: int
+    then: Arrival | None = None
+    pause: float = 0.0
+
+
+class Texts:
+    """Prompts that are made of pieces: pieces with one name are equal, and each prompt is hashed only where new."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[object, tuple[int, ...]] = {}
+        self._hashes: dict[tuple[object, ...], list[int]] = {}
+        self._names = itertools.count(1)
+
+    def piece(self, name: object, length: int) -> tuple[int, ...]:
+        """Tokens of that piece."""
+        if name not in self._pieces:
+            begin = next(self._names) * 1_000_003 % 2**31
+            self._pieces[name] = tuple(range(begin, begin + length))
+        return self._pieces[name]
+
+    def prompt(self, shared: object, shared_length: int, own_length: int) -> tuple[tuple[int, ...], list[int]]:
+        """A shared beginning and an end of its own: the tokens, and their block hashes."""
+        whole = shared_length // BLOCK * BLOCK
+        prefix = self.piece(shared, whole)
+        begin = next(self._names) * 1_000_003 % 2**31
+        own = tuple(range(begin, begin + own_length))
+        if (shared,) not in self._hashes:
+            self._hashes[shared,] = block_hashes(prefix, BLOCK)
+        before = self._hashes[shared,]
+        return prefix + own, before + block_hashes(own, BLOCK, parent=before[-1] if before else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is asked, at which rate a second, for how long. `kind`: tenants, talks or unshared."""
+
+    kind: str
+    rate: float
+    seconds: float
+    seed: int = 1
+    workers: int = 8
+    arrivals: str = "poisson"
+
+    def requests(self) -> Iterator[tuple[float, Arrival]]:
+        """When which request comes."""
+        chance, texts, now = random.Random(self.seed), Texts(), 0.0
+        weights = list(itertools.accumulate(1 / (rank + 1) ** 0.6 for rank in range(19 * self.workers)))
+        for number in itertools.count():
+            gap = chance.expovariate(self.rate) if self.arrivals == "poisson" else 1 / self.rate
+            now += gap
+            if now > self.seconds:
+                return
+            yield now, self._request(number, chance, texts, weights)
+
+    def _request(self, number: int, chance: random.Random, texts: Texts, weights: list[float]) -> Arrival:
+        output = chance.randint(16, 112)
+        if self.kind == "unshared":
+            tokens, hashes = texts.prompt(None, 0, chance.randint(500, 2500))
+            return Arrival(str(number), tokens, hashes, output)
+        if self.kind == "tenants":
+            (tenant,) = chance.choices(range(len(weights)), cum_weights=weights)
+            tokens, hashes = texts.prompt(tenant, 6000, chance.randint(200, 800))
+            return Arrival(str(number), tokens, hashes, output)
+        tokens, hashes = texts.prompt("system", 1024, chance.randint(100, 1000))
+        first = turn = Arrival(f"{number}.0", tokens, hashes, output)
+        for step in range(1, chance.randint(*TURNS) + 1):
+            # The answer is part of the next prompt; its tokens are ours to choose, since the engine is simulated.
+            begin = chance.getrandbits(30)
+            more = tuple(range(begin, begin + turn.output + chance.randint(100, 1000)))
+            known = len(turn.tokens) // BLOCK
+            tokens = turn.tokens + more
+            hashes = turn.hashes[:known] + block_hashes(tokens[known * BLOCK :], BLOCK, parent=turn.hashes[known - 1])
+            turn.then = Arrival(f"{number}.{step}", tokens, hashes, chance.randint(16, 112))
+            turn.pause = chance.expovariate(1 / 4)
+            turn = turn.then
+        return first
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was seen of requests that came after the first third of the time; `ended` in that time, whenever they came."""
+
+    first_tokens: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    asked: int = 0
+    answered: int = 0
+    rejected: int = 0
+    ended: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def quantile(self, share: float) -> float:
+        """That quantile of the times to the first token."""
+        values = sorted(self.first_tokens)
+        return values[min(int(len(values) * share), len(values) - 1)] if values else 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of prompt tokens that was not computed."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
+    @property
+    def token_seconds(self) -> float:
+        """The median time between the tokens of an answer."""
+        return statistics.median(self.gaps) if self.gaps else 0.0
+
+
+class Simulation:
+    """One router, its workers, and their clock."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        workload: Workload,
+        engine: SimulationSettings = ENGINE,
+        drain: bool = True,
+        **settings: object,
+    ) -> None:
+        self.now = 0.0
+        self.workload = workload
+        self.router = KvRouter(
+            RouterSettings(block_size=BLOCK, mode=mode, **settings),  # type: ignore[arg-type]
+            lambda: self.now,
+        )
+        self.workers = {number + 1: Batcher(engine) for number in range(workload.workers)}
+        self.outcome = Outcome()
+        self._drain = drain
+        self._order = itertools.count()
+        self._heap: list[tuple[float, int, str, object]] = []
+        self._busy: set[int] = set()
+        self._known: dict[str, tuple[Arrival, int, float, bool]] = {}
+        self._first: dict[str, float] = {}
+
+    def run(self) -> Outcome:
+        """Let all requests come, and end when they are answered (or, not draining, when the time is up)."""
+        arrivals = self.workload.requests()
+        self._push_next(arrivals)
+        numbers = list(self.workers)
+        while self._heap:
+            self.now, _, kind, what = heapq.heappop(self._heap)
+            if not self._drain and self.now > self.workload.seconds:
+                break
+            if kind == "arrival":
+                self._push_next(arrivals)
+                self._arrive(what, numbers)  # type: ignore[arg-type]
+            elif kind == "turn":
+                self._arrive(what, numbers)  # type: ignore[arg-type]
+            elif kind == "pass":
+                self._passed(*what)  # type: ignore[misc]
+            else:
+                self._heard(*what)  # type: ignore[misc]
+        self.outcome.seconds = max(self.now - self.workload.seconds / 3, 1e-9)
+        return self.outcome
+
+    def _push(self, when: float, kind: str, what: object) -> None:
+        heapq.heappush(self._heap, (when, next(self._order), kind, what))
+
+    def _push_next(self, arrivals: Iterator[tuple[float, Arrival]]) -> None:
+        for when, arrival in itertools.islice(arrivals, 1):
+            self._push(when, "arrival", arrival)
+
+    def _arrive(self, arrival: Arrival, numbers: Sequence[int]) -> None:
+        counted = self.now > self.workload.seconds / 3
+        self.outcome.asked += counted
+        worker = self.router.route(arrival.name, arrival.tokens, numbers, arrival.hashes).worker
+        request = EngineRequest(id=arrival.name, tokens=arrival.tokens, max_tokens=arrival.output)
+        try:
+            self.workers[worker].add(request, arrival.hashes)
+        except RequestTooLong:
+            self.outcome.rejected += counted
+            self.router.finished(arrival.name)
+            return
+        self._known[arrival.name] = (arrival, worker, self.now, counted)
+        if worker not in self._busy:
+            self._busy.add(worker)
+            self._start(worker)
+
+    def _start(self, worker: int) -> None:
+        done = self.workers[worker].run()
+        self._push(self.now + done.seconds, "pass", (worker, done))
+
+    def _passed(self, worker: int, done: Pass) -> None:
+        batcher = self.workers[worker]
+        for name, step in done.steps:
+            arrival, _, came, counted = self._known[name]
+            if name not in self._first:
+                self._first[name] = self.now
+                self.router.first_token(name)
+                if counted:
+                    self.outcome.first_tokens.append(self.now - came)
+                    self.outcome.prompt_tokens += len(arrival.tokens)
+                    self.outcome.cached_tokens += step.cached_tokens
+            self.outcome.tokens += len(step.tokens) if self.now > self.workload.seconds / 3 else 0
+            if step.finish_reason:
+                self.router.finished(name)
+                first = self._first.pop(name)
+                del self._known[name]
+                self.outcome.ended += self.now > self.workload.seconds / 3
+                if counted:
+                    self.outcome.answered += 1
+                    self.outcome.gaps.append((self.now - first) / max(arrival.output - 1, 1))
+                if arrival.then is not None and self.now + arrival.pause < self.workload.seconds:
+                    self._push(self.now + arrival.pause, "turn", arrival.then)
+        events = batcher.pool.events()
+        if events:
+            self._push(self.now + EVENT_SECONDS, "events", (worker, events))
+        self.router.aggregator.heard(worker, batcher.metrics())
+        if batcher.busy:
+            self._start(worker)
+        else:
+            self._busy.discard(worker)
+
+    def _heard(self, worker: int, events: list[KvEvent]) -> None:
+        for event in events:
+            if isinstance(event, Stored):
+                self.router.index.stored(worker, event.hashes)
+            else:
+                self.router.index.removed(worker, event.hashes)  # type: ignore[union-attr]
