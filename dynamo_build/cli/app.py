@@ -102,6 +102,9 @@ def dynamo(
     """Package, containerize and deploy graphs of Python services."""
 
 
+_INTERRUPTED = 130
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
     sys.exit(run(arguments))
@@ -112,6 +115,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         _refuse_foreign_runtime()
         result = app(args=arguments, prog_name="dynamo", standalone_mode=False)
+        if result == _INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
+            console.say("interrupted")
         return result if isinstance(result, int) else 0
     except DynamoError as error:
         console.show_error(error)
@@ -125,7 +130,7 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         console.say("interrupted")
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
         return 141

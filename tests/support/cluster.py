@@ -74,6 +74,7 @@ class Cluster(ThreadingHTTPServer):
         self.served = {version: dict(kinds) for version, kinds in SERVED.items()}
         self.logs: dict[str, str] = {}
         self.users: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+        self.used: set[tuple[str, str, str]] = set()
         for name in ("default", "demo"):
             self.namespace(name)
 
@@ -189,6 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.rules is None:
             return
         name, rules = self.rules
+        self.server.used.add((verb, group, resource))
         for rule in rules:
             if namespace and verb in rule["verbs"] and group in rule["apiGroups"] and resource in rule["resources"]:
                 return
