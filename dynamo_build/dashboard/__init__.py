@@ -1,0 +1,1 @@
+"""One page that shows a running graph: rates, latencies, states, restarts, logs."""

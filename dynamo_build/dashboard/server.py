@@ -1,0 +1,83 @@
+"""The HTTP side of the page: two addresses, on loopback unless asked, read only."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from dynamo.sdk import codec
+from dynamo_build.dashboard.watch import Watch
+from dynamo_build.errors import UsageError
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the page and its state between `start` and `stop`."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, page: bytes, policy: str, watch: Watch) -> None:
+        self.page, self.policy, self.watch = page, policy, watch
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {reason}", ["Choose another --port; 0 is any."]
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it."""
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}/"
+
+    def start(self) -> None:
+        """Answer from a thread."""
+        threading.Thread(target=self.serve_forever, name="dashboard", daemon=True).start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    server_version = "dynamo"
+    sys_version = ""
+    timeout = 10
+
+    def do_GET(self) -> None:
+        if not self._ours():
+            self._answer(403, "text/plain; charset=utf-8", b"this host name is not ours\n")
+            return
+        path = urlsplit(self.path).path
+        if path == "/":
+            self._answer(200, "text/html; charset=utf-8", self.server.page)
+        elif path == "/state.json":
+            state = self.server.watch.state
+            self._answer(503 if state.error else 200, "application/json", codec.canonical(state))
+        else:
+            self._answer(404, "text/plain; charset=utf-8", b"there is nothing here\n")
+
+    def _ours(self) -> bool:
+        """A page of another site must not reach us by a name that it made point here (DNS rebinding)."""
+        named = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        return named in ("localhost", "127.0.0.1", "[::1]", str(self.server.server_address[0]))
+
+    def _answer(self, status: int, form: str, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", form),
+            ("Content-Length", str(len(body))),
+            ("Content-Security-Policy", self.server.policy),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", "no-store"),
+            ("Referrer-Policy", "no-referrer"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Requests of the page are not worth a line."""
