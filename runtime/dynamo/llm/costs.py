@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from dynamo.llm.load import ForwardPassMetrics, Work
 
-
 OVERLAP_WEIGHT = 16.0
 """What a block to prefill costs, in blocks in use. The reference has 1; measured in docs/benchmarks.md, 4 to 64 serve
 shared prefixes and unshared prompts better, since a block is prefilled in the time of many decode steps over it."""
