@@ -85,15 +85,20 @@ class _Walk:
             )
             return
         self.clashing = self.clashing or len({name.lower() for name in names}) < len(names)
+        plain_names = _portable("".join(names))
+        selected = bool(rules.specs) or self.selection.selects
         for item in items:
+            name = item.name
+            path = prefix + name
             try:
                 plain = item.is_file(follow_symlinks=False)
             except OSError:
                 plain = False
-            path = prefix + item.name
             if not plain:
                 self.item(item, path, rules, chain, linked)
-            elif not self.unwanted(item.name, path, False, rules):
+            elif not (self.unwanted(name, path, False, rules) if selected else never_file(name)) and (
+                plain_names or self.nameable(name, path)
+            ):
                 self.file(item, path)
 
     def item(self, item: os.DirEntry[str], path: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
@@ -113,12 +118,14 @@ class _Walk:
             return
         if link and _portable(item.name) and not self.link(item.path, path, mode, chain, linked):
             return
+        if not self.nameable(item.name, path):
+            return
         if not is_folder:
             self.file(item, path)
-        elif self.nameable(item.name, path):
-            real = os.path.realpath(item.path) if link else item.path
-            if real not in self.without:
-                self.folder(item.path, path + "/", rules, (*chain, real), linked or link)
+            return
+        real = os.path.realpath(item.path) if link else item.path
+        if real not in self.without:
+            self.folder(item.path, path + "/", rules, (*chain, real), linked or link)
 
     def nameable(self, name: str, path: str) -> bool:
         """Whether a name can be packed anywhere; a problem is noted when not."""
@@ -153,8 +160,6 @@ class _Walk:
         return False
 
     def file(self, item: os.DirEntry[str], path: str) -> None:
-        if not self.nameable(item.name, path):
-            return
         try:
             status = item.stat()
         except OSError as error:

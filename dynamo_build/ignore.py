@@ -69,6 +69,11 @@ class Selection:
         object.__setattr__(self, "_included", compiled(self.include) if self.include else None)
         object.__setattr__(self, "_excluded", compiled(self.exclude) if self.exclude else None)
 
+    @property
+    def selects(self) -> bool:
+        """Whether there is any pattern."""
+        return bool(self.include or self.exclude)
+
     def takes_file(self, path: str) -> bool:
         if self._included is not None and not self._included.match_file(path):
             return False
