@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
+import uvloop
 
 from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
@@ -101,12 +103,33 @@ async def test_refused_and_absent(server):
         await connect({"NATS_SERVER": "nats://127.0.0.1:1"}, window=0.5)
 
 
-def test_it_closes_with_the_loop(server, capfd):
-    """A client that does not close anything ends without a word when `asyncio.run` does."""
+@pytest.mark.parametrize("plane", ["tcp", "nats"])
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_it_closes_with_the_loop(server, capfd, plane, factory):
+    """Who closes nothing, with a worker that serves and a stream that runs, ends at once and without a word."""
+    ended = []
+
+    async def endless():
+        try:
+            while True:
+                yield 1
+                await asyncio.sleep(0.001)
+        finally:
+            ended.append(True)
 
     async def main() -> None:
-        runtime = await connect(environment(server))
-        await runtime.discovery.watch("n s", "Worker")
+        given = {**environment(server), "DYN_REQUEST_PLANE": plane}
+        worker, caller = await connect(given), await connect(given)
+        dispatcher = Dispatcher()
+        dispatcher.add("n s/Open/e/x", "e/x", endless)
+        serving = await worker.transport.serve(dispatcher)
+        await worker.discovery.register(instance("Open", address=serving.address))
+        items = caller.service("n s", "Open", {"e/x": "e/x"})["e/x"]().__aiter__()
+        assert await items.__anext__() == 1
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 0.8
+    assert ended
     assert capfd.readouterr() == ("", "")

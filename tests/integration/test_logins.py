@@ -15,7 +15,7 @@ from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
-from support.certificates import Authority
+from support.authority import Authority
 from support.nats import nats_server
 
 nkeys = pytest.importorskip("nkeys")

@@ -1,9 +1,10 @@
-"""The calling half of a transport on frames: one connection for each address, shared by all calls."""
+"""What transports on frames share: one connection for each address, used by all calls to it."""
 
 from __future__ import annotations
 
 import asyncio
 
+from dynamo.runtime.callee import FrameServing
 from dynamo.runtime.caller import CallerConnection
 from dynamo.runtime.transport import Exchange
 from dynamo.runtime.wire import Request
@@ -11,12 +12,13 @@ from dynamo.sdk.errors import Unavailable
 
 
 class FrameCalls:
-    """Connections by address; `dial` makes one."""
+    """Connections by address; `dial` makes one. What this process serves itself is closed with them."""
 
     def __init__(self, token: str) -> None:
         self._token = token
         self._connections: dict[str, CallerConnection] = {}
         self._dialling: dict[str, asyncio.Future[CallerConnection]] = {}
+        self._servings: list[FrameServing] = []
 
     async def request(self, address: str, request: Request) -> Exchange:
         connection = self._connections.get(address)
@@ -55,3 +57,6 @@ class FrameCalls:
             connection.close()
             connection.closed("this end was closed")
         await asyncio.gather(*(connection.gone() for connection in connections))
+        for serving in self._servings:
+            await serving.drain(0)
+        self._servings.clear()

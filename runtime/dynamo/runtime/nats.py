@@ -75,7 +75,8 @@ class Nats:
         refused = asyncio.Event()
 
         async def on_error(error: Exception) -> None:
-            self._problem = error
+            if not refused.is_set():
+                self._problem = error
             if "authorization" in str(error).lower() or isinstance(error, ssl.SSLCertVerificationError):
                 refused.set()
 
@@ -96,7 +97,7 @@ class Nats:
             await asyncio.wait((connecting, refusing), timeout=window, return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
                 await connecting
-            elif refused.is_set() and not isinstance(self._problem, OSError):
+            elif refused.is_set() and not isinstance(self._problem, ssl.SSLError):
                 raise Unauthorized(f"the NATS server at {shown(self.url)} does not let us in")
             else:
                 reason = self._problem or "no answer"

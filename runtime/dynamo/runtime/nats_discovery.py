@@ -74,9 +74,10 @@ class NatsDiscovery:
         await bucket.put(instance.key, _encode(instance))
 
     async def withdraw(self, instance: Instance) -> None:
-        """Take an entry away."""
+        """Take an entry away. Nothing is waited for: who ends with its event loop hears no answer any more."""
         if self.connection.client.is_connected:
-            await (await self._bucket()).delete(instance.key)
+            subject = f"$KV.{INSTANCES}.{instance.key}"
+            await self.connection.client.publish(subject, headers={"KV-Operation": "DEL"})
 
     async def _bucket(self, *, again: bool = False) -> Any:
         return await self.connection.bucket(

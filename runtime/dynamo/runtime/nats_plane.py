@@ -34,44 +34,41 @@ class Outbox:
         self._connection = connection
         self._waiting: deque[tuple[NatsPipe, bytes]] = deque()
         self._kick = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._task: asyncio.Task[None] | None = None
 
     def put(self, pipe: NatsPipe, message: bytes) -> None:
         """Publish it after those before."""
         self._waiting.append((pipe, message))
         self._kick.set()
-        self._idle.clear()
         if self._task is None:
             self._task = asyncio.ensure_future(self._publish())
 
     async def _publish(self) -> None:
-        client = self._connection.client
         while True:
-            while self._waiting:
-                pipe, message = self._waiting.popleft()
-                try:
-                    await client.publish(pipe.there, message, pipe.here)
-                except FAILURES as error:
-                    pipe.lost(f"the NATS server takes nothing: {error}")
-                pipe.left(len(message))
+            await self._empty()
             self._kick.clear()
-            self._idle.set()
             await self._kick.wait()
+
+    async def _empty(self) -> None:
+        while self._waiting:
+            pipe, message = self._waiting.popleft()
+            try:
+                await self._connection.client.publish(pipe.there, message, pipe.here)
+            except FAILURES as error:
+                pipe.lost(f"the NATS server takes nothing: {error}")
+            pipe.left(len(message))
 
     async def close(self) -> None:
         """Publish what waits, for a second at most, then stop."""
-        try:
-            async with asyncio.timeout(1.0):
-                await self._idle.wait()
-                if self._connection.client.is_connected:
-                    await self._connection.client.flush()
-        except FAILURES:
-            pass
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        try:
+            async with asyncio.timeout(1.0):
+                await self._empty()
+        except TimeoutError:
+            return
 
 
 class NatsPipe:
@@ -199,9 +196,10 @@ class NatsServing(FrameServing):
         pipe.take(message)
 
     async def stop_listening(self) -> None:
-        if self._subscription is not None and self._connection.client.is_connected:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and self._connection.client.is_connected:
             try:
-                await self._subscription.unsubscribe()
+                await subscription.unsubscribe()
             except FAILURES:
                 return
 
@@ -224,6 +222,7 @@ class NatsTransport(FrameCalls):
             await serving.listen()
         except FAILURES as error:
             raise Unavailable(f"cannot listen on the NATS server: {error}") from error
+        self._servings.append(serving)
         return serving
 
     async def dial(self, address: str) -> CallerConnection:

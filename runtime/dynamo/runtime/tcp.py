@@ -48,6 +48,8 @@ class TcpServing(FrameServing):
     async def stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
+            self._server = None
+            await asyncio.sleep(0)
 
 
 class TcpTransport(FrameCalls):
@@ -71,6 +73,7 @@ class TcpTransport(FrameCalls):
         except OSError as error:
             where = f"{self._host}:{self._port}" if self._port else self._host
             raise Unavailable(f"cannot listen on {where}: {error.strerror or error}") from error
+        self._servings.append(serving)
         return serving
 
     async def dial(self, address: str) -> CallerConnection:
