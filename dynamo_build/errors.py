@@ -17,8 +17,10 @@ Messages say what was seen, in lower case, without a full stop; hints say what t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dynamo.sdk.graph import Problem
+if TYPE_CHECKING:
+    from dynamo.sdk.graph import Problem
 
 
 class DynamoError(Exception):

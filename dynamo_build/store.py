@@ -1,8 +1,7 @@
 """The bento store: `bentos/<name>/<version>/`, written once, published by rename, never half-made.
 
 Beside the bentos: `tmp/` (staging folders, each locked while its process lives), `locks/`, and `projects/` (which
-bento was built last from which folder). Each bento carries its own line of `list` in `build.json`, so there is no
-index that could disagree with it, and a broken one breaks no other.
+bento was built last from which folder). Each bento carries its own line of `list` in `build.json`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build import archive, disk, document
+from dynamo_build import archive, disk, document, index
 from dynamo_build.errors import StoreError, UsageError
-from dynamo_build.model.bento import Bento, BentoManifest, BentoSummary
+from dynamo_build.index import SIDE as SIDE
+from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
+from dynamo_build.model.summary import BentoSummary
 
-SIDE = "build.json"
 _BUILD_HINT = "See `dynamo list`, or build it with `dynamo build`."
 
 
@@ -46,7 +45,7 @@ class Store:
             self._make("tmp")
             with disk.locked(self.root / "tmp" / ".lock"):
                 self._sweep()
-                folder = self.root / "tmp" / secrets.token_hex(8)
+                folder = self.root / "tmp" / os.urandom(8).hex()
                 folder.mkdir(0o700)
                 held = disk.try_lock_folder(folder)
             try:
@@ -137,12 +136,7 @@ class Store:
 
     def list(self) -> tuple[BentoSummary, ...]:
         """All bentos, the newest first; a damaged one says so in `broken`. Raises StoreError."""
-        found = []
-        with disk.reporting("read the store"):
-            for name in _folders(self.bentos):
-                for version in _folders(self.bentos / name):
-                    found.append(self._summary(name, version))
-        return tuple(sorted(found, key=lambda summary: (summary.created, summary.tag), reverse=True))
+        return index.summaries(self.root)
 
     def delete(self, tag: str | BentoTag) -> str:
         """Delete one version and give its tag. Raises StoreError when there is none."""
@@ -194,28 +188,10 @@ class Store:
                 disk.forget(self.root / "projects")
                 disk.write(self._project(project), json.dumps(noted).encode())
 
-    def _summary(self, name: str, version: str) -> BentoSummary:
-        folder = self.bentos / name / version
-        try:
-            side = json.loads((folder / SIDE).read_bytes())
-            if not (folder / document.NAME).is_file():
-                raise ValueError("it has no bento.yaml")
-            return BentoSummary(
-                tag=f"{name}:{version}",
-                size=int(side["size"]),
-                created=str(side["created"]),
-                entry=str(side["entry"]),
-                services=tuple(str(service) for service in side["services"]),
-                project=str(side.get("project", "")),
-            )
-        except OSError as error:
-            return BentoSummary(tag=f"{name}:{version}", broken=f"{SIDE}: {(error.strerror or str(error)).lower()}")
-        except (ValueError, KeyError, TypeError) as error:
-            return BentoSummary(tag=f"{name}:{version}", broken=f"{SIDE}: {error}")
-
     def _newest(self, name: str) -> str:
         try:
-            summaries = [self._summary(name, version) for version in _folders(self.bentos / name)]
+            versions = index.folders(self.bentos / name)
+            summaries = [index.summary_of(self.bentos, name, version) for version in versions]
         except OSError:
             return ""
         whole = [summary for summary in summaries if not summary.broken]
@@ -263,14 +239,6 @@ def content_version(manifest: BentoManifest) -> str:
     """The version that a manifest's content gives: 16 letters and digits, the first a letter, so never a number."""
     content = bytes.fromhex(identity(manifest).removeprefix("sha256:"))
     return "abcdefghijklmnop"[content[0] >> 4] + base64.b32encode(content[1:11]).decode().lower()[:15]
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return []
 
 
 def _size(folder: Path) -> int:

@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dynamo.sdk.graph import Problem
 from dynamo_build.errors import DynamoError, GraphError, UsageError
 from dynamo_build.events import Event, Finished, Listener, Noted, Output, Progress, Started, Warned
+
+if TYPE_CHECKING:
+    from dynamo.sdk.graph import Problem
 
 _RESET, _RED, _YELLOW, _DIM, _BOLD = "\033[0m", "\033[31m", "\033[33m", "\033[2m", "\033[1m"
 

@@ -18,11 +18,11 @@ def list(
 
     Example: dynamo list -o json
     """
+    from dynamo_build.index import summaries
     from dynamo_build.seams import default_home
-    from dynamo_build.store import Store
 
     checked_output(output)
-    found = tuple(item for item in Store(default_home()).list() if not name or item.tag.partition(":")[0] == name)
+    found = tuple(item for item in summaries(default_home()) if not name or item.tag.partition(":")[0] == name)
     if output == "name":
         for item in found:
             print(item.tag)

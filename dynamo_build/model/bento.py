@@ -55,16 +55,3 @@ class Bento:
     @property
     def tag(self) -> str:
         return self.manifest.tag
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BentoSummary:
-    """A line of `dynamo list`. `created` is ISO 8601 in UTC; `broken` says why it cannot be used."""
-
-    tag: str
-    size: int = 0
-    created: str = ""
-    entry: str = ""
-    services: tuple[str, ...] = ()
-    project: str = ""
-    broken: str = ""
