@@ -79,6 +79,8 @@ class KvIndexer:
         """How many blocks from the start of a prompt each worker holds; workers with none are left out."""
         scores: dict[int, int] = {}
         get, active, depth, owners = self._masks.get, self._alive, 0, self._owners
+        if not hashes or not get(hashes[0], 0) & active:
+            return scores
         for start in range(0, len(hashes), STRETCH_BLOCKS):
             masks = list(map(get, hashes[start : start + STRETCH_BLOCKS], repeat(0)))
             # Where the same workers hold all of a stretch, one look is enough.

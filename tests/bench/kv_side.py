@@ -1,0 +1,156 @@
+"""One index of KV blocks under measurement, in a process of its own: `kv_side.py ours|radix|dict BLOCKS WORKERS`.
+
+Prints JSON: millions of blocks a second stored, stored again by another worker, and removed; microseconds to match a
+prompt of 256 blocks that is held and one that is not; bytes for each block. The standard library and the index only,
+so that the peer's interpreter can run it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import sys
+import time
+from typing import Any
+
+PROMPT = 256
+
+
+def resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Ours:
+    """`dynamo.llm.indexer.KvIndexer`, given messages as they come from workers."""
+
+    def __init__(self) -> None:
+        from dynamo.llm import kv_events
+        from dynamo.llm.indexer import KvIndexer
+
+        self.events = kv_events
+        self.index = KvIndexer()
+
+    def stored(self, number: int, worker: int, hashes: list[int]) -> bytes:
+        event = self.events.Stored(hashes)
+        return self.events.encode(self.events.KvMessage(worker, 1, number, [event]))
+
+    def apply(self, message: bytes) -> None:
+        told = self.events.decode(message)
+        for event in told.events:
+            self.index.stored(told.worker, event.hashes)
+
+    def match(self, hashes: list[int]) -> int:
+        return max(self.index.match(hashes).values(), default=0)
+
+    def remove(self, number: int, worker: int, hashes: list[int]) -> None:
+        self.index.removed(worker, hashes)
+
+
+class Bare(Ours):
+    """The same without messages: hashes go straight into the index."""
+
+    def stored(self, number: int, worker: int, hashes: list[int]) -> Any:
+        return worker, hashes
+
+    def apply(self, message: Any) -> None:
+        self.index.stored(*message)
+
+
+class Floor:
+    """A bare dict that is filled: what Python can do at most."""
+
+    def __init__(self) -> None:
+        self.table: dict[int, int] = {}
+
+    def stored(self, number: int, worker: int, hashes: list[int]) -> Any:
+        return worker, hashes
+
+    def apply(self, message: Any) -> None:
+        worker, hashes = message
+        self.table.update(dict.fromkeys(hashes, worker))
+
+    def match(self, hashes: list[int]) -> int:
+        found = [hashed in self.table for hashed in hashes]
+        return len(found) if found[0] else 0
+
+    def remove(self, number: int, worker: int, hashes: list[int]) -> None:
+        for hashed in hashes:
+            del self.table[hashed]
+
+
+class Radix:
+    """ai-dynamo's tree (Rust) through its Python bindings, given events as those take them, in JSON."""
+
+    def __init__(self) -> None:
+        from dynamo._core import RadixTree
+
+        self.tree = RadixTree()
+
+    def _event(self, number: int, data: object) -> bytes:
+        return json.dumps({"event_id": number, "data": data}).encode()
+
+    def stored(self, number: int, worker: int, hashes: list[int]) -> Any:
+        blocks = [{"block_hash": hashed, "tokens_hash": hashed} for hashed in hashes]
+        return worker, self._event(number, {"stored": {"parent_hash": None, "blocks": blocks}})
+
+    def apply(self, message: Any) -> None:
+        self.tree.apply_event(*message)
+
+    def match(self, hashes: list[int]) -> int:
+        return max(self.tree.find_matches(hashes).scores.values(), default=0)
+
+    def remove(self, number: int, worker: int, hashes: list[int]) -> None:
+        self.tree.apply_event(worker, self._event(number, {"removed": {"block_hashes": hashes}}))
+
+
+def main(kind: str, blocks: int, workers: int) -> dict[str, float]:
+    """All figures of one index."""
+    side: Any = {"ours": Ours, "bare": Bare, "radix": Radix, "dict": Floor}[kind]()
+    chance = random.Random(blocks)
+    count = blocks // PROMPT
+    prompts = [[chance.getrandbits(63) for _ in range(PROMPT)] for _ in range(count)]
+    absent = [[chance.getrandbits(63) for _ in range(PROMPT)] for _ in range(200)]
+    seconds = {"store": 0.0, "again": 0.0}
+    gc.collect()
+    before = resident()
+    # In batches, so that the messages themselves are not what is measured as memory.
+    for turn, name in enumerate(seconds):
+        for first in range(0, count, 200):
+            batch = range(first, min(first + 200, count))
+            messages = [side.stored(number, (number + turn) % workers + 1, prompts[number]) for number in batch]
+            begun = time.perf_counter()
+            for message in messages:
+                side.apply(message)
+            seconds[name] += time.perf_counter() - begun
+            del messages
+        if not turn:
+            gc.collect()
+            memory = resident() - before
+    asked = chance.sample(prompts, min(1000, count))
+    begun = time.perf_counter()
+    found = sum(side.match(hashes) for hashes in asked)
+    match = (time.perf_counter() - begun) / len(asked)
+    assert found == PROMPT * len(asked), found
+    begun = time.perf_counter()
+    assert not sum(side.match(hashes) for hashes in absent)
+    miss = (time.perf_counter() - begun) / len(absent)
+    begun = time.perf_counter()
+    for number in range(count):
+        side.remove(number, (number + 1) % workers + 1, prompts[number])
+    remove = time.perf_counter() - begun
+    total = count * PROMPT
+    return {
+        "store": total / seconds["store"] / 1e6,
+        "again": total / seconds["again"] / 1e6,
+        "match": match * 1e6,
+        "miss": miss * 1e6,
+        "remove": total / remove / 1e6,
+        "bytes": memory / total,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
