@@ -8,15 +8,20 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, Target, WorkingDirectory, checked_service_arguments, service_arguments
+from dynamo_build.cli.options import WorkingDirectory, checked_service_arguments, service_arguments
 
 context_settings = service_arguments
 
 
 def serve(
     context: typer.Context,
-    target: Target,
-    config_file: ConfigFile = "",
+    target: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:SERVICE|TAG|FILE.bento|FOLDER", help="The graph's entry service, or a bento."),
+    ],
+    config_file: Annotated[
+        str, typer.Option("--config-file", "--file", "-f", metavar="FILE", help="YAML with a section per service.")
+    ] = "",
     port: Annotated[
         int, typer.Option("--port", "-p", envvar="DYNAMO_PORT", min=0, max=65535, help="HTTP port; 0: a free one.")
     ] = 8000,
@@ -26,20 +31,67 @@ def serve(
     ] = "",
     depends: Annotated[
         list[str] | None,
-        typer.Option("--depends", metavar="NAME=NAMESPACE/COMPONENT", help="Runs elsewhere: not started here."),
+        typer.Option(
+            "--depends",
+            envvar="DYNAMO_SERVE_DEPENDS",
+            metavar="NAME=NAMESPACE/COMPONENT",
+            help="Runs elsewhere: not started here.",
+        ),
     ] = None,
     working_dir: WorkingDirectory = ".",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the configuration as JSON and stop.")] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew when the code changes; for development.")
+    ] = False,
+    system_app: Annotated[
+        bool,
+        typer.Option(
+            "--enable-system-app/--no-system-app",
+            envvar="DYNAMO_SYSTEM_APP_ENABLED",
+            help="Health and metrics pages of every worker.",
+        ),
+    ] = True,
+    system_app_port: Annotated[
+        int,
+        typer.Option(
+            "--system-app-port",
+            envvar=["DYNAMO_SYSTEM_PORT", "DYNAMO_SYSTEM_APP_PORT"],
+            min=0,
+            max=65535,
+            help="Port of those of the entry's first worker; the others have free ones.",
+        ),
+    ] = 0,
+    system_app_host: Annotated[
+        str,
+        typer.Option(
+            "--system-app-host", envvar=["DYNAMO_SYSTEM_HOST", "DYNAMO_SYSTEM_APP_HOST"], help="The address for it."
+        ),
+    ] = "127.0.0.1",
+    default_checks: Annotated[
+        bool,
+        typer.Option(
+            "--use-default-health-checks/--own-health-checks",
+            help="Without default ones, only services with probes of their own have a /live and a /health page.",
+        ),
+    ] = True,
+    platform: Annotated[str, typer.Option("--target", metavar="dynamo", help="Only `dynamo`.", hidden=True)] = "dynamo",
 ) -> None:
     """Run a graph on this machine, each service in processes of its own, until Ctrl-C.
 
-    `--Service.key=value` sets a key of a service's configuration, over that of the file.
+    `--Service.key=value` sets a key of a service's configuration, over that of the file. A bento is run with the
+    packages of its lock.
 
     Example: dynamo serve hello_world:Frontend -f config.yaml --Backend.message=hi --port 3000
     """
+    from dynamo_build.errors import UsageError
+    from dynamo_build.stages import frozen
     from dynamo_build.stages.serve import ServeOptions, effective, resolve
     from dynamo_build.stages.serve import serve as run
 
+    if platform != "dynamo":
+        raise UsageError(f"`{platform}` is no target of `serve`", ["Leave `--target` out: there is only `dynamo`."])
+    if target and Path(target).is_dir() and not Path(working_dir, f"{target}.py").exists():
+        target, working_dir = "", target
     options = ServeOptions(
         host=host,
         port=port,
@@ -47,9 +99,29 @@ def serve(
         depends=tuple(depends or ()),
         config_file=Path(config_file) if config_file else None,
         arguments=tuple(checked_service_arguments(context.args)),
+        pages=system_app,
+        system_host=system_app_host,
+        system_port=system_app_port,
+        default_checks=default_checks,
+        patient=reload,
     )
+    project = Path(working_dir)
     listener = console.listener(quiet=True)
+    bento = frozen.find(target, project)
     if dry_run:
-        console.emit(effective(resolve(target, Path(working_dir), options, on=listener)), "json", text="")
+        from dynamo.sdk import codec
+        from dynamo_build.stages.show import table
+
+        resolved = resolve(target, project, options, on=listener, bento=bento)
+        console.say(table(resolved.values))
+        console.say(f"DYNAMO_SERVICE_CONFIG={codec.ordered(resolved.config).decode()}")
+        console.emit(effective(resolved), "json", text="")
         return
-    raise typer.Exit(run(target, Path(working_dir), options, on=listener))
+    if reload and bento is not None:
+        raise UsageError(f"`{target}` is a bento, which does not change", ["Leave `--reload` out, or name a module."])
+    changed = None
+    if reload:
+        from dynamo_build.stages.watching import Watching
+
+        changed = Watching(project.resolve(), [options.config_file] if options.config_file else [])
+    raise typer.Exit(run(target, project, options, on=listener, bento=bento, changed=changed))

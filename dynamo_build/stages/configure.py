@@ -41,6 +41,20 @@ def read(path: Path) -> Mapping[str, Any]:
     return parsed
 
 
+def given(name: str, text: str) -> Mapping[str, Any]:
+    """The configuration in an environment variable, as JSON or YAML; {} for an empty one. Raises UsageError."""
+    if not text.strip():
+        return {}
+    try:
+        parsed = read_yaml(text.encode(), name)
+    except StoreError as error:
+        raise UsageError(f"{name} is neither JSON nor YAML: {error.message}", ["Correct it, or unset it."]) from error
+    if not isinstance(parsed, dict):
+        raise UsageError(f"{name} is not a mapping of services to their settings", ["Correct it, or unset it."])
+    _check_json(parsed, name, "")
+    return parsed
+
+
 def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     """The resolved configuration: {service: keys}, `Common` among them when there is one; keys stay in their order.
 

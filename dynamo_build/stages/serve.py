@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo.sdk.config import configured, load, merge, near_misses
+from dynamo.sdk.config import configured, merge, near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build.errors import ServeError, UsageError
+from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
-from dynamo_build.stages.configure import configure, read
+from dynamo_build.model.bento import Bento
+from dynamo_build.stages import frozen, running
+from dynamo_build.stages.configure import configure, given, read
 from dynamo_build.stages.discover import explore, told
+from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
 
 _LAYERS = ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG")
 
@@ -31,7 +34,8 @@ _LAYERS = ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG")
 class ServeOptions:
     """What the command line says: where to listen, and which services run here.
 
-    `depends` is `Service=namespace/component` for each service that runs elsewhere.
+    `depends` is `Service=namespace/component` for each service that runs elsewhere. `pages`: every worker has health
+    pages; those of the entry's first worker are on `system_port` when that is not 0.
     """
 
     host: str = "127.0.0.1"
@@ -40,50 +44,119 @@ class ServeOptions:
     depends: tuple[str, ...] = ()
     config_file: Path | None = None
     arguments: tuple[str, ...] = ()
+    pages: bool = True
+    system_host: str = ""
+    system_port: int = 0
+    default_checks: bool = True
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A graph with its configuration applied, and that configuration."""
+    """A graph with its configuration applied, that configuration, and where each value of it was set."""
 
     graph: ServiceGraph
     configured: ServiceGraph
     config: Mapping[str, Any]
+    values: tuple[ConfigValue, ...] = ()
 
 
-def serve(target: str, project: Path, options: ServeOptions, *, on: Listener = ignore) -> int:
+def serve(
+    target: str,
+    project: Path,
+    options: ServeOptions,
+    *,
+    on: Listener = ignore,
+    bento: Bento | None = None,
+    changed: Callable[[float], bool] | None = None,
+) -> int:
     """Run the graph until it is told to stop; the supervisor's exit code, which has told its own failures by then.
 
-    Raises GraphError and UsageError as discovery and configuration do, ServeError when the supervisor was killed.
+    With a `bento`, it is run from that with the packages of its lock. `changed` waits that many seconds at most and
+    says whether the code changed since: then the graph is read again, and its workers start anew.
+
+    Raises GraphError and UsageError as discovery and configuration do, LockError when locked packages cannot be had,
+    ServeError when the supervisor was killed.
     """
-    with tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True) as bento:
-        with _supervisor(Path(bento), project, options) as (process, release):
-            resolved = resolve(target, project, options, on=on)
-            Path(bento, "graph.json").write_bytes(codec.canonical(resolved.graph))
-            Path(bento, "config.json").write_bytes(codec.ordered(resolved.config))
+    if not project.is_dir():
+        raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
+    code = frozen.code(bento, on) if bento is not None else frozen.Code(folder=project)
+    with tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True) as folder:
+        with _supervisor(Path(folder), code, options) as (process, release):
+            _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
             with _forwarded(process):
                 release()
-                code = process.wait()
-    if code < 0:
-        raise ServeError(f"the supervisor was killed by {signal.Signals(-code).name}")
-    return code
+                if changed is None:
+                    ended = process.wait()
+                else:
+                    ended = _watched(
+                        process, changed, lambda: resolve(target, project, options, on=on), Path(folder), on
+                    )
+    if ended < 0:
+        raise ServeError(f"the supervisor was killed by {signal.Signals(-ended).name}")
+    return ended
 
 
-def resolve(target: str, project: Path, options: ServeOptions, *, on: Listener = ignore) -> Resolved:
+def _watched(
+    process: subprocess.Popen[bytes],
+    changed: Callable[[float], bool],
+    again: Callable[[], Resolved],
+    folder: Path,
+    on: Listener,
+) -> int:
+    while process.poll() is None:
+        if not changed(0.3) or process.poll() is not None:
+            continue
+        try:
+            resolved = again()
+        except DynamoError as error:
+            on(Warned(text=f"the change is not taken over: {failure(error)}"))
+            continue
+        _write(folder, resolved)
+        with contextlib.suppress(ServeError):
+            running.asked(process.pid, {"do": "reload"})
+    return process.wait()
+
+
+def failure(error: DynamoError) -> str:
+    """An error in one line."""
+    problems = error.problems if isinstance(error, GraphError) else ()
+    return "; ".join([error.message, *(told(problem) for problem in problems)])
+
+
+def _write(folder: Path, resolved: Resolved) -> None:
+    for name, content in (
+        ("graph.json", codec.canonical(resolved.graph)),
+        ("config.json", codec.ordered(resolved.config)),
+    ):
+        temporary = folder / f"{name}.new"
+        temporary.write_bytes(content)
+        temporary.replace(folder / name)
+
+
+def resolve(
+    target: str, project: Path, options: ServeOptions, *, on: Listener = ignore, bento: Bento | None = None
+) -> Resolved:
     """The graph and its configuration, checked. Raises GraphError and UsageError."""
-    file = read(options.config_file) if options.config_file is not None else {}
-    try:
-        given = load({name: os.environ.get(name, "") for name in _LAYERS})
-    except ValueError as error:
-        raise UsageError(str(error), ["Set it to a JSON object, or unset it."]) from error
-    found = explore(target, project, on=on)
-    assert found.graph is not None
-    graph = found.graph
-    config = configure(graph, merge(dict(file), given), options.arguments)
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if options.config_file is not None:
+        layers.append((str(options.config_file), read(options.config_file)))
+    layers += [(name, found) for name in _LAYERS if (found := given(name, os.environ.get(name, "")))]
+    if bento is None:
+        graph = explore(target, project, on=on).graph
+        assert graph is not None
+    else:
+        graph = bento.manifest.graph
+        layers.insert(0, (bento.tag, bento.manifest.config))
+    lower: dict[str, Any] = {}
+    for _, layer in layers:
+        lower = merge(lower, dict(layer))
+    config = configure(graph, lower, options.arguments)
     for problem in near_misses(graph, config):
         on(Warned(text=told(problem)))
     _check_names(graph, options)
-    return Resolved(graph=graph, configured=configured(graph, config), config=config)
+    values = shown(graph, [*layers, (ARGUMENT, parse_arguments(options.arguments))])
+    return Resolved(graph=graph, configured=configured(graph, config), config=config, values=values)
 
 
 def effective(resolved: Resolved) -> Mapping[str, Any]:
@@ -117,19 +190,28 @@ def _check_names(graph: ServiceGraph, options: ServeOptions) -> None:
 
 @contextlib.contextmanager
 def _supervisor(
-    bento: Path, project: Path, options: ServeOptions
+    bento: Path, code: frozen.Code, options: ServeOptions
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     hold, release = os.pipe()
     environment = {name: value for name, value in os.environ.items() if name not in _LAYERS}
-    command = [sys.executable, "-P", "-m", "dynamo.supervisor", "--bento", str(bento), "--temporary"]
+    environment |= code.environment
+    if options.patient:  # a file that changes twice in a second has the stamp of its own old bytecode
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    if not options.default_checks:
+        environment["DYNAMO_SYSTEM_APP_USE_DEFAULT_HEALTH_CHECKS"] = "false"
+    command = [sys.executable, *code.switches, "-m", "dynamo.supervisor", "--bento", str(bento), "--temporary"]
     command += ["--hold-fd", str(hold)]
     command += ["--host", options.host, "--port", str(options.port), "--parent", str(os.getpid())]
     command += ["--service-name", options.service_name] if options.service_name else []
     command += [part for item in options.depends for part in ("--depends", item)]
+    command += ["--system-host", options.system_host] if options.system_host else []
+    command += ["--system-port", str(options.system_port)] if options.system_port else []
+    command += [] if options.pages else ["--no-pages"]
+    command += ["--patient"] if options.patient else []
     try:
         # Its own group: a terminal's Ctrl-C reaches us alone, and the supervisor hears of it once.
         process = subprocess.Popen(
-            command, cwd=project, env=environment, pass_fds=(hold,), stdin=subprocess.DEVNULL, process_group=0
+            command, cwd=code.folder, env=environment, pass_fds=(hold,), stdin=subprocess.DEVNULL, process_group=0
         )
     except OSError as error:
         os.close(release)

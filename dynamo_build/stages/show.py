@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,15 @@ def shown(graph: ServiceGraph, layers: Sequence[tuple[str, Mapping[str, Any]]]) 
     if isinstance(common := marked.get(COMMON), dict):
         found += [_value(COMMON, key, item) for key, item in _leaves(common, "")]
     return tuple(found)
+
+
+def table(values: Sequence[ConfigValue]) -> str:
+    """The values for people: name, value, source."""
+    lines = [(f"{item.service}.{item.key}", json.dumps(item.value, ensure_ascii=False)) for item in values]
+    first = max((len(name) for name, _ in lines), default=0)
+    second = min(40, max((len(value) for _, value in lines), default=0))
+    texts = (f"{name:<{first}}  {value:<{second}}" for name, value in lines)
+    return "\n".join(f"{text}  {item.source}" for text, item in zip(texts, values, strict=True))
 
 
 def _of_service(before: ServiceSpec, after: ServiceSpec, marked: Mapping[str, Any]) -> Iterator[ConfigValue]:

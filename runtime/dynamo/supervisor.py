@@ -132,6 +132,7 @@ class Supervisor:
 
         def body(on_ready: Callable[[], None]) -> int:
             os.close(self.wake_write)
+            os.environ.update(slot.environment)
             own = (slot.http, slot.system)
             for listening in self.lineup.sockets.values():
                 if listening not in own:

@@ -42,6 +42,7 @@ DRAIN_SECONDS = 20.0
 CANNOT_START = 78
 """Exit code of a worker that would fail again in the same way; 17, as the toolchain counts, for one that failed."""
 FAILED = 17
+DEFAULT_CHECKS = "DYNAMO_SYSTEM_APP_USE_DEFAULT_HEALTH_CHECKS"
 
 
 class StartError(Exception):
@@ -110,6 +111,7 @@ class Worker:
                 lifecycle.probes(instance, "liveness"),
                 lifecycle.probes(instance, "readiness"),
                 self.metrics,
+                defaults=os.environ.get(DEFAULT_CHECKS, "").lower() not in ("false", "0", "no", "off"),
             )
             if self.assignment.system is not None:
                 await self._listen(system_app(health), self.assignment.system)

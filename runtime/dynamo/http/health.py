@@ -16,7 +16,10 @@ PROBE_SECONDS = 5.0
 
 
 class Health:
-    """The state of one worker: `started` and `draining` are set by it, the rest its probes say."""
+    """The state of one worker: `started` and `draining` are set by it, the rest its probes say.
+
+    Without `defaults`, there is no page of a kind for which the service has no probe of its own.
+    """
 
     def __init__(
         self,
@@ -24,11 +27,14 @@ class Health:
         liveness: Sequence[Callable[[], Any]] = (),
         readiness: Sequence[Callable[[], Any]] = (),
         metrics: Metrics | None = None,
+        *,
+        defaults: bool = True,
     ) -> None:
         self.service = service
         self.started = False
         self.draining = False
         self.metrics = metrics or Metrics()
+        self._defaults = defaults
         self._probes = {"live": tuple(liveness), "health": tuple(readiness)}
 
     async def page(self, path: str) -> tuple[int, str, bytes] | None:
@@ -36,9 +42,9 @@ class Health:
         if path == "/metrics":
             text = self.metrics.text({"service": self.service})
             return 200, "text/plain; version=0.0.4; charset=utf-8", text.encode()
-        if path in ("/live", "/livez"):
+        if path in ("/live", "/livez") and (self._defaults or self._probes["live"]):
             return self._verdict(await self._ask("live"))
-        if path in ("/health", "/healthz", "/ready", "/readyz"):
+        if path in ("/health", "/healthz", "/ready", "/readyz") and (self._defaults or self._probes["health"]):
             failed = await self._ask("health")
             if not self.started:
                 failed.append("starting")

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
 
 from dynamo.http.app import StreamBroken
+
+LINGER_SECONDS = 1.0
+"""How long a kept connection may take to bring its next request while the server ends."""
 
 
 class _Quiet(logging.Filter):
@@ -70,11 +74,29 @@ class HttpServer:
             await self._task
 
     async def stop(self) -> None:
-        """Take no more connections, let running answers end within the drain time, close."""
-        if self._task is not None:
-            self._server.should_exit = True
-            await self._task
-            self._task = None
+        """Take no more connections, let running answers end within the drain time, close.
+
+        A kept connection is closed after its next answer, which says so: a request that is on its way is not lost.
+        Those on which nothing comes for a moment are closed then.
+        """
+        if self._task is None:
+            return
+        for listening in self._server.servers:
+            listening.close()
+        state, last = self._server.server_state, (b"connection", b"close")
+        self._server.config.encoded_headers.append(last)
+        state.default_headers.append(last)  # the list of answers that are under way
+        until = time.monotonic() + LINGER_SECONDS
+        while any(_idle(connection) for connection in state.connections) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        self._server.should_exit = True
+        await self._task
+        self._task = None
+
+
+def _idle(connection: Any) -> bool:
+    cycle = getattr(connection, "cycle", None)
+    return cycle is None or bool(cycle.response_complete)
 
 
 def listen(host: str, port: int) -> socket.socket:

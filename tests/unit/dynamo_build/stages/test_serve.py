@@ -50,5 +50,5 @@ def test_mistakes(project, monkeypatch):
     with pytest.raises(GraphError):
         resolve("graph:Front", project, ServeOptions(arguments=("--Nobody.x=1",)))
     monkeypatch.setenv("DYNAMO_SERVICE_CONFIG", "{")
-    with pytest.raises(UsageError, match="DYNAMO_SERVICE_CONFIG is not JSON"):
+    with pytest.raises(UsageError, match="DYNAMO_SERVICE_CONFIG is neither JSON nor YAML"):
         resolve("graph:Front", project, ServeOptions())

@@ -1,0 +1,105 @@
+"""The graphs of this user that run on this machine, asked at the doors of their supervisors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynamo import control
+from dynamo.sdk import codec, running
+from dynamo_build.errors import ServeError
+
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningWorker:
+    """A worker, or the place of one that waits for its next start. `seconds` is how long the process runs."""
+
+    worker: str
+    service: str
+    state: str
+    pid: int
+    restarts: int
+    seconds: float
+    http: str = ""
+    pages: str = ""
+    devices: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningGraph:
+    """A graph by its target, its supervisor's process, its NATS server and its workers."""
+
+    graph: str
+    pid: int
+    nats: str
+    workers: tuple[RunningWorker, ...]
+
+
+def graphs() -> tuple[RunningGraph, ...]:
+    """All of them, the one that was started last first."""
+    found = []
+    for pid in _pids():
+        with contextlib.suppress(ServeError, ValueError):
+            (line,) = asked(pid, {"do": "status"})
+            found.append(codec.loads(RunningGraph, line))
+    return tuple(found)
+
+
+def chosen(pid: int = 0) -> RunningGraph:
+    """The graph of that supervisor, or the one that was started last. Raises ServeError."""
+    every = graphs()
+    for graph in every:
+        if pid in (0, graph.pid):
+            return graph
+    if every:
+        known = ", ".join(f"{graph.pid} ({graph.graph})" for graph in every)
+        raise ServeError(f"no graph runs as process {pid}", [f"There are {known}."])
+    raise ServeError("no graph of yours runs on this machine", ["Start one: `dynamo serve MODULE:SERVICE`."])
+
+
+def asked(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> tuple[str, ...]:
+    """All lines of an answer. Raises ServeError."""
+    return tuple(lines(pid, request, patience=patience))
+
+
+def lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> Iterator[str]:
+    """The lines of an answer as they come; between two of them at most `patience` seconds. Raises ServeError."""
+    path = running.folder(os.environ) / f"{pid}{running.CONTROL}"
+    try:
+        with control.connect(path) as connection:
+            connection.settimeout(patience)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile(encoding="utf-8", errors="replace") as answer:
+                for line in answer:
+                    if line.startswith("error: "):
+                        raise ServeError(line.removeprefix("error: ").rstrip("\n"))
+                    yield line.rstrip("\n")
+    except OSError as error:
+        raise ServeError(
+            f"the graph of process {pid} does not answer: {(error.strerror or str(error)).lower()}"
+        ) from error
+
+
+def _pids() -> list[int]:
+    place = running.folder(os.environ)
+    try:
+        if not running.ours(place):
+            return []
+        paths = sorted(place.glob(f"*{running.CONTROL}"), key=_changed, reverse=True)
+    except OSError:
+        return []
+    return [int(path.stem) for path in paths if path.stem.isdigit()]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,272 @@
+"""A graph that runs, seen and changed from another terminal: status, logs, rolling restarts, reload; and frozen bentos."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dynamo_build.seams import Surroundings
+from dynamo_build.stages.exchange import export
+from support.hello import bento_made
+from support.serving import Serve, gone
+
+pytestmark = pytest.mark.nats
+
+GRAPH = """
+import os
+from dynamo.sdk import api, depends, dynamo_endpoint, service
+
+@service(dynamo={"enabled": True}, workers=2)
+class Back:
+    def __init__(self, word: str = "one"):
+        print("made", word)
+        self.word = word
+
+    @dynamo_endpoint
+    async def tell(self, request: dict):
+        return self.word
+
+@service
+class Front:
+    back = depends(Back)
+
+    @api
+    async def tell(self):
+        return await self.back.tell({})
+
+    @api
+    async def slow(self, parts: int):
+        import asyncio
+        for number in range(parts):
+            yield str(number)
+            await asyncio.sleep(0.1)
+"""
+
+
+def dynamo(one: Serve, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """A command in the terminal beside it."""
+    command = [sys.executable, "-m", "dynamo_build", *arguments]
+    done = subprocess.run(command, env=one.environment, cwd=one.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def workers(one: Serve) -> dict[str, dict]:
+    (graph,) = json.loads(dynamo(one, "status", "-o", "json").stdout)
+    return {worker["worker"]: worker for worker in graph["workers"]}
+
+
+def answered(one: Serve, word: str, seconds: float = 20) -> None:
+    """Wait until it answers that."""
+    until = time.monotonic() + seconds
+    seen: object = None
+    while time.monotonic() < until:
+        try:
+            seen = one.post("/tell", "")
+        except OSError as error:
+            seen = error
+        if isinstance(seen, tuple) and seen[::2] == (200, word):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{seen}\n{one.said()}")
+
+
+def test_status_and_logs(serve):
+    """Every worker with its state, process and addresses; what one service said, and what is said from now on."""
+    one = serve("graph:Front", "--port", "0", files={"graph.py": GRAPH}).ready()
+    found = workers(one)
+    assert {label: worker["state"] for label, worker in found.items()} == dict.fromkeys(
+        ("Back:1", "Back:2", "Front"), "ready"
+    )
+    assert {worker["pid"] for worker in found.values()} == set(one.workers())
+    assert found["Front"]["http"] == f"http://127.0.0.1:{one.port}"
+    shown = dynamo(one, "status").stdout
+    assert "graph:Front  (process " in shown
+    assert "Back:2" in shown
+    assert "@" not in shown
+    said = dynamo(one, "logs", "Back").stdout.splitlines()
+    assert sum("made one" in line for line in said) == 2
+    assert not any(line.startswith("[Front]") for line in said)
+    assert len(dynamo(one, "logs", "--tail", "1").stdout.splitlines()) == 1
+    assert "error: no service `Nobody` runs here" in dynamo(one, "logs", "Nobody", code=17).stderr
+    assert "no graph runs as process 1" in dynamo(one, "logs", "--process", "1", code=17).stderr
+    command = [sys.executable, "-m", "dynamo_build", "logs", "--follow", "Back"]
+    following = subprocess.Popen(command, env=one.environment, stdout=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    following.stdout.readline()
+    os.kill(found["Back:1"]["pid"], signal.SIGKILL)
+    assert one.stop() == 0
+    rest = following.stdout.read()
+    assert following.wait(10) == 0
+    assert "Back:1" in rest
+    gone(one)
+    assert dynamo(one, "status").stdout == "no graph of yours runs on this machine\n"
+    assert "no graph of yours runs" in dynamo(one, "logs", code=17).stderr
+
+
+def test_restarts_are_counted(serve):
+    """A killed worker comes back as another process, and `dynamo status` says how often."""
+    one = serve("graph:Front", "--port", "0", files={"graph.py": GRAPH}).ready()
+    before = workers(one)["Back:2"]
+    os.kill(before["pid"], signal.SIGKILL)
+    until = time.monotonic() + 20
+    while (now := workers(one)["Back:2"])["state"] != "ready" or now["pid"] == before["pid"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert (before["restarts"], now["restarts"]) == (0, 1)
+    assert one.stop() == 0
+
+
+class Load:
+    """Requests over kept connections, as fast as they are answered, until told to stop."""
+
+    def __init__(self, one: Serve, connections: int) -> None:
+        self.one = one
+        self.answers = 0
+        self.failures: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(connections)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.one.port, timeout=30)
+        while not self._stop.is_set():
+            try:
+                connection.request("POST", "/tell")
+                answer = connection.getresponse()
+                body = answer.read()
+            except OSError as error:
+                self.failures.append(repr(error))
+                connection.close()
+                continue
+            except http.client.HTTPException as error:
+                self.failures.append(repr(error))
+                connection.close()
+                continue
+            if (answer.status, body) == (200, b"one"):
+                self.answers += 1
+            else:
+                self.failures.append(f"{answer.status} {body!r}")
+        connection.close()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_rolling_restart_loses_no_request(serve):
+    """Every worker is replaced under load, twice; kept connections are handed over without one failed request."""
+    one = serve("graph:Front", "--port", "0", "--Front.ServiceArgs.workers=2", files={"graph.py": GRAPH}).ready()
+    before = set(one.workers())
+    load = Load(one, 8)
+    try:
+        for _ in range(2):
+            told = dynamo(one, "restart").stderr
+            assert told.count(" is replaced") == 4
+    finally:
+        load.stop()
+    assert load.failures == []
+    assert load.answers > 50
+    after = {worker["pid"] for worker in workers(one).values()}
+    assert len(after) == 4
+    assert not before & after
+    assert one.stop() == 0
+    gone(one)
+
+
+def test_a_running_answer_survives_a_restart(serve):
+    """A stream that is under way when its worker is replaced comes to its end."""
+    one = serve("graph:Front", "--port", "0", files={"graph.py": GRAPH}).ready()
+    got: list[tuple[int, str, str]] = []
+    thread = threading.Thread(target=lambda: got.append(one.post("/slow", '{"parts": 20}')))
+    thread.start()
+    time.sleep(0.5)
+    dynamo(one, "restart", "Front")
+    thread.join()
+    assert got[0][0] == 200
+    assert got[0][2].split() == [str(number) for number in range(20)]
+    assert one.stop() == 0
+
+
+def test_a_restart_with_broken_code_leaves_the_old_workers(serve):
+    """The new worker does not become ready: the command says why and ends with 17, and the graph still answers."""
+    one = serve("graph:Front", "--port", "0", files={"graph.py": GRAPH}).ready()
+    Path(one.folder, "graph.py").write_text("raise RuntimeError('broken')\n" + GRAPH)
+    failed = dynamo(one, "restart", "Back", code=17)
+    assert "is not replaced" in failed.stderr
+    assert "broken" in failed.stderr
+    answered(one, "one")
+    assert one.stop() == 0
+
+
+def test_reload(serve):
+    """A change of the code or of the file starts the graph anew at its address; a broken change is told and waited out."""
+    files = {"graph.py": GRAPH, "config.yaml": "{}"}
+    one = serve("graph:Front", "--port", "0", "--reload", "-f", "config.yaml", files=files).ready()
+    answered(one, "one")
+    graph, config = Path(one.folder, "graph.py"), Path(one.folder, "config.yaml")
+    graph.write_text(GRAPH.replace('"one"', '"two"').replace("workers=2", "workers=1"))
+    answered(one, "two")
+    until = time.monotonic() + 20
+    while set(workers(one)) != {"Back", "Front"} and time.monotonic() < until:
+        time.sleep(0.05)
+    assert set(workers(one)) == {"Back", "Front"}
+    config.write_text("Back: {word: three}")
+    answered(one, "three")
+    graph.write_text(GRAPH.replace("async def tell(self):", "async def tell(self:"))
+    until = time.monotonic() + 20
+    while "the change is not taken over" not in one.said() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "graph.py" in one.said().partition("the change is not taken over")[2]
+    answered(one, "three")
+    graph.write_text(GRAPH.replace('print("made", word)', "raise OSError('no disk')"))
+    while "waits for a change of the code" not in one.said() and time.monotonic() < until + 20:
+        time.sleep(0.05)
+    graph.write_text(GRAPH)
+    answered(one, "three", 30)
+    assert one.stop() == 0
+    gone(one)
+
+
+def test_ctrl_c_under_load(serve):
+    """At any moment: nothing is left, whatever is under way."""
+    for delay in (0.0, 0.3, 0.8):
+        one = serve("graph:Front", "--port", "0", files={"graph.py": GRAPH}).ready()
+        load = Load(one, 4)
+        restarting = threading.Thread(target=lambda one=one: subprocess.run(
+            [sys.executable, "-m", "dynamo_build", "restart"], env=one.environment, capture_output=True
+        ))  # fmt: skip
+        restarting.start()
+        time.sleep(delay)
+        assert one.stop() == 0
+        load.stop()
+        restarting.join()
+        gone(one)
+
+
+def test_a_bento(serve, tmp_path, monkeypatch):
+    """By its tag and as a file, elsewhere than where it was built: its own code and configuration, its lock's packages."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("DYNAMO_HOME", str(home))
+    bento = bento_made(tmp_path, Surroundings(cache=home / "cache"))
+    file = export(bento, tmp_path / "hello.bento")
+    for target, more in ((bento.tag, ()), (str(file), ("--Backend.message=end",))):
+        one = serve(target, "--port", "0", *more, files={"unrelated.txt": ""}, DYNAMO_HOME=str(home)).ready()
+        end = "end" if more else "back"
+        assert one.post("/generate", '{"text": "a"}')[::2] == (200, f"Frontend: Middle: Backend: a-mid-{end}\n")
+        supervisors = [command for command in one.processes().values() if "dynamo.supervisor" in command]
+        assert all(" -S " in command for command in supervisors)
+        assert one.stop() == 0
+        gone(one)
+    assert len(list((home / "environments").iterdir())) == 1
