@@ -21,8 +21,10 @@ from pathlib import Path
 import pytest
 
 from dynamo_build import catalog
+from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import Image
 from dynamo_build.oci import check, layout
+from dynamo_build.seams import Surroundings
 from support import hello, nats
 
 ENGINES = ("docker", "docker-newer", "podman")
@@ -100,13 +102,28 @@ def engine(request: pytest.FixtureRequest, docker_host: str, image: Image) -> It
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, registry: str, base_image: str) -> Image:
-    """hello_world by the daemonless builder, pushed."""
-    home = tmp_path_factory.mktemp("engines")
+def around(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_", "DOCKER_"))}
-    around = catalog.surroundings({**kept, "DYNAMO_HOME": str(home / "store")})
+    return catalog.surroundings({**kept, "DYNAMO_HOME": str(tmp_path_factory.mktemp("store"))})
+
+
+@pytest.fixture(scope="module")
+def bento(tmp_path_factory: pytest.TempPathFactory, around: Surroundings) -> Bento:
+    return hello.bento_made(tmp_path_factory.mktemp("bento"), around)
+
+
+@pytest.fixture(scope="module")
+def image(bento: Bento, around: Surroundings, registry: str, base_image: str) -> Image:
+    """hello_world by the daemonless builder, pushed."""
     name = f"{registry}/test/{secrets.token_hex(6)}/hello:v1"
-    return hello.built(hello.bento_made(home, around), around, base_image, references=(name,), push=True)
+    return hello.built(bento, around, base_image, references=(name,), push=True)
+
+
+@pytest.fixture(scope="module")
+def packed_by_zstd(bento: Bento, around: Surroundings, registry: str, base_image: str) -> Image:
+    """The same, its own layers packed by zstd over the base's, which stay as they are."""
+    name = f"{registry}/test/{secrets.token_hex(6)}/hello:v1"
+    return hello.built(bento, around, base_image, references=(name,), push=True, compression="zstd")
 
 
 def names(image: Image) -> tuple[str, str]:
@@ -149,6 +166,26 @@ def test_one_service_each(engine: Engine, image: Image) -> None:
             variables = ports()
             container = stack.enter_context(engine.running(tagged, service, **variables, **own))
         assert engine.answer(container, int(variables["DYNAMO_PORT"])) == hello.ANSWER
+
+
+def test_layers_packed_by_zstd(engine: Engine, packed_by_zstd: Image, image: Image) -> None:
+    """Unpacked to the same image by all but old engines of Docker, which cannot read zstd and say so."""
+    _, exact = names(packed_by_zstd)
+    assert packed_by_zstd.config_digest == image.config_digest and packed_by_zstd.digest != image.digest
+    engine.call("image", "rm", "--force", names(image)[0], names(image)[1])
+    version = engine.call(
+        "version", "--format", "{{.Server.Version}}" if engine.name != "podman" else "{{.Client.Version}}"
+    )
+    if engine.name != "podman" and int(version.split(".")[0]) < 23:
+        with pytest.raises(AssertionError, match="invalid tar header"):
+            engine.call("pull", exact)
+        return
+    engine.call("pull", exact)
+    assert (
+        engine.call("run", "--rm", "--network", "none", "--entrypoint", "python", exact, "-c", "import dynamo.worker")
+        == ""
+    )
+    engine.call("image", "rm", exact)
 
 
 def skopeo(*arguments: str) -> str:
