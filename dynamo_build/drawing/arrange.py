@@ -1,18 +1,19 @@
 """Where the boxes of a graph go: callers left of what they call, crossings kept few.
 
-Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", 1981 (layers by
-longest path, order within a layer by the mean place of the neighbours).
+Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", 1981: layers by
+longest path, a place kept in every layer that an arrow passes, order within a layer by the mean place of neighbours.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 
 #: Pixels: a character of the title and of a line, the least box, the gaps between columns and rows, the margin.
-_TITLE, _CHARACTER, _LEAST, _ROW, _ACROSS, _DOWN, _MARGIN = 9, 7, 140, 18, 90, 28, 20
+_TITLE, _CHARACTER, _LEAST, _ROW, _ACROSS, _DOWN, _MARGIN, _LANE = 9, 7, 140, 18, 90, 28, 20, 14
 _SWEEPS = 4
 
 
@@ -29,39 +30,63 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow:
+    """A call: who calls whom through which attribute, and the points it goes through, from the one to the other."""
+
+    caller: str
+    callee: str
+    attribute: str
+    points: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Boxes by service name, the arrows between them (caller, callee, attribute), and the size in pixels."""
+    """Boxes by service name, the arrows between them, and the size in pixels."""
 
     title: str
     boxes: Mapping[str, Box]
-    arrows: tuple[tuple[str, str, str], ...]
+    arrows: tuple[Arrow, ...]
     width: int
     height: int
+
+
+#: A service by its name, or the lane of a passing arrow: caller, attribute, column.
+_Place = str | tuple[str, str, int]
 
 
 def arrange(graph: ServiceGraph) -> Picture:
     """Place every service of a graph. The same graph gives the same picture."""
     columns = _columns(graph)
     boxes: dict[str, Box] = {}
-    x = _MARGIN
-    heights = [sum(_height(graph.service(name)) + _DOWN for name in column) - _DOWN for column in columns]
-    tallest = max(heights)
+    lanes: dict[_Place, tuple[tuple[int, int], tuple[int, int]]] = {}
+    heights = [sum(_height(graph, place) + _DOWN for place in column) - _DOWN for column in columns]
+    tallest, x = max(heights), _MARGIN
     for column, height in zip(columns, heights, strict=True):
-        width = max(_width(graph.service(name)) for name in column)
+        width = max(_width(graph.service(place)) for place in column if isinstance(place, str))
         y = _MARGIN + (tallest - height) // 2
-        for name in column:
-            service = graph.service(name)
-            boxes[name] = Box(service=service, x=x, y=y, width=width, height=_height(service), lines=describe(service))
-            y += boxes[name].height + _DOWN
+        for place in column:
+            tall = _height(graph, place)
+            if isinstance(place, str):
+                service = graph.service(place)
+                lines = describe(service)
+                boxes[place] = Box(service=service, x=x, y=y, width=width, height=tall, lines=lines)
+            else:
+                lanes[place] = (x, y + tall // 2), (x + width, y + tall // 2)
+            y += tall + _DOWN
         x += width + _ACROSS
-    arrows = tuple((caller.name, edge.service, edge.attribute) for caller in graph.services for edge in caller.edges)
-    return Picture(
-        title=graph.entry,
-        boxes=boxes,
-        arrows=arrows,
-        width=x - _ACROSS + _MARGIN,
-        height=tallest + 2 * _MARGIN,
-    )
+    arrows = []
+    for caller in graph.services:
+        for edge in caller.edges:
+            start, end = boxes[caller.name], boxes[edge.service]
+            points = [(start.x + start.width, start.y + start.height // 2)]
+            for number in range(len(columns)):
+                points += lanes.get((caller.name, edge.attribute, number), ())
+            points.append((end.x, end.y + end.height // 2))
+            arrows.append(
+                Arrow(caller=caller.name, callee=edge.service, attribute=edge.attribute, points=tuple(points))
+            )
+    width, height = x - _ACROSS + _MARGIN, tallest + 2 * _MARGIN
+    return Picture(title=graph.entry, boxes=boxes, arrows=tuple(arrows), width=width, height=height)
 
 
 def describe(service: ServiceSpec) -> tuple[str, ...]:
@@ -88,30 +113,42 @@ def _width(service: ServiceSpec) -> int:
     return max(_LEAST, widest + 24, len(service.name) * _TITLE + 24)
 
 
-def _height(service: ServiceSpec) -> int:
-    return 34 + _ROW * len(describe(service))
+def _height(graph: ServiceGraph, place: _Place) -> int:
+    return 34 + _ROW * len(describe(graph.service(place))) if isinstance(place, str) else _LANE
 
 
-def _columns(graph: ServiceGraph) -> list[list[str]]:
+def _columns(graph: ServiceGraph) -> list[list[_Place]]:
     depth = dict.fromkeys(graph.names, 0)
     for service in reversed(graph.services):  # callers come after what they call: entry first here
         for edge in service.edges:
             depth[edge.service] = max(depth[edge.service], depth[service.name] + 1)
-    columns: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
+    columns: list[list[_Place]] = [[] for _ in range(max(depth.values()) + 1)]
     for name in reversed(graph.names):
         columns[depth[name]].append(name)
-    callers: dict[str, list[str]] = {name: [] for name in graph.names}
-    callees: dict[str, list[str]] = {name: [] for name in graph.names}
-    for caller, callee in graph.edges():
-        callers[callee.name].append(caller.name)
-        callees[caller.name].append(callee.name)
+    before: dict[_Place, list[_Place]] = {name: [] for name in graph.names}
+    after: dict[_Place, list[_Place]] = {name: [] for name in graph.names}
+    for service in graph.services:
+        for edge in service.edges:
+            passed: list[_Place] = [
+                (service.name, edge.attribute, number) for number in range(depth[service.name] + 1, depth[edge.service])
+            ]
+            for place in passed:
+                columns[place[2]].append(place)  # type: ignore[index]  # a lane
+            way: list[_Place] = [service.name, *passed, edge.service]
+            for one, other in itertools.pairwise(way):
+                after.setdefault(one, []).append(other)
+                before.setdefault(other, []).append(one)
     for sweep in range(_SWEEPS):
-        place = {name: row / max(1, len(column) - 1) for column in columns for row, name in enumerate(column)}
-        beside = callers if sweep % 2 == 0 else callees
+        row = {place: _part(number, column) for column in columns for number, place in enumerate(column)}
+        beside = before if sweep % 2 == 0 else after
         for column in columns if sweep % 2 == 0 else reversed(columns):
-            column.sort(key=lambda name: _mean([place[other] for other in beside[name]], place[name]))
-            place |= {name: row / max(1, len(column) - 1) for row, name in enumerate(column)}
+            column.sort(key=lambda place: _mean([row[other] for other in beside.get(place, ())], row[place]))
+            row |= {place: _part(number, column) for number, place in enumerate(column)}
     return columns
+
+
+def _part(number: int, column: list[_Place]) -> float:
+    return (number + 0.5) / len(column)
 
 
 def _mean(places: list[float], otherwise: float) -> float:

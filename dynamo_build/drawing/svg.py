@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from html import escape
 
 from dynamo.sdk.graph import ServiceGraph
 
-from .arrange import Box, Picture, arrange
+from .arrange import Arrow, Box, Picture, arrange
 
 STYLE = """
 svg.graph { background: #ffffff; font-family: ui-sans-serif, system-ui, sans-serif; }
@@ -42,7 +43,7 @@ def svg(graph: ServiceGraph) -> str:
 
 def spoken(picture: Picture) -> str:
     """The picture in a sentence."""
-    calls = "; ".join(f"{caller} calls {callee}" for caller, callee, _ in picture.arrows)
+    calls = "; ".join(f"{arrow.caller} calls {arrow.callee}" for arrow in picture.arrows)
     return f"Graph of {picture.title}: {calls or 'one service'}"
 
 
@@ -52,21 +53,21 @@ def drawn(picture: Picture) -> str:
         '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L10 5L0 10z" fill="#57606a"/></marker></defs>'
     ]
-    for caller, callee, attribute in picture.arrows:
-        parts.append(_arrow(picture.boxes[caller], picture.boxes[callee], attribute))
+    parts.extend(_arrow(arrow) for arrow in picture.arrows)
     parts.extend(_box(box, box.service.name == picture.title) for box in picture.boxes.values())
     return "\n".join(parts) + "\n"
 
 
-def _arrow(start: Box, end: Box, attribute: str) -> str:
-    x1, y1 = start.x + start.width, start.y + start.height // 2
-    x2, y2 = end.x, end.y + end.height // 2
-    bend = (x2 - x1) // 2
-    path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+def _arrow(arrow: Arrow) -> str:
+    path = f"M{arrow.points[0][0]} {arrow.points[0][1]}"
+    for at, ((x1, y1), (x2, y2)) in enumerate(itertools.pairwise(arrow.points)):
+        bend = (x2 - x1) // 2
+        path += f"L{x2} {y2}" if at % 2 else f"C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+    (x1, y1), (x2, y2) = arrow.points[:2]
     middle = f'x="{(x1 + x2) // 2}" y="{(y1 + y2) // 2 - 5}"'
     return (
         f'<path class="arrow" marker-end="url(#head)" d="{path}"/>'
-        f'<text class="edge" text-anchor="middle" {middle}>{escape(attribute)}</text>'
+        f'<text class="edge" text-anchor="middle" {middle}>{escape(arrow.attribute)}</text>'
     )
 
 

@@ -79,7 +79,12 @@ def test_boxes_stand_apart_and_arrows_point_right(graph: ServiceGraph) -> None:
             beside = one.x + one.width <= other.x or other.x + other.width <= one.x
             above = one.y + one.height <= other.y or other.y + other.height <= one.y
             assert beside or above
-    assert all(picture.boxes[caller].x < picture.boxes[callee].x for caller, callee, _ in picture.arrows)
+    for arrow in picture.arrows:
+        xs = [x for x, _ in arrow.points]
+        assert xs == sorted(xs) and xs[0] < xs[-1]
+        for x, y in arrow.points[1:-1]:
+            assert not any(box.x < x < box.x + box.width and box.y <= y <= box.y + box.height for box in boxes)
+            assert not any(box.x in (x, x - box.width) and box.y <= y <= box.y + box.height for box in boxes)
 
 
 @given(graphs())
