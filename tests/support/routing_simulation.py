@@ -19,6 +19,11 @@ BLOCK = 64
 ENGINE = SimulationSettings(block_size=BLOCK, blocks=4096, slots=64, pass_tokens=4096)
 EVENT_SECONDS = 0.002
 """From the end of a pass until routers know what it stored."""
+TENANTS = 19
+"""Tenants for each worker."""
+PREFIX = 6000
+WARM = 30
+"""So many prefixes each worker holds when the clock starts, as after hours of random routing."""
 TURNS = (4, 16)
 """How many turns follow the first one of a talk."""
 
@@ -73,10 +78,13 @@ class Workload:
     workers: int = 8
     arrivals: str = "poisson"
 
-    def requests(self) -> Iterator[tuple[float, Arrival]]:
+    def weights(self) -> list[float]:
+        """How often each tenant asks, added up."""
+        return list(itertools.accumulate(1 / (rank + 1) ** 0.6 for rank in range(TENANTS * self.workers)))
+
+    def requests(self, texts: Texts) -> Iterator[tuple[float, Arrival]]:
         """When which request comes."""
-        chance, texts, now = random.Random(self.seed), Texts(), 0.0
-        weights = list(itertools.accumulate(1 / (rank + 1) ** 0.6 for rank in range(19 * self.workers)))
+        chance, now, weights = random.Random(self.seed), 0.0, self.weights()
         for number in itertools.count():
             gap = chance.expovariate(self.rate) if self.arrivals == "poisson" else 1 / self.rate
             now += gap
@@ -91,7 +99,7 @@ class Workload:
             return Arrival(str(number), tokens, hashes, output)
         if self.kind == "tenants":
             (tenant,) = chance.choices(range(len(weights)), cum_weights=weights)
-            tokens, hashes = texts.prompt(tenant, 6000, chance.randint(200, 800))
+            tokens, hashes = texts.prompt(tenant, PREFIX, chance.randint(200, 800))
             return Arrival(str(number), tokens, hashes, output)
         tokens, hashes = texts.prompt("system", 1024, chance.randint(100, 1000))
         first = turn = Arrival(f"{number}.0", tokens, hashes, output)
@@ -159,15 +167,19 @@ class Simulation:
         self.workers = {number + 1: Batcher(engine) for number in range(workload.workers)}
         self.outcome = Outcome()
         self._drain = drain
+        self._approximate = mode == "approximate"
         self._order = itertools.count()
         self._heap: list[tuple[float, int, str, object]] = []
         self._busy: set[int] = set()
         self._known: dict[str, tuple[Arrival, int, float, bool]] = {}
         self._first: dict[str, float] = {}
+        self._texts = Texts()
+        if workload.kind == "tenants":
+            self._warm(random.Random(workload.seed))
 
     def run(self) -> Outcome:
         """Let all requests come, and end when they are answered (or, not draining, when the time is up)."""
-        arrivals = self.workload.requests()
+        arrivals = self.workload.requests(self._texts)
         self._push_next(arrivals)
         numbers = list(self.workers)
         while self._heap:
@@ -185,6 +197,16 @@ class Simulation:
                 self._heard(*what)  # type: ignore[misc]
         self.outcome.seconds = max(self.now - self.workload.seconds / 3, 1e-9)
         return self.outcome
+
+    def _warm(self, chance: random.Random) -> None:
+        weights = self.workload.weights()
+        for worker, batcher in self.workers.items():
+            for tenant in set(chance.choices(range(len(weights)), cum_weights=weights, k=WARM)):
+                _, hashes = self._texts.prompt(tenant, PREFIX, 0)
+                batcher.pool.take(len(hashes))
+                batcher.pool.fill(hashes)
+                batcher.pool.leave(hashes, 0)
+            self._heard(worker, batcher.pool.events())
 
     def _push(self, when: float, kind: str, what: object) -> None:
         heapq.heappush(self._heap, (when, next(self._order), kind, what))
@@ -247,6 +269,8 @@ class Simulation:
     def _heard(self, worker: int, events: list[KvEvent]) -> None:
         for event in events:
             if isinstance(event, Stored):
+                if self._approximate and not self.now:
+                    self.router.approximate.routed(worker, event.hashes, self.now)
                 self.router.index.stored(worker, event.hashes)
             else:
                 self.router.index.removed(worker, event.hashes)  # type: ignore[union-attr]
