@@ -111,5 +111,9 @@ def plan_images(
 def _platforms(asked: str, locked: tuple[str, ...]) -> tuple[str, ...]:
     if asked:
         return tuple(dict.fromkeys(str(Platform.parse(one.strip())) for one in asked.split(",")))
-    ours = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
-    return (ours if ours in locked else locked[0],)
+    return (own_platform() if own_platform() in locked else locked[0],)
+
+
+def own_platform() -> str:
+    """The platform of this machine, in the words of images."""
+    return {"aarch64": "linux/arm64", "arm64": "linux/arm64"}.get(os.uname().machine, "linux/amd64")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dynamo_build.model.plan import Lock, Requirements
     from dynamo_build.model.reference import Digest, ImageReference
     from dynamo_build.oci.image import OciImage
+    from dynamo_build.oci.layer import Readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,14 @@ class Registry(Protocol):
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
+        ...
+
+    def document(self, reference: ImageReference) -> bytes:
+        """The manifest or index behind a reference, byte for byte. Raises RegistryError."""
+        ...
+
+    def blob(self, reference: ImageReference, digest: str, size: int) -> Readable:
+        """A blob of the reference's repository; who reads it checks it. Raises RegistryError."""
         ...
 
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "restart": Entry("status", "Replace the workers of a running graph one by one.", "restart"),
     "build": Entry("build", "Freeze a graph into a versioned bento."),
     "containerize": Entry("containerize", "Turn a bento into an image."),
+    "image": Entry("image", "Look into images, copy, rebase, sign and verify them.", "group"),
     "deploy": Entry("deploy", "Render manifests for a bento, and apply them when asked."),
     "resolve": Entry("resolve", "Write images by digest into any YAML that mentions services."),
     "deployment": Entry("deployment", "Look at deployments on a cluster, and change them.", "group"),

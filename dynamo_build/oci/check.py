@@ -6,17 +6,15 @@ What the contract suites hold every source and every builder to.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import tarfile
 import zlib
 from typing import Any, cast
 
-from dynamo_build.errors import RegistryError
+from dynamo_build.errors import RegistryError, ToolMissing
 from dynamo_build.oci import documents
-from dynamo_build.oci.compression import GZIP
+from dynamo_build.oci.contents import Unpacked
 from dynamo_build.oci.image import OciImage
-from dynamo_build.oci.layer import CHUNK, Layer, Readable
+from dynamo_build.oci.layer import CHUNK, Layer
 
 
 def problems(image: OciImage) -> tuple[str, ...]:
@@ -25,7 +23,7 @@ def problems(image: OciImage) -> tuple[str, ...]:
     for layer in image.layers:
         try:
             found += _layer(layer)
-        except (RegistryError, tarfile.TarError, zlib.error, OSError, EOFError) as error:
+        except (RegistryError, ToolMissing, tarfile.TarError, zlib.error, OSError, EOFError) as error:
             found.append(f"layer {layer.digest}: {error}")
     return tuple(found)
 
@@ -49,38 +47,10 @@ def _documents(image: OciImage) -> list[str]:
     return found
 
 
-class _Unpacked(io.RawIOBase):
-    """The tar inside a blob, hashed while it is read."""
-
-    def __init__(self, stream: Readable, media_type: str) -> None:
-        self._stream = stream
-        self._inflate: Any = zlib.decompressobj(31) if media_type == GZIP else None
-        self._rest = b""
-        self.hash = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            data = self._stream.read(CHUNK)
-            if not data:
-                self._rest = self._inflate.flush() if self._inflate else b""
-                self._inflate = None
-                break
-            self._rest = self._inflate.decompress(data) if self._inflate else data
-        taken, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(taken)] = taken
-        self.hash.update(taken)
-        return len(taken)
-
-
 def _layer(layer: Layer) -> list[str]:
-    if layer.media_type.endswith("zstd"):
-        return []
     found = []
     with contextlib.closing(layer.open()) as stream:
-        plain = _Unpacked(stream, layer.media_type)
+        plain = Unpacked(stream, layer.media_type)
         with tarfile.open(fileobj=cast(Any, plain), mode="r|") as archive:
             for member in archive:
                 if member.name.startswith("/") or ".." in member.name.split("/"):

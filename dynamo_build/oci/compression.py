@@ -63,6 +63,21 @@ def compressor(name: str) -> Compressor:
     raise UsageError(f"`{name}` is not a compression", ["Use gzip, zlib or zstd."])
 
 
+def inflater(media_type: str) -> Any:
+    """Undoes the compression of a layer of this kind: `decompress(data)` and `flush()`. Raises ToolMissing for zstd."""
+    if media_type.endswith("+zstd"):
+        return _library("zstandard", "zstandard").ZstdDecompressor().decompressobj()
+    return zlib.decompressobj(31) if media_type.endswith("+gzip") else _Plain()
+
+
+class _Plain:
+    def decompress(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
 def _library(module: str, distribution: str) -> Any:
     try:
         return importlib.import_module(module)

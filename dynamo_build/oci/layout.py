@@ -46,13 +46,13 @@ def resolve(folder: Path, tag: str = "", digest: str = "") -> str:
 
 def read(folder: Path, platform: str, tag: str = "", digest: str = "") -> OciImage:
     """The image of one platform. Raises RegistryError."""
-    content = _document(folder, resolve(folder, tag, digest))
+    content = document(folder, resolve(folder, tag, digest))
     parsed = documents.parse(content, "the manifest")
     if documents.is_index(parsed):
-        content = _document(folder, documents.choose(parsed, platform, f"`{folder}`"))
+        content = document(folder, documents.choose(parsed, platform, f"`{folder}`"))
         parsed = documents.parse(content, "the manifest")
-    config = _document(folder, documents.descriptor(parsed.get("config"), "the manifest")[0])
-    return OciImage.read(content, config, lambda blob, _: _open(folder, blob))
+    config = document(folder, documents.descriptor(parsed.get("config"), "the manifest")[0])
+    return OciImage.read(content, config, lambda digest, _: blob(folder, digest))
 
 
 def write(folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[int], object] = lambda _: None) -> str:
@@ -136,15 +136,17 @@ def _name(entry: Mapping[str, Any]) -> str:
     return str(annotations.get(NAME, "")) if isinstance(annotations, dict) else ""
 
 
-def _open(folder: Path, digest: str) -> BinaryIO:
+def blob(folder: Path, digest: str) -> BinaryIO:
+    """A blob, unchecked. Raises RegistryError."""
     try:
         return (folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).open("rb")
     except OSError as error:
         raise RegistryError(f"`{folder}` lacks the blob {digest}", status=404) from error
 
 
-def _document(folder: Path, digest: str) -> bytes:
-    with _open(folder, digest) as stream:
+def document(folder: Path, digest: str) -> bytes:
+    """A manifest, index or config by its digest, which is checked. Raises RegistryError."""
+    with blob(folder, digest) as stream:
         content = stream.read(documents.LARGEST + 1)
     if documents.digest_of(content) != digest:
         raise RegistryError(f"`{folder}` holds other content under {digest}")

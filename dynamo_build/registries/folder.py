@@ -9,6 +9,7 @@ from dynamo_build.events import Listener, Progress
 from dynamo_build.model.reference import Digest, ImageReference
 from dynamo_build.oci import layout
 from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import Readable
 from dynamo_build.seams import Surroundings
 
 
@@ -42,6 +43,15 @@ class FolderRegistry:
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
         return Digest.parse(layout.write_index(_folder(to[0]), index, tuple(item.tag or "latest" for item in to)))
+
+    def document(self, reference: ImageReference) -> bytes:
+        """The manifest or index behind a reference, byte for byte. Raises RegistryError."""
+        return layout.document(_folder(reference), layout.resolve(_folder(reference), reference.tag, reference.digest))
+
+    def blob(self, reference: ImageReference, digest: str, size: int) -> Readable:
+        """A blob of the reference's repository; who reads it checks it. Raises RegistryError."""
+        del size
+        return layout.blob(_folder(reference), digest)
 
 
 def _folder(reference: ImageReference) -> Path:

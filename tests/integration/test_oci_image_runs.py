@@ -104,7 +104,7 @@ def test_a_base_in_the_registry_is_never_fetched(
     around.registry(held).push(pulled, (held,), lambda event: None)
     opened: list[str] = []
     found = around.registry(held)
-    monkeypatch.setattr(found, "_open", lambda reference, digest, size: opened.append(digest))
+    monkeypatch.setattr(found, "blob", lambda reference, digest, size: opened.append(digest))
     image = hello.built(bento, around, str(held), references=(f"{name}/app:v1",), push=True)
     assert opened == [] and not image.layers[0].sent
     assert json.dumps(image.layers[0].digest)

@@ -39,15 +39,15 @@ class HttpRegistry:
 
     def resolve(self, reference: ImageReference) -> Digest:
         """The digest behind a reference, of the content and not of what a header claims. Raises RegistryError."""
-        return Digest.parse(documents.digest_of(self._manifest(reference)))
+        return Digest.parse(documents.digest_of(self.document(reference)))
 
     def pull(self, reference: ImageReference, platform: str) -> OciImage:
         """The image of one platform; layers are fetched when they are opened. Raises RegistryError."""
-        content = self._manifest(reference)
+        content = self.document(reference)
         parsed = documents.parse(content, f"the manifest of {reference}")
         if documents.is_index(parsed):
             chosen = documents.choose(parsed, platform, f"`{reference}`")
-            content = self._manifest(reference.with_digest(chosen))
+            content = self.document(reference.with_digest(chosen))
             parsed = documents.parse(content, f"the manifest of {reference}")
         digest, _, _ = documents.descriptor(parsed.get("config"), f"the manifest of {reference}")
         config = self._documents.get(digest)
@@ -57,7 +57,7 @@ class HttpRegistry:
             raise RegistryError(f"the registry of {reference} sent another config than {digest}")
         self._documents |= {digest: config, documents.digest_of(content): content}
         origin = ImageReference(reference.host, reference.path)
-        return OciImage.read(content, config, partial(self._open, reference), origin)
+        return OciImage.read(content, config, partial(self.blob, reference), origin)
 
     def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
@@ -96,7 +96,8 @@ class HttpRegistry:
         if stored != digest:
             raise RegistryError(f"`{upload.client.address}` stored {upload.repository}:{tag} as {stored}, not {digest}")
 
-    def _manifest(self, reference: ImageReference) -> bytes:
+    def document(self, reference: ImageReference) -> bytes:
+        """The manifest or index behind a reference, byte for byte. Raises RegistryError."""
         name = reference.digest or reference.tag or "latest"
         if name in self._documents:
             return self._documents[name]
@@ -118,7 +119,9 @@ class HttpRegistry:
             what=what,
         )
 
-    def _open(self, reference: ImageReference, digest: str, size: int) -> Readable:
+    def blob(self, reference: ImageReference, digest: str, size: int) -> Readable:
+        """A blob of the reference's repository; who reads it checks it. Raises RegistryError."""
+
         def ask(start: int) -> Answer:
             headers = {"Range": f"bytes={start}-"} if start else {}
             return self._get(reference, f"blobs/{digest}", headers, f"blob {digest}", stream=True)

@@ -192,7 +192,7 @@ def test_problems(running: double.Engine, plan: ImagePlan) -> None:
     assert builder(running).problems(plan, HERE) == ()
     assert builder(running).problems(plan, THERE) == ()
     assert "not to a folder" in builder(running).problems(plan, ToFolder(folder="x"))[0]
-    with pytest.raises(ToolMissing, match="no Docker Engine answers at unix:///nope.sock"):
+    with pytest.raises(ToolMissing, match=r"no Docker Engine answers at unix:///nope\.sock"):
         nowhere.problems(plan, HERE)
     with pytest.raises(ToolMissing, match="no Docker Engine answers"):
         nowhere.build(plan, HERE, ignore)

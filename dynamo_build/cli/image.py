@@ -1,0 +1,344 @@
+"""`dynamo image`: what an image holds, what it costs, and what goes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynamo_build.cli import console
+from dynamo_build.cli.options import OutputForm, checked_output
+
+if TYPE_CHECKING:
+    from dynamo_build.drawing.treemap import Area
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.model.report import ImageReport
+    from dynamo_build.oci.image import OciImage
+    from dynamo_build.seams import Surroundings
+
+group = typer.Typer(
+    name="image",
+    help="Look into images, copy, rebase, sign and verify them.",
+    epilog="Example: dynamo image size registry.example/team/frontend:1",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Reference = Annotated[str, typer.Argument(metavar="REF", help="HOST/PATH[:TAG][@DIGEST], or oci:FOLDER[:TAG].")]
+Insecure = Annotated[
+    list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
+]
+ForPlatform = Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help="Which image of an index.")]
+Key = Annotated[str, typer.Option("--key", metavar="FILE", help="PEM file of a key over P-256.")]
+_TOP = 8
+
+
+@group.command("inspect")
+def inspect(
+    reference: Reference, platform: ForPlatform = "", insecure: Insecure = None, output: OutputForm = "text"
+) -> None:
+    """Show what an image says of itself, and its layers; no layer is fetched.
+
+    Example: dynamo image inspect registry.example/team/frontend:1 -o json
+    """
+    from dynamo_build.stages.report import report
+
+    checked_output(output)
+    _, named, image = _pulled(reference, platform, insecure)
+    found = report(image, str(named), read="none")
+    console.emit(found, output, text=lambda: _inspected(found), name=found.digest)
+
+
+@group.command("size")
+def size(
+    reference: Reference,
+    platform: ForPlatform = "",
+    every: Annotated[bool, typer.Option("--all", help="Read the layers of the base too.")] = False,
+    budget: Annotated[str, typer.Option(metavar="SIZE", help="Fail when more is shipped, such as 500MB.")] = "",
+    picture: Annotated[str, typer.Option("--output-file", metavar="FILE", help="Write a treemap: .svg or .html.")] = "",
+    insecure: Insecure = None,
+    output: OutputForm = "text",
+) -> None:
+    """Show what every layer and package costs, and draw it when asked.
+
+    Example: dynamo image size registry.example/team/frontend:1 --budget 500MB --output-file sizes.html
+    """
+    from dynamo_build.errors import ImageBuildError
+    from dynamo_build.stages.budget import exceeded, parsed
+    from dynamo_build.stages.report import report
+
+    checked_output(output)
+    limit = parsed(budget)
+    _, named, image = _pulled(reference, platform, insecure)
+    found = report(image, str(named), read="all" if every else "own")
+    if picture:
+        _draw(found, Path(picture))
+    console.emit(found, output, text=lambda: _sizes(found), name=str(found.size))
+    if limit and (said := exceeded(limit, found.size, [(layer.name, layer.size) for layer in found.layers])):
+        raise ImageBuildError(*said)
+
+
+@group.command("diff")
+def diff(
+    before: Reference,
+    after: Annotated[str, typer.Argument(metavar="REF", help="Another image.")],
+    platform: ForPlatform = "",
+    insecure: Insecure = None,
+    output: OutputForm = "text",
+) -> None:
+    """Show what differs between two images: settings, base, packages and files, and what a pull would move.
+
+    Example: dynamo image diff registry.example/team/frontend:1 registry.example/team/frontend:2
+    """
+    from dynamo_build.stages.contrast import contrast
+
+    checked_output(output)
+    _, one, first = _pulled(before, platform, insecure)
+    _, other, second = _pulled(after, platform, insecure)
+    found = contrast(first, second, (str(one), str(other)))
+    lines = [f"{console.size(found.moved)} to move, {console.size(found.shared)} shared"]
+    for change in found.changes:
+        mark = "~" if change.before and change.after else "+" if change.after else "-"
+        values = " → ".join(value for value in (change.before, change.after) if value)
+        lines.append(f"{change.kind:8} {mark} {change.what}{f': {values[:120]}' if change.kind != 'file' else ''}")
+    console.emit(found, output, text="\n".join(lines), name="\n".join(change.what for change in found.changes))
+
+
+@group.command("copy")
+def copy(
+    source: Reference,
+    target: Annotated[str, typer.Argument(metavar="REF", help="Where to.")],
+    insecure: Insecure = None,
+    output: OutputForm = "text",
+) -> None:
+    """Copy an image with all its platforms, signatures and documents; the digest stays.
+
+    Example: dynamo image copy registry.example/team/frontend:1 oci:mirror:1
+    """
+    from dynamo_build import catalog
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages.transfer import copy as carry
+
+    checked_output(output)
+    to = ImageReference.parse(target)
+    digest = carry(
+        ImageReference.parse(source),
+        to,
+        catalog.surroundings(insecure=tuple(insecure or ())),
+        console.listener(output != "text"),
+    )
+    named = str(to if to.folder else to.with_digest(digest))
+    console.emit({"reference": named, "digest": digest}, output, text=named, name=named)
+
+
+@group.command("rebase")
+def rebase(
+    reference: Reference,
+    base: Annotated[str, typer.Option("--base", metavar="REF", help="The new base.")],
+    image_tag: Annotated[str, typer.Option("--image-tag", "-t", metavar="REF", help="Where the new image goes.")],
+    old_base: Annotated[
+        str, typer.Option("--old-base", metavar="REF", help="The base until now, if what it set is to go.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also where Python, glibc, CUDA or packages differ.")] = False,
+    platform: ForPlatform = "",
+    insecure: Insecure = None,
+    output: OutputForm = "text",
+) -> None:
+    """Put an image over another base, without building it again; its own layers are not sent again.
+
+    Example: dynamo image rebase registry.example/app:1 --base registry.example/cuda:2 -t registry.example/app:1-cuda2
+    """
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages.rebase import rebase as put
+
+    checked_output(output)
+    around, _, image = _pulled(reference, platform, insecure)
+    _, below, under = _pulled(base, image.platform, insecure)
+    was = _pulled(old_base, image.platform, insecure)[2] if old_base else None
+    to = ImageReference.parse(image_tag)
+    made = put(image, under, below, was, force=force)
+    around.registry(to).push(made, (to,), console.listener(output != "text"))
+    named = str(to if to.folder else to.with_digest(made.digest))
+    console.emit({"reference": named, "digest": made.digest}, output, text=named, name=named)
+
+
+@group.command("sbom")
+def sbom(
+    reference: Reference,
+    form: Annotated[
+        str, typer.Option("--format", metavar="cyclonedx|spdx", help="Form of the document.")
+    ] = "cyclonedx",
+    attach: Annotated[bool, typer.Option("--attach", help="Put it beside the image, as an OCI referrer.")] = False,
+    platform: ForPlatform = "",
+    insecure: Insecure = None,
+) -> None:
+    """Write the bill of materials of an image: the packages in its layers, and those that its base says it has.
+
+    Example: dynamo image sbom registry.example/team/frontend:1 --format spdx --attach
+    """
+    from dynamo_build.stages.report import report
+    from dynamo_build.stages.statement import materials
+
+    around, named, image = _pulled(reference, platform, insecure)
+    kind, document = materials(form, image, report(image, str(named)))
+    _given(around, named, image, document, kind, "sbom" if form == "cyclonedx" else "spdx", attach=attach)
+
+
+@group.command("provenance")
+def provenance(
+    reference: Reference,
+    attach: Annotated[bool, typer.Option("--attach", help="Put it beside the image, as an OCI referrer.")] = False,
+    platform: ForPlatform = "",
+    insecure: Insecure = None,
+) -> None:
+    """Write how an image was made, in SLSA's form: bento, base, packages, compressor.
+
+    Example: dynamo image provenance registry.example/team/frontend:1 --attach
+    """
+    from dynamo_build.stages.report import report
+    from dynamo_build.stages.statement import IN_TOTO
+    from dynamo_build.stages.statement import provenance as stated
+
+    around, named, image = _pulled(reference, platform, insecure)
+    document = stated(image, report(image, str(named)))
+    _given(around, named, image, document, IN_TOTO, "att", attach=attach)
+
+
+@group.command("sign")
+def sign(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
+    """Sign an image with a local key, in cosign's format. DYNAMO_KEY_PASSWORD is the key's password, if it has one.
+
+    Example: dynamo image sign registry.example/team/frontend:1 --key key.pem
+    """
+    import os
+
+    from dynamo_build import catalog
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages import seal
+
+    checked_output(output)
+    named = ImageReference.parse(reference)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    password = os.environ.get("DYNAMO_KEY_PASSWORD", "")
+    digest, where = seal.sign(named, Path(key), around.registry(named), password)
+    console.emit({"digest": digest, "signature": where}, output, text=f"{digest}\n{where}", name=where)
+
+
+@group.command("verify")
+def verify(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
+    """Check that an image was signed by the owner of a public key; ends with 13 when it was not.
+
+    Example: dynamo image verify registry.example/team/frontend:1 --key key.pub
+    """
+    from dynamo_build import catalog
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages import seal
+
+    checked_output(output)
+    named = ImageReference.parse(reference)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    digest = seal.verify(named, Path(key), around.registry(named))
+    exact = str(named if named.folder else named.with_digest(digest))
+    console.emit({"reference": exact, "digest": digest}, output, text=f"{exact} is signed", name=exact)
+
+
+def _pulled(reference: str, platform: str, insecure: list[str] | None) -> tuple[Surroundings, ImageReference, OciImage]:
+    from dynamo_build import catalog
+    from dynamo_build.imaging import own_platform
+    from dynamo_build.model.reference import ImageReference
+
+    named = ImageReference.parse(reference)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    registry = around.registry(named)
+    image = registry.pull(named, platform or own_platform())
+    return around, named.with_digest(image.digest), image
+
+
+def _given(
+    around: Surroundings,
+    named: ImageReference,
+    image: OciImage,
+    document: dict[str, object],
+    kind: str,
+    suffix: str,
+    *,
+    attach: bool,
+) -> None:
+    from dataclasses import replace
+
+    from dynamo.sdk import codec
+    from dynamo_build.stages.attach import attach as put
+    from dynamo_build.stages.statement import canonical
+
+    if not attach:
+        print(codec.pretty(document))
+        return
+    subject = replace(named, digest=image.digest)
+    print(put(subject, canonical(document), kind, suffix, around.registry(named), console.listener()))
+
+
+def _inspected(found: ImageReport) -> str:
+    lines = [f"{found.reference}", f"config     {found.config_digest}", f"platform   {found.platform}"]
+    said = {
+        "bento": found.bento,
+        "base": found.base,
+        "python": found.python,
+        "bytecode": found.bytecode,
+        "compressor": found.compressor,
+        "user": found.user,
+        "entrypoint": " ".join(found.entrypoint),
+    }
+    lines += [f"{name:<10} {value}" for name, value in said.items() if value]
+    lines.append(f"{'size':<10} {console.size(found.size)}, {console.size(found.own)} over the base")
+    lines += [f"{console.size(layer.size):>12}  {layer.digest[7:19]}  {layer.name}" for layer in found.layers]
+    return "\n".join(lines)
+
+
+def _sizes(found: ImageReport) -> str:
+    lines = [f"{found.reference}", f"{console.size(found.size)} shipped, {console.size(found.own)} of it over the base"]
+    for layer in found.layers:
+        unpacked = f"  ({console.size(layer.unpacked)} unpacked, {layer.files} files)" if layer.files else ""
+        lines.append(f"{console.size(layer.size):>12}  {layer.name}{unpacked}")
+        for part in layer.parts[:_TOP]:
+            lines.append(f"{'':>12}  {console.size(part.size):>12}  {part.name} {part.version}".rstrip())
+        if len(layer.parts) > _TOP:
+            rest = sum(part.size for part in layer.parts[_TOP:])
+            lines.append(f"{'':>12}  {console.size(rest):>12}  {len(layer.parts) - _TOP} more")
+    return "\n".join(lines)
+
+
+def _draw(found: ImageReport, path: Path) -> None:
+    from dynamo_build.drawing.treemap import page, treemap
+    from dynamo_build.errors import UsageError
+
+    forms = {".svg": treemap, ".html": page}
+    if path.suffix not in forms:
+        raise UsageError(
+            f"`{path}` ends neither in .svg nor in .html", ["The picture's form follows the file's ending."]
+        )
+    title = f"{found.reference}: {console.size(found.size)}"
+    try:
+        path.write_text(forms[path.suffix](title, _areas(found)), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be written: {error.strerror or error}") from error
+
+
+def _areas(found: ImageReport) -> list[Area]:
+    from dynamo_build.drawing.treemap import Area
+
+    return [
+        Area(
+            name=layer.name,
+            size=layer.size,
+            told=console.size(layer.size),
+            parts=tuple(
+                Area(name=f"{part.name} {part.version}".strip(), size=part.size, told=console.size(part.size))
+                for part in layer.parts
+            ),
+        )
+        for layer in found.layers
+    ]

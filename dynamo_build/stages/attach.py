@@ -1,0 +1,125 @@
+"""Documents about an image beside it in its repository: found by any tool that follows the image's digest.
+
+Source: OCI image spec 1.1, "Guidelines for Artifact Usage"; OCI distribution spec 1.1, "Referrers Tag Schema", which
+also holds for registries without a referrers API.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dynamo.sdk import codec
+from dynamo_build.errors import RegistryError
+from dynamo_build.events import Listener, ignore
+from dynamo_build.model.reference import LAYOUT, ImageReference
+from dynamo_build.oci import documents
+from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import Layer, Verified
+from dynamo_build.seams import Registry
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+#: The most that is read of a document about an image.
+LARGEST = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A document about an image: what kind, the digest of its manifest, and its bytes."""
+
+    kind: str
+    digest: str
+    content: bytes = b""
+
+
+def layer(content: bytes, kind: str) -> Layer:
+    """Bytes as a layer of an artifact."""
+    digest = documents.digest_of(content)
+    return Layer(digest=digest, diff_id=digest, size=len(content), media_type=kind, source=lambda: io.BytesIO(content))
+
+
+def attach(
+    subject: ImageReference, content: bytes, kind: str, suffix: str, registry: Registry, on: Listener = ignore
+) -> str:
+    """Put a document beside an image that is named by its digest, and list it. Gives the document's reference.
+
+    The tag `sha256-….<suffix>` names it too, as cosign would. Raises RegistryError.
+    """
+    described = registry.document(subject)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": documents.MANIFEST,
+        "artifactType": kind,
+        "config": {
+            "mediaType": EMPTY,
+            "digest": documents.digest_of(b"{}"),
+            "size": 2,
+            "data": base64.b64encode(b"{}").decode(),
+        },
+        "layers": [{"mediaType": kind, "digest": documents.digest_of(content), "size": len(content)}],
+        "subject": {
+            "mediaType": documents.parse(described, f"the manifest of {subject}").get("mediaType", documents.MANIFEST),
+            "digest": documents.digest_of(described),
+            "size": len(described),
+        },
+    }
+    written = codec.canonical(manifest)
+    artifact = OciImage(manifest=written, config=b"{}", layers=(layer(content, kind),))
+    digest = documents.digest_of(described)
+    named = beside(subject, digest, suffix)
+    registry.push(artifact, (named,), on)
+    _list(subject, digest, {"mediaType": documents.MANIFEST, "artifactType": kind}, written, registry, on)
+    return str(named if named.host == LAYOUT else named.with_digest(artifact.digest))
+
+
+def attached(subject: ImageReference, registry: Registry, kind: str = "") -> tuple[Attached, ...]:
+    """What is listed for an image, with its content. Raises RegistryError for what is listed and not there."""
+    digest = documents.digest_of(registry.document(subject))
+    found = []
+    for entry in _listed(subject, digest, registry):
+        if kind and entry.get("artifactType") != kind:
+            continue
+        where = replace(beside(subject, digest), tag="", digest=documents.descriptor(entry, "the index")[0])
+        manifest = documents.parse(registry.document(where), f"the manifest of {where}")
+        content = b"".join(read(where, item, registry) for item in manifest.get("layers") or ())
+        found.append(Attached(kind=str(entry.get("artifactType", "")), digest=where.digest, content=content))
+    return tuple(found)
+
+
+def read(where: ImageReference, entry: Mapping[str, Any], registry: Registry) -> bytes:
+    """The blob of a descriptor, checked and of bounded size. Raises RegistryError."""
+    digest, size, _ = documents.descriptor(entry, f"the manifest of {where}")
+    if size > LARGEST:
+        raise RegistryError(f"a document of `{where}` is larger than {LARGEST >> 20} MiB")
+    with contextlib.closing(Verified(registry.blob(where, digest, size), digest, size)) as stream:
+        return stream.read()
+
+
+def beside(subject: ImageReference, digest: str, suffix: str = "") -> ImageReference:
+    """The tag next to an image: `sha256-…` lists what refers to it, with a suffix it is one document."""
+    return subject.with_tag(digest.replace(":", "-") + (f".{suffix}" if suffix else ""))
+
+
+def _listed(subject: ImageReference, digest: str, registry: Registry) -> list[Mapping[str, Any]]:
+    try:
+        index = documents.parse(registry.document(beside(subject, digest)), "the index of documents")
+    except RegistryError as error:
+        if error.status == 404:
+            return []
+        raise
+    entries = index.get("manifests")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _list(
+    subject: ImageReference, digest: str, entry: Mapping[str, str], manifest: bytes, registry: Registry, on: Listener
+) -> None:
+    added = {**entry, "digest": documents.digest_of(manifest), "size": len(manifest)}
+    kept = [item for item in _listed(subject, digest, registry) if item.get("artifactType") != entry["artifactType"]]
+    entries = sorted([*kept, added], key=lambda item: (str(item.get("artifactType")), str(item["digest"])))
+    index = {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": entries}
+    registry.push_index(codec.canonical(index), (beside(subject, digest),), on)
