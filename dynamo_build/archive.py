@@ -1,8 +1,9 @@
 """Bytes that name themselves: digests, the list of files in sha256sum's form, and a tar that is the same anywhere.
 
-Source: POSIX pax (IEEE Std 1003.1 section "pax Interchange Format"); GNU coreutils sha256sum for the list.
-Archives from outside are hostile: reading one refuses path escapes, absolute names, links, devices, duplicates and
-totals over a limit before anything of it is used.
+Sources: POSIX pax (IEEE Std 1003.1 section "pax Interchange Format"); RFC 8878 (zstd); GNU coreutils sha256sum for the
+list. The same files give the same bytes for one release of libzstd. Archives from outside are hostile: reading one
+refuses path escapes, absolute names, links, devices, duplicates, totals over a limit, and what unfolds to more than a
+file of its size ever would, before anything of it is used.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ import hashlib
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from dynamo_build.errors import StoreError
 
 STAMP = 315532800  # 1980-01-01, the first moment that zip files can tell
 LIMIT = 1 << 40
+#: What an archive may unfold to for each of its bytes, beyond the size that any may have.
+RATIO, SMALL = 1000, 1 << 30
+_CHUNK = 1 << 20
+_BLOCK, _RECORD = 512, 10240
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_WINDOW = 8 << 20
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n\\]+)")
 
 
@@ -59,37 +66,94 @@ def safe(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts and str(path) == name and "\0" not in name
 
 
-def pack(folder: Path, names: Iterable[str], stream: IO[bytes]) -> None:
-    """Write files of a folder as a tar: sorted, with fixed stamps, owners and modes. Raises OSError."""
-    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
-        for name in sorted(names, key=str.encode):
-            path = folder / name
-            with open(path, "rb") as content:
-                status = os.fstat(content.fileno())
-                entry = tarfile.TarInfo(name)
-                entry.size = status.st_size
-                entry.mtime = STAMP
-                entry.mode = 0o755 if status.st_mode & 0o100 else 0o644
-                archive.addfile(entry, content)
+def pack(
+    folder: Path,
+    digests: Mapping[str, str],
+    stream: IO[bytes],
+    *,
+    compressed: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write files of a folder as a tar: sorted, with fixed stamps, owners and modes; compressed with zstd.
+
+    `digests` are what each must have. Raises StoreError naming the first file that has another, OSError.
+    """
+    if not compressed:
+        _pack(folder, digests, stream.write, progress)
+        return
+    import zstandard
+
+    compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    with compressor.stream_writer(stream, closefd=False) as writer:
+        _pack(folder, digests, writer.write, progress)
 
 
-def unpack(stream: IO[bytes], folder: Path, limit: int = LIMIT) -> tuple[str, ...]:
-    """Write the files of a tar below an empty folder and give their names.
+def _pack(
+    folder: Path, digests: Mapping[str, str], write: Callable[[Any], object], progress: Callable[[int], None] | None
+) -> None:
+    total = 0
+    for name in sorted(digests):  # code points sort as their UTF-8 does
+        digest = hashlib.sha256()
+        with open(folder / name, "rb", buffering=0) as content:
+            status = os.fstat(content.fileno())
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = status.st_size, STAMP
+            entry.mode = 0o755 if status.st_mode & 0o100 else 0o644
+            header = entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+            write(header)
+            left = entry.size
+            while left and (chunk := content.read(min(left, _CHUNK))):
+                write(chunk)
+                digest.update(chunk)
+                left -= len(chunk)
+            if left or content.read(1) or f"sha256:{digest.hexdigest()}" != digests[name]:
+                raise StoreError(f"`{name}` was changed")
+        write(bytes(-entry.size % _BLOCK))
+        total += len(header) + entry.size + -entry.size % _BLOCK
+        if progress:
+            progress(entry.size)
+    write(bytes(2 * _BLOCK + -(total + 2 * _BLOCK) % _RECORD))
+
+
+def unpack(
+    stream: IO[bytes], folder: Path, limit: int = LIMIT, progress: Callable[[int], None] | None = None
+) -> tuple[str, ...]:
+    """Write the files of a tar, compressed or not, below an empty folder and give their names.
 
     Raises StoreError for an archive that is damaged or hostile, OSError when the disk does.
     """
+    start = stream.read(len(_ZSTD))
+    stream.seek(0)
+    if start != _ZSTD:
+        return _unpack(stream, folder, limit, progress)
+    import zstandard
+
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    limit = min(limit, max(SMALL, size * RATIO))
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(stream, closefd=False) as reader:
+            return _unpack(reader, folder, limit, progress)
+    except zstandard.ZstdError as error:
+        raise StoreError(f"the archive is damaged: {str(error).lower()}") from error
+
+
+def _unpack(stream: IO[bytes], folder: Path, limit: int, progress: Callable[[int], None] | None) -> tuple[str, ...]:
     names: dict[str, None] = {}
     total = 0
     try:
         with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="strict") as archive:
             for entry in _entries(archive):
-                total += entry.size
+                total += entry.size + _BLOCK
                 if entry.name in names:
                     raise StoreError(f"the archive holds `{entry.name}` twice")
                 if total > limit:
-                    raise StoreError(f"the archive holds more than {limit} bytes")
+                    raise StoreError(f"the archive unfolds to more than {limit} bytes")
                 names[entry.name] = None
                 _write(archive, entry, folder)
+                archive.members.clear()  # type: ignore[attr-defined]  # it would keep every entry
+                if progress:
+                    progress(entry.size)
     except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
         raise StoreError(f"the archive is damaged: {str(error).lower() or type(error).__name__}") from error
     return tuple(names)

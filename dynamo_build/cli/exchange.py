@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, Tag, checked_output
+from dynamo_build.cli.options import OutputForm, Quiet, Tag, checked_output
 
 
 def export(
     tag: Tag,
     target: Annotated[str, typer.Argument(metavar="[FILE]", help="A file or a folder.")] = ".",
     output: OutputForm = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Write a bento into one file; twice gives the same bytes.
 
@@ -25,13 +26,14 @@ def export(
     from dynamo_build.store import Store
 
     checked_output(output)
-    path = exchange.export(Store(default_home()).get(tag), Path(target))
+    path = exchange.export(Store(default_home()).get(tag), Path(target), console.listener(quiet or output != "text"))
     console.emit({"path": str(path)}, output, text=str(path), name=str(path))
 
 
 def take(
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `dynamo export` wrote.")],
     output: OutputForm = "text",
+    quiet: Quiet = False,
 ) -> None:
     """Take a bento from a file into the store, after every digest of it was checked.
 
@@ -42,5 +44,5 @@ def take(
     from dynamo_build.store import Store
 
     checked_output(output)
-    bento = exchange.take(Path(file), Store(default_home()))
+    bento = exchange.take(Path(file), Store(default_home()), on=console.listener(quiet or output != "text"))
     console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

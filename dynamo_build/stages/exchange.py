@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 import os
-import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from dynamo_build import archive, disk, document
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.events import Listener, Progress, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import BentoTag
-from dynamo_build.stages.verify import expected, verify
+from dynamo_build.stages.verify import expected, shape, verify
 from dynamo_build.store import Store, content_version
 
 SUFFIX = ".bento"
 
 
-def export(bento: Bento, target: Path) -> Path:
+def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: bool = True) -> Path:
     """Write a bento into a file, or into a folder under its tag; exporting twice gives the same bytes.
 
     Raises StoreError for a damaged bento, or when the file cannot be written.
     """
     folder, manifest = Path(bento.folder), bento.manifest
-    _refuse(verify(folder, manifest), f"the bento `{bento.tag}`")
+    what = f"the bento `{bento.tag}`"
+    _refuse(shape(folder, manifest), what)
+    digests = expected(folder, manifest)
     path = target / f"{manifest.name}-{manifest.version}{SUFFIX}" if target.is_dir() else target
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    told = _Told(what="exporting", total=manifest.files_size, on=on)
     with disk.reporting("write the archive"):
         try:
-            with temporary.open("xb") as stream:
-                archive.pack(folder, expected(folder, manifest), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+            for folded in (True, False) if compressed else (False,):
+                with temporary.open("wb") as stream:
+                    archive.pack(folder, digests, stream, compressed=folded, progress=told.add)
+                    written = stream.tell()
+                    if folded and manifest.files_size > max(archive.SMALL, written * archive.RATIO) // 2:
+                        continue  # folded so far that nobody would take it for honest
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                break
             temporary.replace(path)
+        except StoreError as error:
+            _refuse((error.message,), what)
         finally:
             temporary.unlink(missing_ok=True)
     return path
 
 
-def take(path: Path, store: Store, limit: int = archive.LIMIT) -> Bento:
+def take(path: Path, store: Store, limit: int = archive.LIMIT, on: Listener = ignore) -> Bento:
     """Check an archive and put its bento into the store. Raises StoreError; then nothing of it is left."""
     with store.staging() as staged:
         with disk.reporting(f"read `{path}`"):
             stream = path.open("rb")
         with stream, disk.reporting("write to the store"):
-            archive.unpack(stream, staged, limit)
+            told = _Told(what="importing", total=0, on=on)
+            archive.unpack(stream, staged, limit, told.add)
         manifest = document.load(staged)
         if document.dump(manifest) != (staged / document.NAME).read_bytes():
             raise StoreError(f"{document.NAME} of the archive is not in the form that we write")
@@ -55,6 +67,20 @@ def take(path: Path, store: Store, limit: int = archive.LIMIT) -> Bento:
             return bento
         side = {"entry": manifest.graph.entry, "services": list(manifest.graph.names), "size": manifest.files_size}
         return store.put(staged, manifest, side)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Told:
+    """Bytes that were moved, told with each file."""
+
+    what: str
+    total: int
+    on: Listener
+    done: int = 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        self.on(Progress(what=self.what, done=self.done, total=max(self.total, self.done) if self.total else 0))
 
 
 def _checked_tag(tag: str) -> str:

@@ -30,7 +30,7 @@ _CHUNK = 1 << 20
 def push(bento: Bento, to: ImageReference, registry: Registry, store: Store, on: Listener = ignore) -> str:
     """Send a bento and give its reference with the digest. Raises StoreError for a damaged one, RegistryError."""
     with store.staging() as folder:
-        path = exchange.export(bento, folder / "bento.tar")
+        path = exchange.export(bento, folder / "bento.tar", compressed=False)
         with disk.reporting("read the archive"):
             digest, size = archive.file_digest(path), path.stat().st_size
         layer = Layer(digest=digest, diff_id=digest, size=size, media_type=_TAR, source=lambda: path.open("rb"))

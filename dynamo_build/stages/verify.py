@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from dynamo_build.store import SIDE, identity
 def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
     """What is wrong with a bento's folder, one line a file; empty when nothing is. Raises StoreError for the disk."""
     return tuple(_wrong(folder, manifest))
+
+
+def shape(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
+    """As `verify`, without reading the files that the manifest's digests cover: what is missing, added or another."""
+    return tuple(_wrong(folder, manifest, read=False))
 
 
 def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
@@ -48,7 +54,7 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
     return wanted
 
 
-def _wrong(folder: Path, manifest: BentoManifest) -> Iterator[str]:
+def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Iterator[str]:
     changed = _other_manifest(folder, manifest)
     if changed:
         yield f"`{document.NAME}` was changed"
@@ -62,9 +68,10 @@ def _wrong(folder: Path, manifest: BentoManifest) -> Iterator[str]:
         try:
             if changed and name == document.NAME:
                 continue
-            if path.is_symlink() or archive.file_digest(path) != wanted[name]:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or (read and archive.file_digest(path) != wanted[name]):
                 yield f"`{name}` was changed"
-            elif name.startswith("src/") and bool(path.stat().st_mode & 0o100) != (name[4:] in manifest.executables):
+            elif name.startswith("src/") and bool(status.st_mode & 0o100) != (name[4:] in manifest.executables):
                 yield f"`{name}` has another executable bit"
         except FileNotFoundError:
             yield f"`{name}` is missing"

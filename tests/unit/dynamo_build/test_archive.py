@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,8 +40,17 @@ def write(folder: Path, tree: dict[str, tuple[bytes, bool]], umask: int) -> None
 
 def packed(folder: Path, names: list[str]) -> bytes:
     stream = io.BytesIO()
-    archive.pack(folder, names, stream)
+    archive.pack(folder, digests(folder, names), stream)
     return stream.getvalue()
+
+
+def digests(folder: Path, names: list[str]) -> dict[str, str]:
+    return {name: archive.file_digest(folder / name) for name in names}
+
+
+def unfolded(content: bytes) -> bytes:
+    """What GNU zstd would give: the format is the library's, not ours."""
+    return zstandard.ZstdDecompressor().decompressobj().decompress(content)
 
 
 @settings(max_examples=examples(25), deadline=None)
@@ -95,8 +105,9 @@ HOSTILE = {
 }
 
 
+@pytest.mark.parametrize("compressed", [False, True], ids=["tar", "zstd"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_archives_are_refused(tmp_path: Path, name: str) -> None:
+def test_hostile_archives_are_refused(tmp_path: Path, name: str, compressed: bool) -> None:
     """Escapes, links, devices, duplicates and bombs: one StoreError, nothing outside."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
@@ -105,8 +116,52 @@ def test_hostile_archives_are_refused(tmp_path: Path, name: str) -> None:
     inside = tmp_path / "in"
     inside.mkdir()
     with pytest.raises(StoreError):
-        archive.unpack(io.BytesIO(stream.getvalue()), inside, limit=4096)
+        content = stream.getvalue()
+        content = zstandard.ZstdCompressor().compress(content) if compressed else content
+        archive.unpack(io.BytesIO(content), inside, limit=4096)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_it_is_a_tar_that_others_read(tmp_path: Path) -> None:
+    """Also with names that are long or not ASCII; and without compression it is that tar."""
+    tree = {"a/" + "long" * 60: (b"x" * 600, False), "é": (b"", True), "b" * 99: (b"1", False)}
+    write(tmp_path, tree, 0o022)
+    content = unfolded(packed(tmp_path, list(tree)))
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        assert {entry.name: (entry.size, entry.mode, entry.mtime) for entry in tar} == {
+            name: (len(data), 0o755 if executable else 0o644, archive.STAMP)
+            for name, (data, executable) in tree.items()
+        }
+    plain = io.BytesIO()
+    archive.pack(tmp_path, digests(tmp_path, list(tree)), plain, compressed=False)
+    assert plain.getvalue() == content and len(content) % 10240 == 0
+
+
+def test_a_changed_file_is_not_packed(tmp_path: Path) -> None:
+    """It is named."""
+    write(tmp_path, {"a": (b"1", False), "b": (b"2", False)}, 0o022)
+    wanted = {**digests(tmp_path, ["a", "b"]), "b": "sha256:" + "0" * 64}
+    with pytest.raises(StoreError, match="`b` was changed"):
+        archive.pack(tmp_path, wanted, io.BytesIO())
+
+
+def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it fills the disk; no window asks for more memory than ours."""
+    monkeypatch.setattr(archive, "SMALL", 1 << 20)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for number in range(20):
+            info, content = entry(str(number), content=bytes(1 << 20))
+            tar.addfile(info, io.BytesIO(content))
+    bomb = zstandard.ZstdCompressor().compress(stream.getvalue())
+    with pytest.raises(StoreError, match="unfolds to more than"):
+        archive.unpack(io.BytesIO(bomb), tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4 << 20
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    writer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    wide = writer.compress(stream.getvalue()) + writer.flush()
+    with pytest.raises(StoreError, match="damaged"):
+        archive.unpack(io.BytesIO(wide), tmp_path)
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -116,7 +171,9 @@ def test_damaged_archives_are_refused(tmp_path_factory: pytest.TempPathFactory, 
     folder = tmp_path_factory.mktemp("in")
     (folder / "f").write_bytes(b"content" * 300)
     content = packed(folder, ["f"])
-    for hostile in (noise, content[:cut], content[:cut] + noise):
+    plain = unfolded(content)
+    squeezed = zstandard.ZstdCompressor().compress(plain[: cut * 3] + noise)
+    for hostile in (noise, content[:cut], content[:cut] + noise, plain[:cut], plain[:cut] + noise, squeezed):
         target = tmp_path_factory.mktemp("out")
         try:
             archive.unpack(io.BytesIO(hostile), target)

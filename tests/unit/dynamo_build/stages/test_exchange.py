@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,18 @@ def test_exporting_twice_gives_the_same_bytes_and_importing_the_same_bento(tmp_p
     assert Store(tmp_path / "other").list()[0].services == ("Frontend",)
 
 
+def test_what_folds_too_far_is_not_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of zeros is written as it is, and taken."""
+    monkeypatch.setattr("dynamo_build.archive.SMALL", 1 << 20)
+    monkeypatch.setattr("dynamo_build.archive.RATIO", 10)
+    project = write_project(tmp_path / "p")
+    (project / "zeros").write_bytes(bytes(8 << 20))
+    found = pack(planned(project), LOCK, Store(tmp_path / "home"))
+    path = export(found, tmp_path / "x.bento")
+    assert path.stat().st_size > 8 << 20
+    assert take(path, Store(tmp_path / "other")).manifest == found.manifest
+
+
 def test_a_damaged_bento_is_not_exported(tmp_path: Path, bento: Bento) -> None:
     """The file is named, and nothing is written."""
     (Path(bento.folder) / "src/a/b").write_text("z")
@@ -52,7 +65,8 @@ def test_a_damaged_bento_is_not_exported(tmp_path: Path, bento: Bento) -> None:
 def rewritten(path: Path, change: str) -> bytes:
     """The archive with one member changed, dropped or added."""
     stream = io.BytesIO()
-    with tarfile.open(path) as source, tarfile.open(fileobj=stream, mode="w") as target:
+    plain = io.BytesIO(zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes()))
+    with tarfile.open(fileobj=plain) as source, tarfile.open(fileobj=stream, mode="w") as target:
         for entry in source:
             content = source.extractfile(entry).read()  # type: ignore[union-attr]
             if entry.name == "src/a/b" and change == "drop":
