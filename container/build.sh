@@ -144,7 +144,12 @@ if [ $dry = 0 ]; then
   [ -z "$wheels" ] || cp -l "$wheels"/*.whl "$context/wheels/" 2>/dev/null || cp "$wheels"/*.whl "$context/wheels/"
   # Layers are kept by what is in the files; stamps and modes of this machine must not count.
   find "$context" -type d -exec chmod 755 {} + -o -type f ! -path "$context/wheels/*" -exec chmod 644 {} +
-  (umask 077; index_settings >"$secrets/index"; cat "${SSL_CERT_FILE:-/dev/null}" >"$secrets/certificates" 2>/dev/null || : >"$secrets/certificates")
+  # The CAs that this machine trusts, its company's own with them.
+  certificates=/dev/null
+  for file in "${SSL_CERT_FILE:-}" "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+    if [ -s "$file" ]; then certificates=$file; break; fi
+  done
+  (umask 077; index_settings >"$secrets/index"; cat "$certificates" >"$secrets/certificates")
 fi
 
 for platform in "${platforms[@]}"; do

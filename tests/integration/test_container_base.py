@@ -28,6 +28,7 @@ from support import hello, nats
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINER = ROOT / "container"
 DEBIAN = "dynamo-test-debian:python"
+SECRET = "the-password-of-an-index"
 pytestmark = [pytest.mark.docker, pytest.mark.registry, pytest.mark.root, pytest.mark.timeout(400)]
 
 
@@ -67,7 +68,8 @@ def base(debian: str, client: docker.DockerClient, registry: str) -> Iterator[st
     """The image for the CPU without a framework: built, tried from within, and pushed."""
     name = f"{registry}/test/{secrets.token_hex(4)}/dynamo-none-cpu:v1"
     options = ("--framework", "none", "--variant", "cpu", "--network", "host", "--push", "--tag", name)
-    assert called(CONTAINER / "build.sh", "--base", debian, *options).splitlines()[-1] == name
+    told = called(CONTAINER / "build.sh", "--base", debian, *options, UV_INDEX_TEST_PASSWORD=SECRET)
+    assert told.splitlines()[-1] == name
     yield name
     client.images.remove(name, force=True)
 
@@ -110,6 +112,14 @@ def test_the_labels_are_what_the_toolchain_reads(base: str, around: Surroundings
         base, ["sh", "-c", "ls -A /run/secrets /tmp /root /etc/pip.conf 2>/dev/null; env"], remove=True, user="0"
     )
     assert "://" not in json.dumps(pulled.settings) + json.dumps(client.images.get(base).history()) + left.decode()
+
+
+def test_no_layer_holds_what_the_index_asked_for(base: str, client: docker.DockerClient) -> None:
+    """The settings of the index reach the build as a secret: they are in no file of the image and in no setting."""
+    before = b""
+    for part in client.images.get(base).save(chunk_size=2**20):
+        assert SECRET.encode() not in before + part
+        before = part[-len(SECRET) :]
 
 
 def test_what_the_base_has_is_not_installed_again(bento: Bento, base: str, around: Surroundings) -> None:
