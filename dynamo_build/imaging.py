@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dynamo_build import catalog
-from dynamo_build.errors import ImageBuildError, ToolMissing
+from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.image import ContainerizeOptions, Destination, Image, ImagePlan
-from dynamo_build.model.reference import Platform
+from dynamo_build.model.image import (
+    ContainerizeOptions,
+    Destination,
+    Image,
+    ImagePlan,
+    ToEngine,
+    ToFolder,
+    ToRegistry,
+)
+from dynamo_build.model.reference import LAYOUT, ImageReference, Platform
 from dynamo_build.seams import ImageBuilder, Surroundings
 from dynamo_build.stages.bases import bases
 from dynamo_build.stages.destination import destination, earlier
@@ -48,10 +56,35 @@ def containerize(
         several = list(items)
         if len(several) == 1:
             built.append(builder.build(*several[0], on))
+            if options.attest:
+                attest(built[-1], *several[0], surroundings, on)
             continue
         parts = [(plan_, part(to, plan_.platform)) for plan_, to in several]
-        built.append(join([builder.build(*each, on) for each in parts], several[0][1], surroundings, on))
+        made = [builder.build(*each, on) for each in parts]
+        built.append(join(made, several[0][1], surroundings, on))
+        for image, (plan_, _) in zip(made if options.attest else (), several, strict=False):
+            attest(image, plan_, several[0][1], surroundings, on)
     return tuple(built)
+
+
+def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener) -> None:
+    """Put what the image consists of and how it was made beside it. Raises UsageError for an engine, RegistryError."""
+    from dynamo_build.stages import attach, report, statement
+
+    match to:
+        case ToRegistry():
+            subject = to.references[0].with_tag("").with_digest(image.digest)
+        case ToFolder():
+            subject = ImageReference(LAYOUT, to.folder.lstrip("/"), to.tag, image.digest)
+        case ToEngine():
+            raise UsageError("an engine keeps no documents beside an image", ["Give `--push` or `--output-dir`."])
+    registry = surroundings.registry(subject)
+    found = registry.pull(subject, plan_.platform)
+    said = statement.planned(plan_, report.report(found, str(subject), read="none"))
+    kind, bill = statement.materials("cyclonedx", found, said)
+    attach.attach(subject, statement.canonical(bill), kind, "sbom", registry, on)
+    made = statement.canonical(statement.provenance(found, said))
+    attach.attach(subject, made, statement.IN_TOTO, "att", registry, on)
 
 
 def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener) -> ImageBuilder:
@@ -103,6 +136,7 @@ def plan_images(
                 earlier=images,
                 kept_as=kept_as,
                 jobs=options.jobs,
+                budget=options.budget,
             )
             found.append((planned, to))
     return tuple(found)

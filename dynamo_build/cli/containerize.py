@@ -50,6 +50,8 @@ def containerize(
         bool, typer.Option("--allow-override", help="Install packages over other versions in the base.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Layers made at once. Default: all cores.")] = 0,
+    budget: Annotated[str, typer.Option(metavar="SIZE", help="Fail when the image gets larger, such as 500MB.")] = "",
+    attest: Annotated[bool, typer.Option("--attest", help="Put an SBOM and SLSA provenance beside the image.")] = False,
     insecure: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
     ] = None,
@@ -67,6 +69,7 @@ def containerize(
 
     from dynamo_build import catalog, imaging, selection, settings
     from dynamo_build.model.image import ContainerizeOptions
+    from dynamo_build.oci.budget import parsed
 
     checked_output(output)
     listener = console.listener(quiet or output != "text")
@@ -87,6 +90,8 @@ def containerize(
         cache_to=cache_to,
         override=allow_override,
         jobs=jobs,
+        budget=parsed(budget),
+        attest=attest,
     )
     if dry_run:
         planned = imaging.plan_images(bento, options, around, listener)

@@ -68,7 +68,7 @@ def size(
     Example: dynamo image size registry.example/team/frontend:1 --budget 500MB --output-file sizes.html
     """
     from dynamo_build.errors import ImageBuildError
-    from dynamo_build.stages.budget import exceeded, parsed
+    from dynamo_build.oci.budget import exceeded, parsed
     from dynamo_build.stages.report import report
 
     checked_output(output)

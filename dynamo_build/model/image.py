@@ -87,6 +87,7 @@ class ImagePlan:
     `services` are the services that this image serves; `bento` is the folder of the bento it is made from. The last
     five are for builders that make layers themselves: `bytecode` is auto, none or require, `earlier` are images whose
     layers may be used again, `kept_as` the tag under which the next build finds this one, `jobs` 0 for all cores.
+    `budget` are the bytes that the image may have, 0 for any.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ImagePlan:
     earlier: tuple[ImageReference, ...] = ()
     kept_as: str = ""
     jobs: int = 0
+    budget: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,8 @@ class ContainerizeOptions:
     `references` name the image; `registry` is the host for those without one. Without `push` and `folder` the image
     goes into the local engine when one answers, else into a layout in the store. `platform` may be several, with
     commas between them. `cache_from` are images whose layers may be used again beside the repository's last one
-    ("none": not even that), `cache_to` the tag that marks the last one ("none": no tag).
+    ("none": not even that), `cache_to` the tag that marks the last one ("none": no tag). `attest` puts a bill of
+    materials and a provenance statement beside the image.
     """
 
     bases: tuple[str, ...] = ()
@@ -161,6 +164,8 @@ class ContainerizeOptions:
     cache_to: str = ""
     override: bool = False
     jobs: int = 0
+    budget: int = 0
+    attest: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

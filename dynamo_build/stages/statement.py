@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from dynamo_build.errors import UsageError
-from dynamo_build.model.report import ImageReport, Part
+from dynamo_build.model.image import ImagePlan, PackagesLayer, WheelLayer
+from dynamo_build.model.report import ImageReport, LayerReport, Part
 from dynamo_build.oci.image import OciImage
 from dynamo_build.stages.provided import provided
 
@@ -65,6 +67,22 @@ def provenance(image: OciImage, report: ImageReport) -> dict[str, Any]:
             "runDetails": {"builder": {"id": f"{BUILD_TYPE}#oci"}, "metadata": {}},
         },
     }
+
+
+def planned(plan: ImagePlan, report: ImageReport) -> ImageReport:
+    """The report with the packages that the plan put into the image, for when its layers are not to be read again."""
+    found = [
+        Part(name=package.name, version=package.version, size=0, files=0)
+        for layer in plan.layers
+        if isinstance(layer, PackagesLayer)
+        for package in layer.packages
+    ]
+    for layer in plan.layers:
+        if isinstance(layer, WheelLayer):
+            name, version = layer.wheel.rpartition("/")[2].split("-")[:2]
+            found.append(Part(name=name.replace("_", "-"), version=version, size=0, files=0))
+    own = LayerReport(digest=report.config_digest, diff_id="", size=report.own, name="plan", parts=tuple(found))
+    return replace(report, layers=(own,))
 
 
 def purl(part: Part) -> str:

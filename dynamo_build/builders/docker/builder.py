@@ -22,6 +22,7 @@ from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Finished, Listener, Output, Started, Warned
 from dynamo_build.model.image import Destination, Image, ImagePlan, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.layer import STAMP
 from dynamo_build.seams import Surroundings
 
@@ -63,6 +64,8 @@ class DockerBuilder:
             identity = self._build(client, plan, base, buildkit, on)
             found = client.inspect_image(identity)
             on(Finished(what=f"build {plan.name}:{plan.version}", detail=identity))
+            if plan.budget and (said := exceeded(plan.budget, int(found.get("Size") or 0), ())):
+                raise ImageBuildError(*said)
             references = (to.reference,) if isinstance(to, ToEngine) else to.references
             for reference in references:
                 client.tag(identity, reference.repository, reference.tag or "latest", force=True)

@@ -25,6 +25,7 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci import compression
+from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.cache import LayerCache
 from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import Surroundings
@@ -72,6 +73,10 @@ class OciBuilder:
         image = base.with_layers(making.make())
         labels = {"dynamo.bytecode": compiled.version, LABEL: codec.canonical(making.keys).decode()}
         image = image.with_config(configuration.settings(base, plan, labels), configuration.notes(plan, compressor))
+        if plan.budget and (
+            said := exceeded(plan.budget, image.size, [(item.name, item.size) for item in image.layers])
+        ):
+            raise ImageBuildError(*said)
         return self._deliver(image, plan, to, on)
 
     def _deliver(self, image: OciImage, plan: ImagePlan, to: Destination, on: Listener) -> Image:

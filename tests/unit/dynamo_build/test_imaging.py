@@ -111,3 +111,28 @@ def test_planning_writes_nothing(bento: Bento, options: ContainerizeOptions, aro
     """Only the base is looked up."""
     ((plan, to),) = imaging.plan_images(bento, options, around)
     assert plan.base.digest and isinstance(to, ToFolder) and not Path(to.folder).exists()
+
+
+def test_a_budget_fails_before_anything_is_delivered(
+    bento: Bento, options: ContainerizeOptions, around: Surroundings
+) -> None:
+    """The line has both numbers, and the folder stays empty."""
+    with pytest.raises(ImageBuildError, match=r"its budget is 0\.0 MB") as refused:
+        containerize(bento, replace(options, budget=100), around)
+    assert "largest layers" in refused.value.hints[0] and not Path(options.folder).exists()
+    assert containerize(bento, replace(options, budget=10_000_000), around)
+
+
+def test_documents_are_attached_when_asked(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
+    """A bill of materials and how it was made, in a folder too."""
+    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.stages.attach import attached
+
+    (image,) = containerize(bento, replace(options, attest=True), around)
+    named = ImageReference.parse(image.reference)
+    found = {item.kind: json.loads(item.content) for item in attached(named, around.registry(named))}
+    assert set(found) == {"application/vnd.cyclonedx+json", "application/vnd.in-toto+json"}
+    names = {item["name"] for item in found["application/vnd.cyclonedx+json"]["components"]}
+    assert names == {"dynamo-runtime"}
+    (again,) = containerize(bento, replace(options, attest=True), around)
+    assert again.digest == image.digest

@@ -13,7 +13,7 @@ from dynamo_build.oci.compression import ZSTD, compressor
 from dynamo_build.oci.contents import held
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
-from dynamo_build.stages.budget import exceeded, parsed
+from dynamo_build.oci.budget import exceeded, parsed
 from dynamo_build.stages.contrast import contrast
 from dynamo_build.stages.report import own_layers, report
 from support import handmade

@@ -36,8 +36,8 @@ def exceeded(limit: int, size: int, layers: Sequence[tuple[str, int]]) -> tuple[
     if size <= limit:
         return None
     largest = sorted(layers, key=lambda item: -item[1])[:_TOP]
-    told = ", ".join(f"{name} {count / 1e6:.1f} MB" for name, count in largest)
+    told = ", ".join(f"{name or 'base'} {count / 1e6:.1f} MB" for name, count in largest)
     return (
         f"the image has {size / 1e6:.1f} MB, its budget is {limit / 1e6:.1f} MB",
-        [f"The largest layers are {told}.", "See `dynamo image size` for what is in them."],
+        [*([f"The largest layers are {told}."] if told else ()), "See `dynamo image size` for what is in it."],
     )
