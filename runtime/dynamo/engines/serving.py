@@ -1,0 +1,154 @@
+"""An engine as a service of a graph runs it: configured, announced to routers, prefilled elsewhere when that pays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+from dynamo.engines.choice import BLOCK_SIZE, setting, start_engine
+from dynamo.engines.engine import Engine, EngineRequest, EngineStep
+from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings
+from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
+from dynamo.llm.prefill_jobs import Generates
+from dynamo.llm.prefill_worker import PrefillLoop
+from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.sdk.config import ServiceConfig
+from dynamo.sdk.context import dynamo_context
+
+OWN = frozenset(
+    {"engine", "remote-prefill", "conditional-disagg", "max-local-prefill-length", "max-prefill-queue-size"}
+)
+"""Keys of a worker's configuration that are no arguments of vLLM."""
+
+
+class EngineWorker:
+    """A worker that makes tokens: `start` it in `@async_on_start`, yield what `generate` gives, `close` it."""
+
+    def __init__(self, engine: Engine, generates: Generates, closing: contextlib.AsyncExitStack) -> None:
+        self.engine = engine
+        self._generates = generates
+        self._closing = closing
+
+    @classmethod
+    async def start(cls, *, prefill: str = "") -> EngineWorker:
+        """The engine of this service's configuration. `prefill` names the service that prefills for it.
+
+        Raises what `start_engine` raises, and RemoteError.
+        """
+        runtime, namespace, component, worker = _place()
+        values = configuration(component)
+        async with contextlib.AsyncExitStack() as closing:
+            size = setting(values, "block-size", BLOCK_SIZE)
+            blocks = KvEventPublisher(runtime.events, namespace, component, worker, size)
+            metrics = WorkerMetricsPublisher(runtime.events, namespace, component, worker, blocks)
+            engine = await start_engine(
+                values,
+                arguments(component),
+                on_events=blocks.publish,
+                on_engine_events=blocks.publish_engine,
+                on_metrics=metrics.publish,
+            )
+            closing.push_async_callback(engine.close)
+            await blocks.start()
+            closing.push_async_callback(blocks.close)
+            await metrics.start()
+            closing.push_async_callback(metrics.close)
+            generates: Generates = engine
+            if prefill and setting(values, "remote-prefill", False):
+                remote = await _remote(runtime, namespace, worker, values, prefill)
+                closing.push_async_callback(remote.close)
+                generates = DisaggregatedEngine(engine, remote)
+            return cls(engine, generates, closing.pop_all())
+
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
+        """The steps of an answer. Raises RequestTooLong."""
+        async with contextlib.aclosing(self._generates.generate(request)) as steps:
+            async for step in steps:
+                yield step
+
+    async def close(self) -> None:
+        """End the engine and what was told about it."""
+        await self._closing.aclose()
+
+
+class EnginePrefillWorker:
+    """A worker that computes prompts for others."""
+
+    def __init__(self, loop: PrefillLoop, closing: contextlib.AsyncExitStack) -> None:
+        self.loop = loop
+        self._closing = closing
+
+    @classmethod
+    async def start(cls) -> EnginePrefillWorker:
+        """The engine of this service's configuration, which takes prompts from the model's queue.
+
+        Raises what `start_engine` raises, and RemoteError.
+        """
+        runtime, namespace, component, worker = _place()
+        values = configuration(component)
+        async with contextlib.AsyncExitStack() as closing:
+            engine = await start_engine(values, arguments(component))
+            closing.push_async_callback(engine.close)
+            loop = PrefillLoop(
+                runtime.events,
+                runtime.queues,
+                namespace,
+                model_of(values),
+                worker,
+                engine,
+                at_once=setting(values, "prefill-at-once", 1),
+            )
+            await loop.start()
+            closing.push_async_callback(loop.close)
+            return cls(loop, closing.pop_all())
+
+    async def close(self) -> None:
+        """Give back what was begun, and end the engine."""
+        await self._closing.aclose()
+
+
+def configuration(component: str) -> dict[str, Any]:
+    """The keys of a service and those of `Common` that it subscribes to."""
+    return ServiceConfig.get_instance().get_parsed_config(component)
+
+
+def arguments(component: str) -> Sequence[str]:
+    """The same as arguments for vLLM's parser, without the keys that are ours."""
+    config = ServiceConfig.get_instance()
+    own = config.get(component)
+    kept = {key: value for key, value in own.items() if key not in OWN} if isinstance(own, Mapping) else {}
+    return ServiceConfig({**config, component: kept}).as_args(component)
+
+
+def model_of(values: Mapping[str, Any]) -> str:
+    """What workers of the same model call it."""
+    return setting(values, "model", "smollm2")
+
+
+def _place() -> tuple[DistributedRuntime, str, str, int]:
+    context = dynamo_context
+    return context["runtime"], context["namespace"], context["service_name"], context["instance_id"]
+
+
+async def _remote(
+    runtime: DistributedRuntime, namespace: str, worker: int, values: Mapping[str, Any], component: str
+) -> RemotePrefill:
+    watch = await runtime.callee(namespace, component).watch()
+    settings = DisaggSettings(
+        conditional=setting(values, "conditional-disagg", False),
+        max_local_prefill_length=setting(values, "max-local-prefill-length", 1000),
+        max_prefill_queue_size=setting(values, "max-prefill-queue-size", 2),
+    )
+    remote = RemotePrefill(
+        runtime.events,
+        runtime.queues,
+        namespace,
+        model_of(values),
+        worker,
+        DisaggregatedRouter(settings),
+        prefill_workers=lambda: len(watch.instances()),
+    )
+    await remote.start()
+    return remote
