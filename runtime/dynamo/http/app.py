@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
-from dynamo.http import answers, openapi
+from dynamo.http import answers, openapi, page
 from dynamo.http.health import Health
 from dynamo.runtime import context
 from dynamo.runtime.server import Method
-from dynamo.sdk.errors import BadRequest, Deadline, Internal, RemoteError, Unavailable
+from dynamo.sdk.errors import BadRequest, Deadline, Internal, Overloaded, RemoteError, Unavailable
 from dynamo.sdk.graph import ServiceSpec
 
 logger = logging.getLogger("dynamo.http")
 LARGEST_BODY = 64 * 1024 * 1024
+BODY_SECONDS = 60.0
+"""How long the next part of a body may take."""
 PAGES = frozenset({"/live", "/livez", "/health", "/healthz", "/ready", "/readyz", "/metrics", "/openapi.json"})
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -71,6 +73,9 @@ class App:
         self._service = service
         timeout = service.traffic.get("timeout", 0)
         self._timeout = float(timeout) if isinstance(timeout, (int, float)) else 0.0
+        self._most = _count(service.traffic.get("max_concurrency", service.traffic.get("concurrency")))
+        self._largest = _count(service.traffic.get("max_body")) or LARGEST_BODY
+        self._running = 0
         self._routes: dict[str, dict[str, Route]] = {}
         self._own = getattr(instance, "asgi", None)
         for endpoint in service.endpoints:
@@ -90,13 +95,21 @@ class App:
         try:
             route = self._find(scope["method"], unquote(scope["path"]).rstrip("/") or "/")
         except Refused as refusal:
-            page = await self._page(scope["path"]) if refusal.status == 404 else None
-            if page is None:
+            found = await self._page(scope["path"]) if refusal.status == 404 else None
+            if found is None:
                 await exchange.refuse(refusal)
             else:
-                await exchange.whole(*page)
+                await exchange.whole(*found)
             return
-        await self._serve(route, exchange)
+        if self._most and self._running >= self._most:
+            self._health.metrics.refused("/" + route.method.name)
+            await exchange.fail(Overloaded(f"`{self._service.name}` runs {self._running} requests, and takes no more"))
+            return
+        self._running += 1
+        try:
+            await self._serve(route, exchange)
+        finally:
+            self._running -= 1
 
     def _find(self, http_method: str, path: str) -> Route:
         routes = self._routes.get(path)
@@ -112,6 +125,8 @@ class App:
     async def _page(self, path: str) -> tuple[int, str, bytes] | None:
         if path == "/openapi.json":
             return 200, answers.JSON, json.dumps(openapi.document(self._service)).encode()
+        if path == "/docs":
+            return 200, "text/html; charset=utf-8", page.document(openapi.document(self._service)).encode()
         return await self._health.page(path)
 
     async def _serve(self, route: Route, exchange: Exchange) -> None:
@@ -127,7 +142,7 @@ class App:
 
     async def _run(self, route: Route, exchange: Exchange) -> str:
         try:
-            body = await exchange.body()
+            body = await exchange.body(self._largest)
         except Refused as refusal:
             await exchange.refuse(refusal)
             return refusal.code
@@ -187,8 +202,18 @@ class Exchange:
         """The query's keys; the last value of each."""
         return dict(parse_qsl(self._scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
-    async def body(self) -> bytes | None:
-        """The whole body; None when the client left. Raises Refused when it is too large."""
+    async def body(self, largest: int = LARGEST_BODY) -> bytes | None:
+        """The whole body; None when the client left. Raises Refused when it is too large, or does not come."""
+        declared = self._headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > largest:
+            raise Refused(413, "bad_request", f"the body is larger than {largest} bytes")
+        try:
+            async with asyncio.timeout(BODY_SECONDS) as timeout:
+                return await self._read(largest, timeout)
+        except TimeoutError:
+            raise Refused(408, "deadline", f"the body did not come in {BODY_SECONDS:.3g} s") from None
+
+    async def _read(self, largest: int, timeout: asyncio.Timeout) -> bytes | None:
         chunks, size = [], 0
         while True:
             message = await self._receive()
@@ -196,9 +221,10 @@ class Exchange:
                 return None
             chunk = message.get("body", b"")
             size += len(chunk)
-            if size > LARGEST_BODY:
-                raise Refused(413, "bad_request", f"the body is larger than {LARGEST_BODY} bytes")
+            if size > largest:
+                raise Refused(413, "bad_request", f"the body is larger than {largest} bytes")
             chunks.append(chunk)
+            timeout.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
             if not message.get("more_body"):
                 return b"".join(chunks) if len(chunks) > 1 else chunk
 
@@ -252,7 +278,9 @@ class Exchange:
         error = RemoteError(refusal.message)
         body = json.loads(answers.failure(error, self.request_id))
         body["error"]["code"] = refusal.code
-        extra = ((b"allow", refusal.allow.encode()),) if refusal.allow else ()
+        extra = [(b"allow", refusal.allow.encode())] if refusal.allow else []
+        if refusal.status in (408, 413):
+            extra.append((b"connection", b"close"))  # the rest of the body is not read
         await self.whole(refusal.status, answers.JSON, json.dumps(body).encode(), *extra)
 
     async def _start(self, status: int, form: str, *extra: tuple[bytes, bytes]) -> None:
@@ -263,6 +291,10 @@ class Exchange:
             *extra,
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _json(body: bytes) -> Any:

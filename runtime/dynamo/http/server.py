@@ -13,7 +13,10 @@ from typing import Any
 import uvicorn
 
 from dynamo.http.app import StreamBroken
+from dynamo.http.protocol import BoundedProtocol
 
+KEPT_SECONDS = 75
+"""How long a connection is kept for another request: longer than proxies in front keep theirs."""
 LINGER_SECONDS = 1.0
 """How long a kept connection may take to bring its next request while the server ends."""
 
@@ -52,13 +55,14 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="auto",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=KEPT_SECONDS,
             timeout_graceful_shutdown=max(1, round(drain)),
         )
         self._server = _Server(config)

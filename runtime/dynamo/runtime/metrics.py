@@ -34,6 +34,10 @@ class Metrics:
                 return
         buckets[-1] += 1
 
+    def refused(self, endpoint: str) -> None:
+        """A request was turned away before it began."""
+        self._outcomes[endpoint, "overloaded"] += 1
+
     def text(self, labels: dict[str, str]) -> str:
         """Everything in Prometheus' text form; `labels` are on every line."""
         fixed = "".join(f',{name}="{_escaped(value)}"' for name, value in labels.items())
