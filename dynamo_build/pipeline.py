@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from dynamo_build import catalog
 from dynamo_build.errors import DeployError, UsageError
@@ -61,6 +62,17 @@ def images(
     tag = f"{bento.manifest.name}:{bento.manifest.version}"
     planned = options.references[0] if options.references else f"{options.registry}/{tag}"
     return {name: found.get(name) or f"{planned}@{UNBUILT}" for name in names}
+
+
+def signed(found: Iterable[str], key: str, surroundings: Surroundings) -> None:
+    """See that the owner of a public key signed these images; "" asks for nothing. Raises RegistryError, UsageError."""
+    if not key:
+        return
+    from dynamo_build.stages import seal
+
+    for text in sorted(set(found)):
+        reference = ImageReference.parse(text)
+        seal.verify(reference, Path(key), surroundings.registry(reference))
 
 
 def place(

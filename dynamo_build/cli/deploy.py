@@ -55,6 +55,9 @@ def deploy(
     kubernetes_version: Annotated[
         str, typer.Option(metavar="1.N", help="The cluster's version, for the checks. Default: all that are supported.")
     ] = "",
+    verify_key: Annotated[
+        str, typer.Option(metavar="FILE", help="Only images that the owner of this public key has signed.")
+    ] = "",
     diff: Annotated[bool, typer.Option("--diff", help="Show what an apply would change, and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: build, push and apply nothing.")] = False,
     server_dry_run: Annotated[bool, typer.Option("--server-dry-run", help="Ask the cluster, change nothing.")] = False,
@@ -118,6 +121,7 @@ def deploy(
     if applying or diff:
         pipeline.reach(manifests, around)
     pushed = pipeline.images(bento, named, building, around, listener)
+    pipeline.signed(pushed.values(), verify_key, around)
     if pushed != found:
         deployment, manifests = pipeline.place(bento, pushed, placing, around)
     if diff:
