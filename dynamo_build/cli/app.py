@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("status", "Show the graphs that run on this machine."),
     "logs": Entry("status", "Print what a running graph says.", "logs"),
     "restart": Entry("status", "Replace the workers of a running graph one by one.", "restart"),
+    "dashboard": Entry("dashboard", "Show a running graph on a page."),
     "build": Entry("build", "Freeze a graph into a versioned bento."),
     "containerize": Entry("containerize", "Turn a bento into an image."),
     "image": Entry("image", "Look into images, copy, rebase, sign and verify them.", "group"),

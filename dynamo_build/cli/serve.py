@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def serve(
     reload: Annotated[
         bool, typer.Option("--reload", help="Start anew when the code changes; for development.")
     ] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Also show the graph on a page.")] = False,
     system_app: Annotated[
         bool,
         typer.Option(
@@ -124,4 +126,9 @@ def serve(
         from dynamo_build.stages.watching import Watching
 
         changed = Watching(project.resolve(), [options.config_file] if options.config_file else [])
-    raise typer.Exit(run(target, project, options, on=listener, bento=bento, changed=changed))
+    with contextlib.ExitStack() as beside:
+        if dashboard:
+            from dynamo_build.stages.present import when_it_runs
+
+            beside.enter_context(when_it_runs(console.say))
+        raise typer.Exit(run(target, project, options, on=listener, bento=bento, changed=changed))

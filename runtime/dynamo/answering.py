@@ -14,6 +14,7 @@ from dynamo.control import Conversation
 from dynamo.journal import Journal, Line
 from dynamo.lineup import Lineup
 from dynamo.replacing import Replacing
+from dynamo.sdk import codec
 from dynamo.slot import Slot, address
 
 
@@ -54,11 +55,18 @@ class Answering:
     def heed(self, request: Mapping[str, Any], to: Conversation) -> None:
         """Do what somebody at the control socket asks for."""
         wanted, service = request.get("do"), str(request.get("service", ""))
-        if wanted != "status" and service and service not in {slot.service for slot in self._supervisor.slots}:
+        if (
+            wanted not in ("status", "graph")
+            and service
+            and service not in {slot.service for slot in self._supervisor.slots}
+        ):
             to.say(f"error: no service `{service}` runs here")
             to.end()
         elif wanted == "status":
             to.say(json.dumps(self.status()))
+            to.end()
+        elif wanted == "graph":
+            to.say(codec.canonical(self._supervisor.lineup.graph).decode())
             to.end()
         elif wanted == "logs":
             self._tell_lines(request, service, to)

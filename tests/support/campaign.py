@@ -33,6 +33,7 @@ def main() -> None:
     for path in sorted((ROOT / "tests" / "integration").glob("test_serve*.py")):
         rows.append(pytest(f"{path.stem}, {ROUNDS} rounds", [str(path)], ROUNDS))
     rows.append(pytest("test_engines, a newer Docker too", [str(ROOT / "tests/integration/test_engines.py")], 1))
+    rows += [pytest(path.stem, [str(path)], 1) for path in sorted((ROOT / "tests" / "campaign").glob("test_*.py"))]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     lines = [
         "# Campaign",

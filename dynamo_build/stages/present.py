@@ -1,0 +1,122 @@
+"""A running graph on a page: its door and its workers' pages behind, a small server in front."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dynamo.sdk import codec
+from dynamo.sdk.graph import ServiceGraph
+from dynamo_build.dashboard.page import page
+from dynamo_build.dashboard.server import Server
+from dynamo_build.dashboard.watch import Watch
+from dynamo_build.errors import DynamoError, ServeError
+from dynamo_build.stages import running
+
+_SECONDS = 2.0
+
+
+class Door:
+    """One running graph, asked at its supervisor's door and at its workers' pages."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def graph(self) -> ServiceGraph:
+        """What runs. Raises ServeError."""
+        (line,) = running.asked(self._pid, {"do": "graph"})
+        return codec.loads(ServiceGraph, line)
+
+    def status(self) -> Mapping[str, Any]:
+        """The workers. Raises OSError."""
+        with _gone():
+            (line,) = running.asked(self._pid, {"do": "status"})
+        found: Mapping[str, Any] = codec.plain(codec.loads(running.RunningGraph, line))
+        return found
+
+    def logs(self, lines: int) -> Sequence[str]:
+        """The last lines of all workers. Raises OSError."""
+        with _gone():
+            return running.asked(self._pid, {"do": "logs", "tail": lines})
+
+    def metrics(self, worker: Mapping[str, Any]) -> str:
+        """What a worker counts. Raises OSError, also for a worker without pages."""
+        address = worker["pages"] or worker["http"]
+        if not address:
+            raise ConnectionRefusedError("it has no pages")
+        parts = urlsplit(str(address))
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode(errors="replace")
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def shown(pid: int, host: str, port: int) -> Iterator[str]:
+    """The address of a page that shows the graph of that supervisor. Raises ServeError and UsageError."""
+    door = Door(pid)
+    watch = Watch(door)
+    server = Server(host, port, *page(door.graph()), watch)
+    watch.start()
+    server.start()
+    try:
+        yield server.address
+    finally:
+        server.stop()
+        watch.stop()
+
+
+@contextlib.contextmanager
+def when_it_runs(say: Callable[[str], None]) -> Iterator[None]:
+    """Show the graph that this process starts, from the moment it runs, on a free port of loopback."""
+    ended = threading.Event()
+
+    def wait() -> None:
+        while not ended.is_set():
+            mine = [graph.pid for graph in running.graphs() if _parent(graph.pid) == os.getpid()]
+            if mine:
+                with contextlib.suppress(DynamoError), shown(mine[0], "127.0.0.1", 0) as address:
+                    say(f"dashboard at {address}")
+                    ended.wait()
+                return
+            ended.wait(0.1)
+
+    thread = threading.Thread(target=wait, name="dashboard", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+
+
+def wait_for_end(pid: int) -> None:
+    """Return when that supervisor has ended."""
+    while Path(f"/proc/{pid}").exists():
+        time.sleep(0.5)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+@contextlib.contextmanager
+def _gone() -> Iterator[None]:
+    try:
+        yield
+    except ServeError as error:
+        raise ConnectionError(error.message) from error
