@@ -83,7 +83,7 @@ class _Talk:
         say(text)
 
     def _draw(self, text: str) -> None:
-        width = max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)
+        width = max(20, (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1)
         sys.stderr.write("\r\033[K" + text[:width])
         sys.stderr.flush()
         self.pending = True

@@ -80,13 +80,16 @@ class UvLocker:
 
     def _refused(self, error: ProgramFailed, platform: str) -> LockError:
         said = [_CREDENTIALS.sub("", line).strip(" ×╰─▶\t") for line in error.tail if line.strip()]
-        text = " ".join(said).strip()
+        text = re.sub(r"^(?:error|Caused by|cause|hint):\s*", "", " ".join(said).strip())
         what = (text[:1].lower() + text[1:]).rstrip(".") or f"uv ended with code {error.code}"
         hints = ["Correct the names or versions that the project asks for."]
-        if re.search(r"(?i)connect|dns|network|offline|timed out|fetch", text):
+        if self.environment.get("UV_OFFLINE"):
+            what = f"uv's cache does not hold all of them, and it may not ask the index (it said: {what})"
+            hints = [f"Build once without `--offline`, or commit {lockfile.NAME}."]
+        elif re.search(r"(?i)connect|dns|network|offline|timed out|fetch", text):
             hints = [
                 "Is the index reachable? uv reads UV_DEFAULT_INDEX and UV_INDEX.",
-                "A committed dynamo.lock needs no index.",
+                f"A committed {lockfile.NAME} needs no index.",
             ]
         return LockError(f"packages cannot be locked for {platform}: {what}", hints)
 

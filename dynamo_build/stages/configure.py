@@ -9,10 +9,10 @@ from typing import Any
 
 from dynamo.sdk.config import ArgumentError, merge, parse_arguments, validate
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
+from dynamo.sdk.references import REFERENCE
 from dynamo_build.document import read_yaml
 from dynamo_build.errors import GraphError, StoreError, UsageError
 
-REFERENCE = re.compile(r"\$\{(env:[A-Za-z_][A-Za-z0-9_]*|secret:[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+)\}")
 _BEGUN = re.compile(r"\$\{(?:env|secret):[^}]*\}?")
 _SECRET_KEY = re.compile(
     r"(?i)(?:^|[_.-])(?:password|passwd|secret|secret_?key|api_?key|access_?key|private_?key|credentials?|(?:auth|access|api|hf|bearer|refresh)_?token|token)$"

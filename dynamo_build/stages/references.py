@@ -5,16 +5,13 @@ The worker reads the value from `DYNAMO_SECRET_<NAME>_<KEY>`, upper case, other 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dynamo.sdk.graph import ServiceSpec
+from dynamo.sdk.references import REFERENCE, secret_variable
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import SecretReference
-
-_SECRET = re.compile(r"\$\{secret:([a-z0-9][a-z0-9.-]*)/([A-Za-z0-9._-]+)\}")
-_ANY = re.compile(r"\$\{(?:env|secret):[^}]+\}")
 
 
 def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretReference, ...]:
@@ -24,8 +21,10 @@ def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretR
     """
     found: dict[str, SecretReference] = {}
     for text in _texts([config.get(service.name), config.get("Common"), dict(service.envs)]):
-        for secret, key in _SECRET.findall(text):
-            reference = SecretReference(variable=_variable(secret, key), secret=secret, key=key)
+        for _, secret, key in REFERENCE.findall(text):
+            if not secret:
+                continue
+            reference = SecretReference(variable=secret_variable(secret, key), secret=secret, key=key)
             other = found.setdefault(reference.variable, reference)
             if other != reference:
                 raise UsageError(
@@ -37,11 +36,7 @@ def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretR
 
 def refers(text: str) -> bool:
     """Whether the worker replaces something in the text when it starts."""
-    return bool(_ANY.search(text))
-
-
-def _variable(secret: str, key: str) -> str:
-    return "DYNAMO_SECRET_" + re.sub(r"[^A-Z0-9]", "_", f"{secret}_{key}".upper())
+    return bool(REFERENCE.search(text))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -18,7 +18,15 @@ from dynamo_build.model.plan import BuildOptions, Requirements
 from dynamo_build.settings import read_toml
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([@=<>!~;(].*)?", re.DOTALL)
+_CLAUSE = r"(?:===?|~=|!=|<=?|>=?)\s*[A-Za-z0-9][A-Za-z0-9.*+!_-]*"
+_SPECIFIER = rf"{_CLAUSE}(?:\s*,\s*{_CLAUSE})*\s*,?"
+_LINE = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*"
+    r"(?:\[\s*(?:[A-Za-z0-9._-]+(?:\s*,\s*[A-Za-z0-9._-]+)*)?\s*\]\s*)?"
+    rf"(?:@\s*(?P<url>\S+)|{_SPECIFIER}|\(\s*{_SPECIFIER}\s*\))?\s*(?:;\s*(?P<marker>\S.*))?",
+    re.DOTALL,
+)
+_SECRET = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 _INDEX = (
     "-i",
     "--index-url",
@@ -43,9 +51,16 @@ def require(
     lines: dict[str, None] = {}
     sources = []
     for source, where, line in _lines(project, modules, options, problems, warnings):
-        match = _NAME.fullmatch(line)
-        name = lockfile.normalised(match[1]) if match else ""
-        if match is None or re.search(r"@\s*(file:|\.|/)", line):
+        match = _LINE.fullmatch(line)
+        name = lockfile.normalised(match["name"]) if match else ""
+        shown = _SECRET.sub("", line)
+        if match is None:
+            hint = "Write `name`, `name>=1.2` or `name @ git+https://…` (PEP 508)."
+            problems.append(Problem(where=where, message=f"`{shown}` is no requirement", hint=hint))
+        elif shown != line:
+            hint = "Take the password out: git asks its credential helper."
+            problems.append(Problem(where=where, message=f"`{shown}` holds a password in its address", hint=hint))
+        elif re.search(r"@\s*(file:|\.|/)", line):
             hint = "Publish it, name its git address, or put its code into the project."
             problems.append(Problem(where=where, message=f"`{line}` names no package of an index or of git", hint=hint))
         elif name == "ai-dynamo":

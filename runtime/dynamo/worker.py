@@ -24,13 +24,13 @@ from dynamo.http.app import App
 from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
 from dynamo.http.system import system_app
-from dynamo.runtime import naming, references
+from dynamo.runtime import naming
 from dynamo.runtime.arguments import Arguments
 from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.metrics import Metrics
 from dynamo.runtime.server import Dispatcher
-from dynamo.sdk import codec, config, lifecycle
+from dynamo.sdk import codec, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import load
 from dynamo.sdk.depends import bind

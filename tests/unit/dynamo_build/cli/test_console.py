@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 
 from dynamo.sdk.graph import Position, Problem
@@ -33,6 +38,24 @@ def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[st
     ):
         listen(event)
     assert capsys.readouterr().err == "packed: 2 files\n"
+
+
+def test_bytes_and_the_time_left_on_a_terminal() -> None:
+    """What `build`, `export` and `import` tell is drawn over itself, and gone when they end."""
+    main, side = pty.openpty()
+    script = (
+        "from dynamo_build.cli import console; from dynamo_build.events import Finished, Progress\n"
+        "listen = console.listener()\n"
+        "listen(Progress(what='packing', done=3 << 20, total=6 << 20))\n"
+        "listen(Progress(what='packing', done=6 << 20, total=6 << 20))\n"
+        "listen(Finished(what='packed', detail='2 files'))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], stderr=side, check=True, env={**os.environ, "TERM": "xterm"})
+    os.close(side)
+    drawn = os.read(main, 4096).decode()
+    os.close(main)
+    assert "packing 3.0 MiB/6.0 MiB 50% ETA 0s" in drawn
+    assert drawn.endswith("\r\x1b[Kpacked: 2 files\r\n")
 
 
 def test_quiet_still_warns(capsys: pytest.CaptureFixture[str]) -> None:

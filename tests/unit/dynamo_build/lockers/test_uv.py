@@ -61,6 +61,22 @@ def test_a_refusal_is_told_in_one_line_without_passwords(tmp_path: Path) -> None
     assert caught.value.hints
 
 
+def test_offline_without_what_is_needed(tmp_path: Path) -> None:
+    """It is a LockError that says so and what to do, not that a name is wrong."""
+    with pytest.raises(LockError) as caught:
+        lock(tmp_path, uv(tmp_path, "sys.exit('error: Because b was not found in the cache')"))
+    assert "may not ask the index" in caught.value.message
+    assert caught.value.hints == ("Build once without `--offline`, or commit dynamo.lock.",)
+
+
+def test_a_package_from_git_is_locked_by_its_commit(tmp_path: Path) -> None:
+    """The branch that was asked for is not what is locked."""
+    line = f"b @ git+https://example.com/b.git@{'a' * 40}"
+    found = lock(tmp_path, uv(tmp_path, f"open(output, 'w').write({line!r} + chr(10))"))
+    (package,) = found.packages["linux/amd64"]  # type: ignore[attr-defined]
+    assert (package.name, package.version, package.source) == ("b", "", line.partition(" @ ")[2])
+
+
 def test_an_answer_that_is_not_exact_is_refused(tmp_path: Path) -> None:
     """An editable or local package in the answer is a LockError."""
     with pytest.raises(LockError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo.runtime.references import resolve, secret_variable
+from dynamo.sdk.references import resolve, secret_variable
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import SecretReference
 from dynamo_build.seams import Surroundings

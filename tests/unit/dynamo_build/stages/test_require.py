@@ -60,6 +60,39 @@ def test_what_cannot_be_locked_is_a_problem(tmp_path: Path, line: str) -> None:
     assert problem.hint
 
 
+@pytest.mark.parametrize("line", ["requests>=>1", "requests 2", "requests==", "a,b", "x[", "x @", "-", "x; ", "é"])
+def test_a_misspelt_requirement_is_a_problem(tmp_path: Path, line: str) -> None:
+    """At its line, before any program is asked."""
+    project = write_project(tmp_path / "p", {"requirements.txt": f"a==1\n{line}\n"})
+    (problem,) = require(project, [], BuildOptions())[1]
+    assert str(problem.where) == "requirements.txt:2" and problem.hint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("a", "a.b_c-d", "a==1", "a ~= 1.4.2", "a>=1,<2", "a[x]", "a[x,y]>=1", "a (>=1,<2)", "a==1.*", "a===1+local"),
+        *(
+            "a; python_version>'3'",
+            "a>=1 ; sys_platform == 'linux'",
+            "a @ git+https://example.com/a.git@main",
+            "a!=1!2",
+        ),
+        *("a @ git+ssh://git@example.com/a.git", "a @ https://example.com/a.whl ; extra == 'x'"),
+    ],
+)
+def test_requirements_of_every_form_are_taken(tmp_path: Path, line: str) -> None:
+    """What PEP 508 allows."""
+    assert line in wanted(write_project(tmp_path / "p", {"requirements.txt": f"{line}\n"})).lines
+
+
+def test_a_password_in_an_address_is_refused(tmp_path: Path) -> None:
+    """It would be recorded; the message does not repeat it."""
+    project = write_project(tmp_path / "p", {"requirements.txt": "a @ git+https://me:hunter2@example.com/a.git\n"})
+    found, (problem,), _ = require(project, [], BuildOptions())
+    assert "password" in problem.message and "hunter2" not in problem.message + problem.hint + str(found)
+
+
 def test_index_addresses_are_not_read(tmp_path: Path) -> None:
     """A warning that does not repeat the address, and so no password in it."""
     project = write_project(tmp_path / "p", {"requirements.txt": "--index-url https://user:pass@host/simple\na\n"})

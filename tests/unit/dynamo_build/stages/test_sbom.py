@@ -7,6 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
 from dynamo.sdk import codec
 from dynamo_build.model.plan import LockedPackage
 from dynamo_build.stages.sbom import purl, sbom
@@ -42,6 +45,19 @@ def test_the_same_bento_gives_the_same_bytes(tmp_path: Path) -> None:
     assert other["serialNumber"] != one["serialNumber"]
     pattern = r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     assert re.fullmatch(pattern, one["serialNumber"])
+
+
+def test_it_fits_the_schema_of_cyclonedx(tmp_path: Path) -> None:
+    """Of version 1.6, in its strict form."""
+    manifest = bento(tmp_path, requirements="numpy==2.1.0\n").manifest
+    packages = (
+        LockedPackage(name="numpy", version="2.1.0+cu1", hashes=("sha256:" + "1" * 64,), marker="python_version > '3'"),
+        LockedPackage(name="x", version="", source="git+https://example.com/x.git@" + "a" * 40),
+    )
+    document = sbom(replace(manifest, lock=replace(manifest.lock, packages={"linux/amd64": packages})))
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(codec.pretty(document)) is None
+    assert validator.validate_str(codec.pretty({**document, "serialNumber": "7"})) is not None
 
 
 def test_a_package_from_a_repository() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo.runtime.references import MissingReference, resolve
+from dynamo.sdk.references import MissingReference, resolve
 
 
 def test_resolved():

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_REFERENCE = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)|secret:([a-z0-9][a-z0-9.-]*)/([A-Za-z0-9._-]+))\}")
+#: A whole reference; its groups are the variable of `env`, the name and the key of `secret`.
+REFERENCE = re.compile(r"\$\{(?:env:([A-Za-z_][A-Za-z0-9_]*)|secret:([a-z0-9][a-z0-9.-]*)/([A-Za-z0-9._-]+))\}")
 
 
 class MissingReference(ValueError):
@@ -27,7 +28,7 @@ def resolve(value: Any, environment: Mapping[str, str]) -> Any:
         return {name: resolve(item, environment) for name, item in value.items()}
     if isinstance(value, list):
         return [resolve(item, environment) for item in value]
-    return _REFERENCE.sub(lambda found: _look_up(found, environment), value) if isinstance(value, str) else value
+    return REFERENCE.sub(lambda found: _look_up(found, environment), value) if isinstance(value, str) else value
 
 
 def _look_up(found: re.Match[str], environment: Mapping[str, str]) -> str:
