@@ -82,11 +82,17 @@ def _single(document: Mapping[str, Any]) -> str:
 
 def token_secrets(value: Any) -> frozenset[str]:
     """The Secrets that hold a transport token, wherever a container reads DYNAMO_TRANSPORT_TOKEN."""
-    if isinstance(value, Mapping):
-        if value.get("name") == "DYNAMO_TRANSPORT_TOKEN":
-            reference = (value.get("valueFrom") or {}).get("secretKeyRef") or {}
-            return frozenset({str(reference["name"])} if reference.get("key") == TOKEN_KEY else ())
-        return frozenset().union(*(token_secrets(item) for item in value.values()))
-    if isinstance(value, list):
-        return frozenset().union(*(token_secrets(item) for item in value))
-    return frozenset()
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if node.get("name") == "DYNAMO_TRANSPORT_TOKEN":
+                reference = (node.get("valueFrom") or {}).get("secretKeyRef") or {}
+                if reference.get("key") == TOKEN_KEY:
+                    found.add(str(reference["name"]))
+            else:
+                waiting += [item for item in node.values() if isinstance(item, (dict, list))]
+        elif isinstance(node, list):
+            waiting += node
+    return frozenset(found)

@@ -73,17 +73,25 @@ def version_findings(document: Document, version: int = 0) -> Iterator[Finding]:
 _SUPPORTED = f"1.{OLDEST} to 1.{NEWEST} are supported, and --kubernetes-version says which one it is"
 
 
+_LIKE = {
+    "initContainers": "containers",
+    "ephemeralContainers": "containers",
+    "startupProbe": "probe",
+    "livenessProbe": "probe",
+    "readinessProbe": "probe",
+}
+
+
 def _paths(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            name = str(key)
-            if name in ("initContainers", "ephemeralContainers"):
-                name = "containers"
-            elif name in ("startupProbe", "livenessProbe", "readinessProbe"):
-                name = "probe"
-            below = f"{path}.{name}" if path else name
-            yield below
-            yield from _paths(item, below)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _paths(item, path)
+    waiting = [(value, path)]
+    while waiting:
+        node, path = waiting.pop()
+        if isinstance(node, dict):
+            for key, item in node.items():
+                name = _LIKE.get(key, key)
+                below = f"{path}.{name}" if path else str(name)
+                yield below
+                if isinstance(item, (dict, list)):
+                    waiting.append((item, below))
+        elif isinstance(node, list):
+            waiting += [(item, path) for item in node]

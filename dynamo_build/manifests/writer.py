@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from dynamo_build.errors import DeployError
@@ -43,10 +44,12 @@ def _mapping(value: Mapping[str, Any], indent: str, lines: list[str], first: str
 
 
 def _item(head: str, item: Any, indent: str, lines: list[str]) -> None:
-    if isinstance(item, Mapping) and item:
+    if isinstance(item, str):
+        lines.append(f"{head} {quoted(item)}")
+    elif isinstance(item, Mapping) and item:
         lines.append(head)
         _mapping(item, indent + "  ", lines)
-    elif isinstance(item, Sequence) and not isinstance(item, str) and item:
+    elif isinstance(item, Sequence) and item:
         lines.append(head)
         _sequence(item, indent, lines)
     else:
@@ -64,6 +67,7 @@ def _sequence(value: Sequence[Any], indent: str, lines: list[str]) -> None:
             lines.append(f"{indent}- {_scalar(item)}")
 
 
+@lru_cache(4096)
 def _key(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) and key.lower() not in _READ_AS_ELSE else quoted(key)
 
