@@ -6,22 +6,26 @@ import keyword
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dynamo_build.errors import UsageError
 from dynamo_build.templating import render, templates_folder
 
+_PACKAGES = {"llm": ("jinja2>=3.1", "tokenizers>=0.20")}
 _SHARED = {"README.md": "README.md.j2", "pyproject.toml": "pyproject.toml.j2", ".gitignore": "gitignore.j2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """What a template is rendered with: the distribution's name, the graph's module, the title of the README."""
+    """What a template is rendered with: the distribution's name, the graph's module, the title of the README, and the
+    packages that the graph needs.
+    """
 
     name: str
     module: str
     title: str
+    packages: tuple[str, ...] = ()
 
 
 def templates() -> tuple[str, ...]:
@@ -65,6 +69,7 @@ def _named(text: str) -> Project:
 
 def _texts(project: Project, template: str) -> Mapping[str, str]:
     own = templates_folder() / "project" / template
+    project = replace(project, packages=_PACKAGES.get(template, ()))
     texts = {path: render(f"project/{name}", project=project) for path, name in _SHARED.items()}
     for file in sorted(own.glob("*.j2")):
         path = file.name.removesuffix(".j2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import pytest
 from dynamo_build.stages.scaffold import templates
 from support.command_line import dynamo
 from support.serving import Serve
+
+GENERATE = "/generate", '{"text": "brave new"}'
+CHAT = '{"model": "smollm2", "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}'
+ASKED = {"llm": ("/v1/chat/completions", CHAT)}
 
 
 @pytest.mark.parametrize("template", templates())
@@ -25,7 +31,9 @@ def test_serves_and_builds(template: str, tmp_path: Path) -> None:
     assert ignored.returncode == 1, "the lock belongs into version control"
     serve = Serve(project, "my_graph:Frontend", "-f", "config.yaml", "--port", "0").ready()
     try:
-        status, _, body = serve.post("/generate", '{"text": "brave new"}', **{"Content-Type": "application/json"})
-        assert status == 200 and "new" in body.lower(), body
+        status, _, body = serve.post(*ASKED.get(template, GENERATE), **{"Content-Type": "application/json"})
+        assert status == 200, body
+        words = json.loads(body)["choices"][0]["message"]["content"] if template == "llm" else body
+        assert re.search(r"[A-Za-z]{2}", words) and (template == "llm" or "new" in words.lower()), body
     finally:
         assert serve.stop() == 0, serve.said()
