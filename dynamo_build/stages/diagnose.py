@@ -48,6 +48,8 @@ def diagnose(
         lambda: _uv(surroundings.environment),
         lambda: _store(surroundings.environment),
         lambda: _engine(surroundings.environment),
+        lambda: _program("buildah", surroundings.environment),
+        lambda: _program("podman", surroundings.environment),
         lambda: _base(settings, surroundings, online),
         lambda: _registry(settings, surroundings.environment),
         lambda: _cluster(settings, surroundings, online),
@@ -125,6 +127,15 @@ def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
     lack = engine.missing(environment.get("DOCKER_HOST", ""))
     hint = "The default builder `oci` needs none: it writes to a registry or a folder."
     yield Finding(**what, state=LACKING, seen=lack.message, hint=hint)
+
+
+def _program(name: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    what = {"name": name, "needed_for": f"containerize --builder {name}"}
+    if found := shutil.which(name, path=environment.get("PATH")):
+        yield Finding(**what, state=GOOD, seen=_version(found, "--version"))
+        return
+    hint = f"On Debian: apt-get install {name}. The default builder `oci` needs none."
+    yield Finding(**what, state=LACKING, seen="not found", hint=hint)
 
 
 def _base(settings: Settings, surroundings: Surroundings, online: bool) -> Iterator[Finding]:
