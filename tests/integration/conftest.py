@@ -26,7 +26,9 @@ def serve(tmp_path) -> Iterator[object]:
         folder = tmp_path / str(len(started))
         folder.mkdir()
         for name, text in (files or {f"{module}.py": code}).items():
-            (folder / name).write_text(text)
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         started.append(Serve(folder, *arguments, command=command, **environment))
         return started[-1]
 

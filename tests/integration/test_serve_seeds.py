@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from support.seeds import FOLDER, blocks
-from support.serving import Serve, gone
+from support.serving import asked, gone, typed
 
 pytestmark = [pytest.mark.nats, pytest.mark.root, pytest.mark.usefixtures("as_root")]
 
-BIN = Path(sys.executable).parent
 MULTI_STEP = FOLDER.parent / "multi_step" / "multi_step.py"
 IMPORTS = "from dynamo.sdk import service\nfrom dynamo.sdk.lib.config import ServiceConfig\n"
 VALUES = """
@@ -30,21 +27,6 @@ async def values(self):
 import json
 LLMService.inner.values = api(values)
 """
-
-
-def typed(serve, command: str, files: dict[str, str]) -> Serve:
-    """A command line as it is typed, in a network namespace with loopback alone."""
-    line = f"export PATH={BIN}:$PATH; ip link set lo up; exec {command}"
-    one = serve(files=files, command=("unshare", "-n", "bash", "-c", line))
-    return one.ready()
-
-
-def asked(one: Serve, command: str) -> str:
-    """What another terminal shows."""
-    entered = ["nsenter", "-t", str(one.process.pid), "-n", "bash", "-c", command]
-    done = subprocess.run(entered, capture_output=True, text=True, timeout=30, env=one.environment, cwd=one.folder)
-    assert done.returncode == 0, done.stderr + one.said()
-    return done.stdout
 
 
 def test_hello_world(serve):

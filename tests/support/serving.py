@@ -10,7 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+BIN = Path(sys.executable).parent
 
 
 class Serve:
@@ -88,3 +91,17 @@ def gone(one: Serve, seconds: float = 5) -> None:
         time.sleep(0.05)
     assert one.processes() == {}
     assert [path.name for path in one.runtime.iterdir()] == []
+
+
+def typed(serve: Callable[..., Serve], command: str, files: Mapping[str, str]) -> Serve:
+    """A command line as it is typed, in a network of its own: every port is free there."""
+    line = f"export PATH={BIN}:$PATH; ip link set lo up; exec {command}"
+    return serve(files=files, command=("unshare", "-n", "bash", "-c", line)).ready()
+
+
+def asked(one: Serve, command: str) -> str:
+    """What another terminal on that network shows."""
+    entered = ["nsenter", "-t", str(one.process.pid), "-n", "bash", "-c", command]
+    done = subprocess.run(entered, capture_output=True, text=True, timeout=30, env=one.environment, cwd=one.folder)
+    assert done.returncode == 0, done.stderr + one.said()
+    return done.stdout

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = [
     ROOT / "examples" / "hello_world" / "hello_world.py",
+    ROOT / "examples" / "fan_out" / "fan_out.py",
     ROOT / "examples" / "text_processor" / "text_processor.py",
     ROOT / "examples" / "text_processor" / "client.py",
 ]
