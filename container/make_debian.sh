@@ -62,5 +62,6 @@ if [ ! -f "$made" ]; then
   mv "$made.new.tar" "$made"
 fi
 [ -z "$output" ] || cp "$made" "$output"
-[ -z "$name" ] || "${DOCKER:-docker}" import --platform "linux/$architecture" \
+platform=(); [ "$architecture" = "$(dpkg --print-architecture)" ] || platform=(--platform "linux/$architecture")
+[ -z "$name" ] || "${DOCKER:-docker}" import "${platform[@]}" \
   --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' --change 'CMD ["bash"]' "$made" "$name"
