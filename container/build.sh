@@ -42,7 +42,7 @@ push=0 dry=0 smoke=1 no_cache=0 tags=() cache_from=()
 while [ $# -gt 0 ]; do
   case $1 in
     --base|--framework|--variant|--platform|--tag|--cache-from|--cache-to|--wheels|--network)
-      [ $# -ge 2 ] && [ -n "$2" ] || wrong "$1 needs a value" ;;
+      if [ $# -lt 2 ] || [ -z "$2" ]; then wrong "$1 needs a value"; fi ;;
   esac
   case $1 in
     --base) base=$2; shift ;;

@@ -19,20 +19,26 @@ TEXT
 
 fail() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf '  hint: %s\n' "$2" >&2; exit 1; }
 
+wrong() { printf 'error: %s\n  hint: See container/make_debian.sh --help.\n' "$1" >&2; exit 2; }
+
 suite=bookworm cache='' architecture='' output='' name=''
 packages=python3,python3-venv,ca-certificates
 while [ $# -gt 0 ]; do
+  case $1 in
+    --suite|--cache|--architecture|--output)
+      if [ $# -lt 2 ] || [ -z "$2" ]; then wrong "$1 needs a value"; fi ;;
+  esac
   case $1 in
     --suite) suite=$2; shift 2 ;;
     --cache) cache=$2; shift 2 ;;
     --architecture) architecture=$2; shift 2 ;;
     --output) output=$2; shift 2 ;;
     -h|--help) usage; exit 0 ;;
-    -*) fail "no such option: $1" "See --help." ;;
+    -*) wrong "no such option: $1" ;;
     *) name=$1; shift ;;
   esac
 done
-[ -n "$name$output" ] || fail "an image name is missing" "See --help."
+[ -n "$name$output" ] || wrong "an image name is missing"
 command -v mmdebstrap >/dev/null || fail "mmdebstrap is missing" "Install it by apt."
 [ "$(id -u)" = 0 ] || fail "only root can unpack a Debian system"
 architecture=${architecture:-$(dpkg --print-architecture)}

@@ -148,6 +148,20 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], said: str, tmp_path: 
     assert first.startswith("error: ") and said in first and hint.startswith("  hint: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((), "an image name is missing"), (("--suite",), "--suite needs a value"), (("--size", "x"), "no such option")],
+)
+def test_what_is_wrong_with_a_debian_is_said(arguments: tuple[str, ...], said: str) -> None:
+    """One line and a hint, before anything is made."""
+    done = subprocess.run(
+        ["bash", CONTAINER / "make_debian.sh", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and not done.stdout
+    first, hint = done.stderr.splitlines()
+    assert first.startswith("error: ") and said in first and hint.startswith("  hint: ")
+
+
 def test_a_client_without_buildkit(tmp_path: Path) -> None:
     """A current client without its plug-in cannot build it, and the hint says what to install."""
     done = build("--base", BASE, DOCKER=client(tmp_path, "28.2.2", buildx=False))
