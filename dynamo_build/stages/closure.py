@@ -1,14 +1,14 @@
 """What the image will be able to import: the standard library, the locked packages, what the base and the settings say.
 
 A lock names distributions, and code names modules. A distribution's modules are its own name, what the table of
-well-known others says, and, where the very version is installed here, what its files say.
+well-known others says, and, for an import that these leave open, what the files of its wheel say.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from dynamo_build.stages.imports import Import, Reached
 from dynamo_build.stages.modules import ADDED, MODULES, PREFIXES, REMOVED
 
 #: Imported for real while a graph is described: the SDK and pydantic, which every image holds.
-REAL = frozenset({"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"})
+REAL = frozenset(
+    {"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "msgspec"}
+)
 #: What the runtime brings, by module: known before there is a lock.
 _RUNTIME = frozenset({"click", "h11", "httptools", "msgspec", "nats", "nats_server", "uvicorn", "uvloop"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -50,11 +52,14 @@ def provided(
     runtime_only: Iterable[str] = (),
     base: Iterable[str] = (),
     imports: Iterable[Import] = (),
+    recorded: Callable[[Lock], frozenset[str]] | None = None,
 ) -> Provided:
     """What is there for `imports`: with a lock its packages, before that what the project asks for by name.
 
-    `base` are the modules that the base image's label declares.
+    `base` are the modules that the base image's label declares; `recorded` gives those of the locked wheels, and is
+    asked only where an import is not known otherwise.
     """
+    imports = tuple(imports)
     names = dict(_wanted(wanted))
     if lock is not None:
         names |= {package.name: package.version for packages in lock.packages.values() for package in packages}
@@ -65,6 +70,9 @@ def provided(
     # What may fail to import must fail, or not, alike on every machine: for it, what is installed here says nothing.
     unknown = {each.top for each in imports if each.need == "needed"} - standard - found - REAL
     found |= _installed(unknown, names, exact=lock is not None)
+    left = {each.top for each in imports} - standard - found - REAL
+    if left and lock is not None and recorded is not None:
+        found |= recorded(lock) & left
     asked = len(wanted.lines) > len(_own_lines())
     return Provided(standard=standard, packages=frozenset(found), complete=lock is not None or not asked)
 

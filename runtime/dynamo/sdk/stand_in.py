@@ -11,8 +11,10 @@ from typing import Any, NoReturn, Union, cast
 
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SDK = __file__.rpartition(os.sep)[0] + os.sep
-#: What is imported for real: the SDK, and pydantic with what it needs.
-_REAL = frozenset({"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"})
+#: What is imported for real: the SDK and the runtime, pydantic with what it needs, and what the runtime's types are.
+_REAL = frozenset(
+    {"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "msgspec"}
+)
 _KNOWN = _REAL | sys.stdlib_module_names
 _IMPORTLIB = f"{os.sep}importlib{os.sep}"
 #: What pydantic asks the version of before it uses it; it is content with this one.
@@ -75,7 +77,8 @@ class StandIn:
         return StandIn(self.__module__, f"{self.__qualname__}()")
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        return ()
+        first = next(base for base in bases if isinstance(base, StandIn))
+        return (_Inherited,) if self is first else ()
 
     def __getitem__(self, item: Any) -> StandIn:
         return self
@@ -124,6 +127,15 @@ class StandIn:
 
     def __repr__(self) -> str:
         return self._told
+
+
+class _Inherited:
+    """The base of classes that derive from a stand-in: it takes any keyword of theirs, as the real one may."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__()
 
 
 def _decorable(value: Any) -> bool:
