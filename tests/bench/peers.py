@@ -11,6 +11,7 @@ PACKAGES = {
     "bentoml": ["bentoml==1.4.39", "uv", "pip"],
     # 0.3.2 does not declare uvicorn and pkg_resources, though it imports both
     "ai-dynamo": ["ai-dynamo==0.3.2", "ai-dynamo-runtime==0.3.2", "uvicorn", "setuptools<81"],
+    "ai-dynamo-1": ["ai-dynamo-runtime==1.6.1", "pydantic", "uvloop"],
     "truss": ["truss==0.18.35"],
 }
 

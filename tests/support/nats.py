@@ -22,20 +22,24 @@ def binary() -> str:
 class NatsServer:
     """One server with JetStream; it can be stopped and started again on its port."""
 
-    def __init__(self, folder: Path, token: str = "", settings: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, token: str = "", settings: Sequence[str] = (), on: tuple[str, ...] = (), host: str = ""
+    ) -> None:
         self.folder = folder
         self.token = token
         self.settings = settings
+        self.on = on
+        self.host = host or "127.0.0.1"
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.host}:{self.port}"
 
     def start(self) -> None:
         config = [
-            "host: 127.0.0.1",
+            f"host: {self.host}",
             f"port: {self.port or -1}",
             f'ports_file_dir: "{self.folder}"',
             f'jetstream {{ store_dir: "{self.folder}/store" }}',
@@ -45,7 +49,8 @@ class NatsServer:
         config += self.settings
         path = self.folder / "nats.conf"
         path.write_text("\n".join(config))
-        self.process = subprocess.Popen([binary(), "-c", str(path)], stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*self.on, binary(), "-c", str(path)], stderr=subprocess.DEVNULL)
+        # `ip netns exec` becomes the program that it runs, so the number is the server's.
         ports = self.folder / f"nats-server_{self.process.pid}.ports"
         until = time.monotonic() + 10
         while time.monotonic() < until and self.process.poll() is None:
@@ -63,10 +68,12 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def nats_server(token: str = "", settings: Sequence[str] = ()) -> Iterator[NatsServer]:
-    """A server for the length of a block; `settings` are lines of its configuration."""
+def nats_server(
+    token: str = "", settings: Sequence[str] = (), on: tuple[str, ...] = (), host: str = ""
+) -> Iterator[NatsServer]:
+    """A server for the length of a block; `settings` are lines of its configuration, `on` begins its command line."""
     with tempfile.TemporaryDirectory() as folder:
-        server = NatsServer(Path(folder), token, settings)
+        server = NatsServer(Path(folder), token, settings, on, host)
         server.start()
         try:
             yield server

@@ -181,14 +181,15 @@ class WorkerConnection(FrameConnection):
             answer.fail("unavailable", "the worker is shutting down", "")
             return
         self._answers[stream] = answer
-        task = answer.task = asyncio.ensure_future(self._run(stream, request, answer))
+        task = answer.task = self._loop.create_task(self._run(stream, request, answer))
         self._serving.tasks.add(task)
-        task.add_done_callback(self._serving.tasks.discard)
 
     async def _run(self, stream: int, request: Request, answer: FrameAnswer) -> None:
         try:
             await self._serving.handler(request, answer)
         finally:
+            if answer.task is not None:
+                self._serving.tasks.discard(answer.task)
             if self._answers.get(stream) is answer:
                 del self._answers[stream]
 

@@ -56,50 +56,59 @@ class Call:
         return Reply(self)
 
     async def _result(self) -> Any:
-        reply = Reply(self)
-        kind, body = await reply.begin()
-        return reply.wrapped(body) if kind == VALUE else reply
+        exchange, kind, body, instance = await self.send()
+        if kind == VALUE:
+            self._component.load[instance] -= 1
+            return self.wrap(decoded(body))
+        return Reply(self, exchange, instance)
 
-    async def send(self) -> tuple[Exchange, int, bytes, Instance]:
-        """Send it to an instance that answers: the exchange, and its first frame. Raises RemoteError.
+    async def send(self) -> tuple[Exchange, int, bytes, int]:
+        """Send it to an instance that answers: the exchange, its first frame, and the instance. Raises RemoteError.
 
         The instance's load counts it until the exchange is finished; that is for the caller to take back.
         """
-        loop = asyncio.get_running_loop()
+        component = self._component
+        now = asyncio.get_running_loop().time()
         headers, left = context.outgoing()
-        timeout = min(value for value in (self._timeout, left) if value) if self._timeout or left else 0.0
-        if timeout < 0:
-            raise Deadline("the time of the call was up before it was sent")
+        timeout = self._timeout
+        if left and (left < timeout or not timeout):
+            timeout = left
+            if left < 0:
+                raise Deadline("the time of the call was up before it was sent")
         if timeout and not self._until:
-            self._until = loop.time() + timeout
-        until = self._until
-        patience = min(until, loop.time() + PATIENCE_SECONDS) if until else loop.time() + PATIENCE_SECONDS
-        path = naming.path(self._component.namespace, self._component.component, self._endpoint)
-        watch, load = await self._component.watch(), self._component.load
+            self._until = now + timeout
+        watch, load, path = component.started or await component.watch(), component.load, component.path(self._endpoint)
         tried: set[int] = set()
         failure: RemoteError | None = None
         while True:
-            instance = await self._choose(watch, tried, patience, failure)
-            request = Request(path, msgspec.Raw(self._body), max(until - loop.time(), 0.001) if until else 0.0, headers)
+            instances = watch.instances(self._endpoint) if not tried and self._direct is None else None
+            instance = self._pick(instances) if instances else await self._choose(watch, tried, now, failure)
+            number = instance.id
+            request = Request(path, msgspec.Raw(self._body), self._left(), headers)
             exchange = None
-            load[instance.id] = load.get(instance.id, 0) + 1
+            load[number] = load.get(number, 0) + 1
             try:
-                exchange = await self._component.transport.request(instance.address, request)
-                if until:
-                    exchange.expire(until, Deadline(f"no answer within {timeout:.3g} s"))
+                exchange = component.transport.begin(instance.address, request)
+                if exchange is None:
+                    exchange = await component.transport.request(instance.address, request)
+                if self._until:
+                    exchange.expire(self._until, timeout)
                 kind, body = await exchange.receive()
-                return exchange, kind, body, instance
+                return exchange, kind, body, number
             except RemoteError as error:
-                load[instance.id] -= 1
+                load[number] -= 1
                 failure = error
-                if not self.again(error, instance.id, watch) or self._direct is not None:
+                if not self.again(error, number, watch) or self._direct is not None:
                     raise
-                tried.add(instance.id)
+                tried.add(number)
             except BaseException:
-                load[instance.id] -= 1
+                load[number] -= 1
                 if exchange is not None:
                     exchange.close()
                 raise
+
+    def _left(self) -> float:
+        return max(self._until - asyncio.get_running_loop().time(), 0.001) if self._until else 0.0
 
     def again(self, error: RemoteError, instance: int, watch: Watch | None = None) -> bool:
         """Whether a call that failed so before its first item may be tried elsewhere; that instance is set aside."""
@@ -112,8 +121,9 @@ class Call:
         self._attempts += 1
         return self._attempts < ATTEMPTS
 
-    async def _choose(self, watch: Watch, tried: set[int], until: float, failure: RemoteError | None) -> Instance:
+    async def _choose(self, watch: Watch, tried: set[int], begun: float, failure: RemoteError | None) -> Instance:
         loop = asyncio.get_running_loop()
+        until = min(self._until, begun + PATIENCE_SECONDS) if self._until else begun + PATIENCE_SECONDS
         while True:
             instances = watch.instances(self._endpoint)
             if self._direct is not None:
@@ -136,10 +146,6 @@ class Call:
     def _name(self) -> str:
         return naming.path(self._component.namespace, self._component.component, self._endpoint)
 
-    def wrapped(self, body: bytes) -> Any:
-        """A payload as the caller sees it."""
-        return self.wrap(decoded(body))
-
     @property
     def load(self) -> dict[int, int]:
         """The calls of this process that run, by instance."""
@@ -151,27 +157,18 @@ class Reply:
 
     __slots__ = ("_call", "_exchange", "_instance", "_items", "_single", "_wrap", "_yielded")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, exchange: Exchange | None = None, instance: int = 0) -> None:
         self._call = call
-        self._exchange: Exchange | None = None
-        self._instance = 0
+        self._exchange = exchange
+        self._instance = instance
         self._items: Iterator[Any] = iter(())
         self._wrap = call.wrap
         self._single = False
         self._yielded = False
 
-    async def begin(self) -> tuple[int, bytes]:
-        """Send the call; its first frame."""
-        exchange, kind, body, instance = await self._call.send()
-        self._exchange = exchange
-        self._instance = instance.id
-        if kind == VALUE:
-            self._leave()
+    async def _begin(self) -> tuple[int, bytes]:
+        self._exchange, kind, body, self._instance = await self._call.send()
         return kind, body
-
-    def wrapped(self, body: bytes) -> Any:
-        """A payload as the caller sees it."""
-        return self._call.wrapped(body)
 
     def __aiter__(self) -> Reply:
         return self
@@ -180,10 +177,11 @@ class Reply:
         for item in self._items:
             return self._wrap(item)
         if self._exchange is None:
-            kind, body = await self.begin()
+            kind, body = await self._begin()
             if kind == VALUE:
+                self._leave()
                 self._single = True
-                return self._call.wrapped(body)
+                return self._wrap(decoded(body))
         if self._single:
             raise StopAsyncIteration
         while True:
@@ -195,11 +193,11 @@ class Reply:
                 self._leave()
                 if self._yielded or not self._call.again(error, instance):
                     raise
-                await self.begin()
+                await self._begin()
                 continue
             if kind == ITEM:
                 self._yielded = True
-                return self._call.wrapped(body)
+                return self._wrap(decoded(body))
             if kind == ITEMS:
                 self._yielded = True
                 self._items = iter(decoded(items_of(body)))
@@ -239,8 +237,11 @@ class EndpointCaller:
         self._timeout = timeout
 
     def __call__(self, *request: Any, timeout: float = 0.0, **keys: Any) -> Call:
-        body = payload.encode(body_of(request, keys, self._endpoint))
-        return Call(self._component, self._endpoint, body, self._component.random, timeout=timeout or self._timeout)
+        value = request[0] if len(request) == 1 and not keys else body_of(request, keys, self._endpoint)
+        component = self._component
+        return Call(
+            component, self._endpoint, payload.encode(value), component.random, timeout=timeout or self._timeout
+        )
 
 
 class ServiceClient:

@@ -8,7 +8,8 @@ import random
 import secrets
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+import msgspec
 
 REQUEST_ID = "x-request-id"
 TRACE = "traceparent"
@@ -26,8 +27,7 @@ def _of_a_fork() -> None:
 os.register_at_fork(after_in_child=_of_a_fork)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallContext:
+class CallContext(msgspec.Struct, frozen=True, kw_only=True):
     """The call that this task works for. `deadline` is on the monotonic clock; 0: none."""
 
     request_id: str = ""

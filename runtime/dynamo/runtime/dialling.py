@@ -20,6 +20,12 @@ class FrameCalls:
         self._dialling: dict[str, asyncio.Future[CallerConnection]] = {}
         self._servings: list[FrameServing] = []
 
+    def begin(self, address: str, request: Request) -> Exchange | None:
+        connection = self._connections.get(address)
+        if connection is None or connection.failure is not None or connection.paused:
+            return None
+        return connection.start(request)
+
     async def request(self, address: str, request: Request) -> Exchange:
         connection = self._connections.get(address)
         if connection is None or connection.failure is not None:

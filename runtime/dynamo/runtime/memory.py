@@ -100,6 +100,10 @@ class MemoryTransport:
         self._servings[serving.address] = serving
         return serving
 
+    def begin(self, address: str, request: Request) -> Exchange | None:
+        serving = self._servings.get(address)
+        return serving.accept(request) if serving else None
+
     async def request(self, address: str, request: Request) -> Exchange:
         serving = self._servings.get(address)
         if serving is None:

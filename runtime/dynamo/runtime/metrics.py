@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 
 BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
@@ -28,11 +29,7 @@ class Metrics:
         buckets = self._buckets.get(endpoint)
         if buckets is None:
             buckets = self._buckets[endpoint] = [0] * (len(BOUNDS) + 1)
-        for index, bound in enumerate(BOUNDS):
-            if seconds <= bound:
-                buckets[index] += 1
-                return
-        buckets[-1] += 1
+        buckets[bisect_left(BOUNDS, seconds)] += 1
 
     def refused(self, endpoint: str) -> None:
         """A request was turned away before it began."""

@@ -71,7 +71,7 @@ _json = msgspec.json.Encoder(enc_hook=_simplify).encode
 def encode(value: Any) -> bytes:
     """A value as MessagePack. Raises TypeError, ValueError or OverflowError for what cannot be sent."""
     if isinstance(value, BaseModel):
-        value = value.model_dump(by_alias=True)
+        value = value.__pydantic_serializer__.to_python(value, by_alias=True)
     return _encode(value)
 
 

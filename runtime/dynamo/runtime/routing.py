@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from dynamo.runtime import naming
 from dynamo.runtime.discovery import Instance, Watch
 from dynamo.runtime.transport import Transport
 
@@ -28,6 +29,7 @@ class Component:
         self._watch: Watch | None = None
         self._starting: asyncio.Future[Watch] | None = None
         self._turns = itertools.count(random.randrange(1 << 16))
+        self._paths: dict[str, str] = {}
         self.load: dict[int, int] = {}
 
     async def watch(self) -> Watch:
@@ -38,6 +40,13 @@ class Component:
             watch: Watch = await asyncio.shield(self._starting)
             self._watch = watch
         return self._watch
+
+    def path(self, endpoint: str) -> str:
+        """How a request names that endpoint."""
+        found = self._paths.get(endpoint)
+        if found is None:
+            found = self._paths[endpoint] = naming.path(self.namespace, self.component, endpoint)
+        return found
 
     @property
     def started(self) -> Watch | None:

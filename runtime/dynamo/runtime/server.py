@@ -9,9 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from dynamo.runtime import context, payload
 from dynamo.runtime.arguments import Arguments
 from dynamo.runtime.client import Call
+from dynamo.runtime.deadlines import deadlines
 from dynamo.runtime.metrics import Metrics
 from dynamo.runtime.transport import Answer
 from dynamo.runtime.wire import Request
@@ -30,6 +33,7 @@ class Method:
         self.function = function
         self.arguments = Arguments(function)
         self.streams = inspect.isasyncgenfunction(function)
+        self._plain: set[type] = set()
         self._blocking = not (
             self.streams or inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function)
         )
@@ -44,11 +48,38 @@ class Method:
             result = self.function(*arguments, **keywords)
         if inspect.isawaitable(result):
             result = await result
+        if type(result) in self._plain:
+            return result
         if isinstance(result, Call):
             result = await result
         if isinstance(result, Iterator):
             return _from_thread(result)
+        if isinstance(result, BaseModel):
+            self._plain.add(type(result))
         return result
+
+
+class Limit:
+    """The time that a request may take; then its task is cancelled."""
+
+    __slots__ = ("_deadline", "_deadlines", "late", "task")
+
+    def __init__(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.late = False
+        self.task = asyncio.current_task(loop)
+        self._deadlines = deadlines(loop)
+        self._deadline = self._deadlines.set(loop.time() + seconds, self)
+
+    def expired(self) -> None:
+        """The time is up."""
+        if self.task is not None:
+            self.late = True
+            self.task.cancel()
+
+    def lift(self) -> None:
+        """It ended before."""
+        self._deadlines.lift(self._deadline, self)
 
 
 async def _from_thread(items: Iterator[Any]) -> AsyncIterator[Any]:
@@ -73,35 +104,29 @@ class Dispatcher:
             answer.fail("not_found", f"this worker has no endpoint `{request.path}`", "")
             return
         context.current.set(context.incoming(request.headers, request.timeout))
-        self.metrics.began(method.name)
+        name, metrics = method.name, self.metrics
+        metrics.began(name)
         began, outcome = time.perf_counter(), "cancelled"
-        try:
-            if request.timeout > 0:
-                outcome = await self._within(request, method, answer)
-            else:
-                outcome = await self._run(request, method, answer)
-        finally:
-            self.metrics.ended(method.name, outcome, time.perf_counter() - began)
-
-    async def _within(self, request: Request, method: Method, answer: Answer) -> str:
-        try:
-            async with asyncio.timeout(request.timeout):
-                return await self._run(request, method, answer)
-        except TimeoutError:
-            answer.fail(Deadline.code, f"`{method.name}` took longer than {request.timeout:.3g} s", "")
-            return Deadline.code
-
-    async def _run(self, request: Request, method: Method, answer: Answer) -> str:
+        limit = Limit(request.timeout) if request.timeout > 0 else None
         try:
             await self._answer(request, method, answer)
+            outcome = "ok"
+        except asyncio.CancelledError:
+            if limit is None or not limit.late or limit.task is None or limit.task.uncancel():
+                raise
+            answer.fail(Deadline.code, f"`{name}` took longer than {request.timeout:.3g} s", "")
+            outcome = Deadline.code
         except RemoteError as error:
             answer.fail(error.code, error.message, error.kind or type(error).__name__)
-            return error.code
+            outcome = error.code
         except Exception as error:
-            logger.exception("`%s` failed", method.name)
+            logger.exception("`%s` failed", name)
             answer.fail("internal", f"{type(error).__name__}: {error}", type(error).__name__)
-            return "internal"
-        return "ok"
+            outcome = "internal"
+        finally:
+            if limit is not None:
+                limit.lift()
+            metrics.ended(name, outcome, time.perf_counter() - began)
 
     async def _answer(self, request: Request, method: Method, answer: Answer) -> None:
         try:
@@ -110,7 +135,7 @@ class Dispatcher:
             raise BadRequest(f"the body is not MessagePack: {error}") from error
         arguments, keywords = method.arguments.from_call(body)
         result = await method.start(arguments, keywords)
-        if not hasattr(result, "__aiter__"):
+        if not hasattr(type(result), "__aiter__"):
             answer.value(payload.encode(result))
             return
         answer.open()

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
+from dynamo.runtime.deadlines import deadlines
 from dynamo.runtime.wire import END, ITEM, ITEMS, OPEN, VALUE, Request, units_of
-from dynamo.sdk.errors import RemoteError
+from dynamo.sdk.errors import Deadline, RemoteError
 
 WINDOW = 1024
 """What a stream may have on its way to a reader, in units of one item or 4 KiB of it."""
@@ -65,14 +66,15 @@ class Exchange:
     Transports put frames in with `put` and `lost`; `on_consumed` and `on_close` are how they hear of the reader.
     """
 
-    __slots__ = ("_error", "_frames", "_waiter", "finished", "timer")
+    __slots__ = ("_deadline", "_error", "_frames", "_seconds", "_waiter", "finished")
 
     def __init__(self) -> None:
         self._frames: deque[tuple[int, bytes]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._error: RemoteError | None = None
         self.finished = False
-        self.timer: asyncio.TimerHandle | None = None
+        self._deadline = 0
+        self._seconds = 0.0
 
     def put(self, kind: int, payload: bytes) -> None:
         """A frame arrived."""
@@ -115,20 +117,23 @@ class Exchange:
             self.on_close()
         self._frames.clear()
 
-    def expire(self, at: float, error: RemoteError) -> None:
-        """Cancel the request and fail with the error when it did not end by that time of the loop."""
-        self.timer = asyncio.get_running_loop().call_at(at, self._expired, error)
+    def expire(self, at: float, seconds: float) -> None:
+        """Cancel the request and fail with Deadline when it did not end by that time of the loop, `seconds` in all."""
+        if not self.finished:
+            self._seconds = seconds
+            self._deadline = deadlines(asyncio.get_running_loop()).set(at, self)
 
-    def _expired(self, error: RemoteError) -> None:
+    def expired(self) -> None:
+        """The time is up."""
         if not self.finished:
             self.on_close()
-            self.lost(error)
+            self.lost(Deadline(f"no answer within {self._seconds:.3g} s"))
 
     def _finish(self) -> None:
         self.finished = True
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        if self._deadline:
+            deadlines(asyncio.get_running_loop()).lift(self._deadline, self)
+            self._deadline = 0
 
     def on_consumed(self, units: int) -> None:
         """Give the sender room; for transports."""
@@ -146,6 +151,9 @@ class Transport(Protocol):
 
     async def serve(self, handler: Handler) -> Serving:
         """Make the handler reachable. Raises OSError when it cannot be."""
+
+    def begin(self, address: str, request: Request) -> Exchange | None:
+        """Send a request where that needs no waiting; None: use `request`."""
 
     async def request(self, address: str, request: Request) -> Exchange:
         """Send a request. Raises Unavailable when nobody can be reached at the address."""

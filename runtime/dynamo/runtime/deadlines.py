@@ -1,0 +1,60 @@
+"""Deadlines of many calls at once: one timer of the loop for all that end in the same hundredth of a second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+SLOTS_A_SECOND = 100
+
+
+class Limited(Protocol):
+    """What a deadline ends."""
+
+    def expired(self) -> None:
+        """The time is up."""
+
+
+class Deadlines:
+    """The deadlines on one event loop. Setting and lifting one costs a set's `add` and `discard`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._slots: dict[int, set[Limited]] = {}
+
+    def set(self, until: float, limited: Limited) -> int:
+        """Tell it when that time of the loop has come, or a hundredth later; the number to lift it by."""
+        number = int(until * SLOTS_A_SECOND) + 1
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = set()
+            self._loop.call_at(number / SLOTS_A_SECOND, self._end, number)
+        slot.add(limited)
+        return number
+
+    def lift(self, number: int, limited: Limited) -> None:
+        """It ended before."""
+        slot = self._slots.get(number)
+        if slot is not None:
+            slot.discard(limited)
+
+    def _end(self, number: int) -> None:
+        for limited in self._slots.pop(number, ()):
+            limited.expired()
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = WeakKeyDictionary()
+_latest: tuple[asyncio.AbstractEventLoop | None, Deadlines | None] = (None, None)
+
+
+def deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
+    """Those of the loop."""
+    global _latest
+    known, found = _latest
+    if known is not loop or found is None:
+        found = _of_loops.get(loop)
+        if found is None:
+            found = _of_loops[loop] = Deadlines(loop)
+        _latest = (loop, found)
+    return found

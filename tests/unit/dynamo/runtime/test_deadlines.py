@@ -1,0 +1,60 @@
+"""Deadlines of many calls."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+from dynamo.runtime.deadlines import deadlines
+
+
+class Call:
+    """Something with a deadline."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def expired(self) -> None:
+        self.at = asyncio.get_running_loop().time()
+
+
+async def test_they_end_in_time_and_not_before():
+    """Each within two hundredths after its time; one that was lifted does not."""
+    loop = asyncio.get_running_loop()
+    all_of_them = deadlines(loop)
+    assert deadlines(loop) is all_of_them
+    begun = loop.time()
+    calls = [Call() for _ in range(50)]
+    numbers = [all_of_them.set(begun + 0.01 * index, call) for index, call in enumerate(calls)]
+    all_of_them.lift(numbers[30], calls[30])
+    await asyncio.sleep(0.7)
+    for index, call in enumerate(calls):
+        if index == 30:
+            assert call.at == 0.0
+        else:
+            assert call.at >= begun + 0.01 * index
+    all_of_them.lift(numbers[0], calls[0])
+
+
+async def test_what_ended_before_is_not_kept():
+    """A deadline far away holds nothing that was lifted."""
+    loop = asyncio.get_running_loop()
+    call = Call()
+    seen = weakref.ref(call)
+    deadlines(loop).lift(deadlines(loop).set(loop.time() + 1000, call), call)
+    del call
+    gc.collect()
+    assert seen() is None
+
+
+def test_each_loop_has_its_own():
+    """Loops one after the other do not share timers."""
+
+    async def once() -> bool:
+        loop, call = asyncio.get_running_loop(), Call()
+        deadlines(loop).set(loop.time() + 0.01, call)
+        await asyncio.sleep(0.1)
+        return call.at > 0
+
+    assert [asyncio.run(once()) for _ in range(3)] == [True] * 3
