@@ -26,6 +26,8 @@ LOCKERS = {
 BUILDERS = {
     "oci": "dynamo_build.builders.oci:OciBuilder",
     "docker": "dynamo_build.builders.docker:DockerBuilder",
+    "buildah": "dynamo_build.builders.buildah:BuildahBuilder",
+    "podman": "dynamo_build.builders.buildah:PodmanBuilder",
 }
 REGISTRIES = {
     "http": "dynamo_build.registries.http:HttpRegistry",

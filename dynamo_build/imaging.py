@@ -30,7 +30,7 @@ from dynamo_build.stages.provided import provided
 
 #: The builder that chooses one, and the order in which it asks them.
 AUTO = "auto"
-ORDER = ("oci", "docker")
+ORDER = ("oci", "docker", "buildah", "podman")
 Planned = tuple[ImagePlan, Destination]
 
 

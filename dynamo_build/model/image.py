@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dynamo_build.model.plan import LockedPackage
 from dynamo_build.model.reference import ImageReference
@@ -33,6 +34,14 @@ sys.exit("no port answers")
 HEALTH = ("python", "-I", "-S", "-c", _HEALTH_SCRIPT)
 #: Seconds. A model may take half an hour to load; until then a failing check does not count.
 HEALTH_INTERVAL, HEALTH_TIMEOUT, HEALTH_START, HEALTH_RETRIES = 15, 5, 1800, 3
+#: The same as the Docker image spec 1.2 has it in a config, in nanoseconds; engines follow it in OCI configs too.
+HEALTHCHECK: Mapping[str, Any] = {
+    "Test": ["CMD", *HEALTH],
+    "Interval": HEALTH_INTERVAL * 10**9,
+    "Timeout": HEALTH_TIMEOUT * 10**9,
+    "StartPeriod": HEALTH_START * 10**9,
+    "Retries": HEALTH_RETRIES,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

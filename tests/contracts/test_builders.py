@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,14 @@ from dynamo_build.seams import ImageBuilder, Surroundings
 from dynamo_build.stages.layer import layer
 from support import handmade
 
-NEEDS = {"oci": (pytest.mark.registry,), "docker": (pytest.mark.registry, pytest.mark.docker)}
+NEEDS = {
+    "oci": (pytest.mark.registry,),
+    "docker": (pytest.mark.registry, pytest.mark.docker),
+    "buildah": (pytest.mark.registry, pytest.mark.root),
+    "podman": (pytest.mark.registry, pytest.mark.root),
+}
+#: Programs that a distribution may lack; without them their part of the suite is left out.
+PROGRAMS = ("buildah", "podman")
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = b"import sys, graph\nprint('worker', graph.WORD, *sys.argv[1:])\n"
 
@@ -55,6 +63,10 @@ def base(registry: str, tmp_path_factory: pytest.TempPathFactory) -> ImageRefere
 def builder(request: pytest.FixtureRequest, around: Surroundings) -> Iterator[ImageBuilder]:
     if request.param == "docker":
         request.getfixturevalue("docker_host")
+    if request.param in PROGRAMS:
+        request.getfixturevalue("as_root")
+        if shutil.which(request.param) is None:
+            pytest.skip(f"needs {request.param}")
     yield catalog.builder(request.param, around)
 
 

@@ -8,16 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.model.image import (
-    HEALTH,
-    HEALTH_INTERVAL,
-    HEALTH_RETRIES,
-    HEALTH_START,
-    HEALTH_TIMEOUT,
-    PACKAGES,
-    ImagePlan,
-    PackagesLayer,
-)
+from dynamo_build.model.image import HEALTHCHECK, PACKAGES, ImagePlan, PackagesLayer
 from dynamo_build.oci.compression import Compressor
 from dynamo_build.oci.image import OciImage
 
@@ -26,14 +17,10 @@ COMPRESSOR = "dynamo.compressor"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-_NANOSECONDS = 10**9
-
-
 def settings(base: OciImage, plan: ImagePlan, labels: Mapping[str, str] | None = None) -> Mapping[str, Any]:
     """How containers of the image run. What the base says holds where the plan says nothing.
 
-    `labels` are about how the image was made. Source of `Healthcheck`: Docker image spec 1.2, which engines follow for
-    OCI configs too.
+    `labels` are about how the image was made.
     """
     inherited = base.settings
     environment = dict(item.partition("=")[::2] for item in inherited.get("Env") or [] if isinstance(item, str))
@@ -51,13 +38,7 @@ def settings(base: OciImage, plan: ImagePlan, labels: Mapping[str, str] | None =
         "WorkingDir": plan.working_directory,
         "ExposedPorts": {**(inherited.get("ExposedPorts") or {}), **{f"{port}/tcp": {} for port in plan.ports}},
     }
-    written["Healthcheck"] = {
-        "Test": ["CMD", *HEALTH],
-        "Interval": HEALTH_INTERVAL * _NANOSECONDS,
-        "Timeout": HEALTH_TIMEOUT * _NANOSECONDS,
-        "StartPeriod": HEALTH_START * _NANOSECONDS,
-        "Retries": HEALTH_RETRIES,
-    }
+    written["Healthcheck"] = HEALTHCHECK
     if plan.command:
         written["Cmd"] = list(plan.command)
     return written

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.builders.docker.context import context
+from dynamo_build.context import context
 from dynamo_build.dockerfile import dockerfile
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import CONFIGURATION, SOURCE, FilesLayer, ImagePlan, PackagesLayer, WheelLayer

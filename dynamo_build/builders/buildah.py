@@ -1,0 +1,184 @@
+"""Images built by buildah or podman: no daemon, and commands of the plan run in the image.
+
+The result is handed over as an OCI layout and delivered by our own registries and engine, so that pushes, mounts and
+logins are the same for every builder. Source: buildah-build(1), podman-build(1).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dynamo_build import engine, process
+from dynamo_build.context import DOCKERFILE, context
+from dynamo_build.errors import ImageBuildError, ToolMissing
+from dynamo_build.events import Event, Finished, Listener, Started
+from dynamo_build.model.image import (
+    HEALTHCHECK,
+    BuiltLayer,
+    Destination,
+    Image,
+    ImagePlan,
+    ToEngine,
+    ToFolder,
+    ToRegistry,
+)
+from dynamo_build.model.reference import LAYOUT, ImageReference
+from dynamo_build.oci import layout
+from dynamo_build.oci.budget import exceeded
+from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.layer import STAMP
+from dynamo_build.seams import Surroundings
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+class BuildahBuilder:
+    """Builds with `buildah`, isolated as BUILDAH_ISOLATION says, else by chroot, which needs no runtime."""
+
+    program = "buildah"
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._environment = surroundings.environment
+
+    def problems(self, plan: ImagePlan, to: Destination) -> tuple[str, ...]:
+        """Why this plan cannot be built to this destination. Raises ToolMissing without the program."""
+        del plan
+        self._found()
+        if isinstance(to, ToEngine) and not (to.address or engine.available(self._environment)):
+            return ("no Docker Engine answers",)
+        return ()
+
+    def build(self, plan: ImagePlan, to: Destination, on: Listener) -> Image:
+        """Build and deliver. Raises ImageBuildError, RegistryError or ToolMissing."""
+        self._found()
+        base = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
+        with self._scratch() as name:
+            scratch = Path(name)
+            what = f"build {plan.name}:{plan.version} with {self.program}"
+            on(Started(what=what))
+            identity = self._built(plan, scratch, on)
+            self._run("push", "--quiet", identity, f"oci:{scratch}/image:built", folder=scratch, on=on)
+            on(Finished(what=what, detail=identity))
+            image = _over(base, layout.read(scratch / "image", plan.platform, "built"))
+            if plan.budget and (said := exceeded(plan.budget, image.size, ())):
+                raise ImageBuildError(*said)
+            return self._delivered(image, plan, to, on)
+
+    def _found(self) -> str:
+        found = shutil.which(self.program, path=self._environment.get("PATH"))
+        if found is None:
+            raise ToolMissing(
+                f"there is no program `{self.program}`",
+                [f"Install {self.program}, or build with `--builder oci` or `--builder docker`."],
+            )
+        return found
+
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        cache = self._surroundings.cache.absolute()
+        cache.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=f"{self.program}-", dir=cache, ignore_cleanup_errors=True)
+
+    def _built(self, plan: ImagePlan, scratch: Path, on: Listener) -> str:
+        packed, source = scratch / "context.tar", scratch / "context"
+        with packed.open("wb") as out:
+            for piece in context(plan, buildkit=False):
+                out.write(piece)
+        with tarfile.open(packed) as archive:
+            archive.extractall(source, filter="data")
+        packed.unlink()
+        arguments = {"BASE_IMAGE": _named(plan.base)} | {
+            name: self._environment[name]
+            for proxy in _PROXIES
+            for name in (proxy, proxy.lower())
+            if self._environment.get(name)
+        }
+        self._run(
+            "build", "--format", "docker", "--layers", "--timestamp", str(STAMP),
+            "--isolation", self._environment.get("BUILDAH_ISOLATION") or "chroot", "--network", "host",
+            "--platform", plan.platform, "--file", str(source / DOCKERFILE), "--iidfile", str(scratch / "identity"),
+            *(["--tls-verify=false"] if self._is_plain(plan.base) else []),
+            *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
+            str(source), folder=scratch, on=on,
+        )  # fmt: skip
+        return (scratch / "identity").read_text().strip()
+
+    def _is_plain(self, base: ImageReference) -> bool:
+        return base.host.partition(":")[0] in ("localhost", "127.0.0.1") or base.host in self._surroundings.insecure
+
+    def _run(self, *words: str, folder: Path, on: Listener) -> None:
+        try:
+            process.run([self._found(), *words], on=on, environment=self._environment, folder=folder)
+        except process.ProgramFailed as error:
+            said = [line for line in error.tail if line.strip()]
+            raise ImageBuildError(
+                f"{self.program} could not {words[0]} the image: {said[-1] if said else error.message}",
+                [f"Its own words are above; `{self.program} info` says how it is set up."],
+            ) from error
+
+    def _delivered(self, image: OciImage, plan: ImagePlan, to: Destination, on: Listener) -> Image:
+        sent: dict[str, str] = {}
+
+        def heard(event: Event) -> None:
+            if isinstance(event, Finished) and event.what.startswith("layer sha256:"):
+                sent[event.what.removeprefix("layer ")] = event.detail
+            else:
+                on(event)
+
+        match to:
+            case ToRegistry():
+                self._surroundings.registry(to.references[0]).push(image, to.references, heard)
+                reference = str(to.references[0].with_tag("").with_digest(image.digest))
+            case ToFolder():
+                target = ImageReference(LAYOUT, str(Path(to.folder).absolute())[1:], to.tag)
+                self._surroundings.registry(target).push(image, (target,), heard)
+                reference = str(target)
+            case ToEngine():
+                address = to.address or engine.available(self._environment)
+                reference = engine.load(image, to.reference, address, on, self._environment)
+        return Image(
+            reference=reference,
+            digest=image.digest,
+            config_digest=image.config_digest,
+            platform=plan.platform,
+            size=image.size,
+            layers=tuple(
+                BuiltLayer(
+                    digest=layer.digest,
+                    diff_id=layer.diff_id,
+                    size=layer.size,
+                    name=layer.name,
+                    sent=sent.get(layer.digest, "sent") == "sent",
+                )
+                for layer in image.layers
+            ),
+            base=str(plan.base),
+            services=plan.services,
+            builder=self.program,
+        )
+
+
+class PodmanBuilder(BuildahBuilder):
+    """Builds with `podman`, which has buildah in it."""
+
+    program = "podman"
+
+
+def _named(base: ImageReference) -> str:
+    if base.folder:
+        return f"oci:{base.folder}" + (f":{base.tag}" if base.tag else "")
+    return str(ImageReference(base.host, base.path, "" if base.digest else base.tag, base.digest))
+
+
+def _over(base: OciImage, built: OciImage) -> OciImage:
+    """The image with the base's own blobs where they unpack to the same, and the health check that OCI leaves out."""
+    below = {layer.diff_id: layer for layer in base.layers}
+    settings: Mapping[str, Any] = {**built.settings, "Healthcheck": HEALTHCHECK}
+    layers = tuple(below.get(layer.diff_id, layer) for layer in built.layers)
+    return OciImage.compose({**built.document, "config": settings}, [replace(layer) for layer in layers])
