@@ -22,8 +22,9 @@ from support import handmade
 
 @pytest.fixture
 def around(tmp_path: Path) -> Surroundings:
-    """Surroundings without an engine."""
-    return catalog.surroundings({**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}, tmp_path / "cache")
+    """Surroundings without an engine, and without programs that build."""
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": str(tmp_path)}
+    return catalog.surroundings(environment, tmp_path / "cache")
 
 
 @pytest.fixture
