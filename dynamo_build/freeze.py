@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from dynamo_build import catalog
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.plan import BuildOptions, BuildPlan
+from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock
 from dynamo_build.seams import Surroundings
 from dynamo_build.selection import chosen as chosen
 from dynamo_build.selection import store as store
@@ -37,14 +37,13 @@ def build(
 
     Raises GraphError, UsageError, LockError, ToolMissing or StoreError.
     """
-    surroundings = surroundings or Surroundings()
+    surroundings = _reached(surroundings, options)
     project = project.resolve()
     bentos = store(surroundings)
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
-    found = find(target, project, options, on)
+    options, recorded = _informed(options, project, bentos, surroundings, on)
+    found = find(target, project, options, on, recorded=recorded)
     planned = _planned(found, project, options, on, bentos, stamps)
-    if options.offline:
-        surroundings = replace(surroundings, environment={**surroundings.environment, "UV_OFFLINE": "1"})
     locked = lock(
         planned.requirements,
         Path(planned.project),
@@ -55,7 +54,7 @@ def build(
         on=on,
     )
     if not found.settled:
-        settled = find(target, project, options, on, lock=locked, before=found)
+        settled = find(target, project, options, on, lock=locked, before=found, recorded=recorded)
         if settled.graph == found.graph:
             planned = _doubted(planned, settled, options, on)
         else:
@@ -67,10 +66,37 @@ def plan_build(
     target: str, project: Path, options: BuildOptions, on: Listener = ignore, surroundings: Surroundings | None = None
 ) -> BuildPlan:
     """What `build` would pack, up to the lock; nothing is written. Raises GraphError or UsageError."""
+    surroundings = _reached(surroundings, options)
     project = project.resolve()
     bentos = store(surroundings)
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
-    return _planned(find(target, project, options, on), project, options, on, bentos, stamps)
+    options, recorded = _informed(options, project, bentos, surroundings, on)
+    return _planned(find(target, project, options, on, recorded=recorded), project, options, on, bentos, stamps)
+
+
+def _reached(surroundings: Surroundings | None, options: BuildOptions) -> Surroundings:
+    surroundings = surroundings or catalog.surroundings()
+    if options.offline:
+        return replace(surroundings, environment={**surroundings.environment, "UV_OFFLINE": "1"})
+    return surroundings
+
+
+def _informed(
+    options: BuildOptions, project: Path, bentos: Store, surroundings: Surroundings, on: Listener
+) -> tuple[BuildOptions, Callable[[Lock], frozenset[str]]]:
+    """The options with what the declared base brings along, and who knows the modules of locked wheels."""
+    cache = bentos.root / "cache"
+    if options.base:
+        from dynamo_build.stages.declared import declare
+
+        options = declare(options, project, surroundings.registry, cache, on)
+
+    def recorded(locked: Lock) -> frozenset[str]:
+        from dynamo_build.stages.records import Records  # most builds need nothing of it
+
+        return Records(environment=surroundings.environment, cache=cache, on=on).modules(locked)
+
+    return options, recorded
 
 
 def _planned(
@@ -110,12 +136,14 @@ def _uncollected() -> Iterator[None]:
 
 def discover(target: str, project: Path, options: BuildOptions | None = None, on: Listener = ignore) -> ServiceGraph:
     """The graph that `target` names, as its image will see it; nothing is written. Raises GraphError or UsageError."""
-    return find(target, project.resolve(), options or BuildOptions(), on).graph
+    surroundings, options, project = catalog.surroundings(), options or BuildOptions(), project.resolve()
+    options, recorded = _informed(options, project, store(surroundings), surroundings, on)
+    return find(target, project, options, on, recorded=recorded).graph
 
 
 def show_config(target: str, project: Path, options: BuildOptions, on: Listener = ignore) -> tuple[ConfigValue, ...]:
     """Every value that `build` would freeze, with its source; nothing is written. Raises GraphError or UsageError."""
-    graph = find(target, project.resolve(), options, on).graph
+    graph = discover(target, project, options, on)
     configure(graph, options.config_file, options.arguments, on, strict=options.strict)
     file = configuring.read(Path(options.config_file)) if options.config_file else {}
     return shown(graph, [(options.config_file, file), (ARGUMENT, parse_arguments(options.arguments))])

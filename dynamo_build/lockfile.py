@@ -1,6 +1,7 @@
 """dynamo.lock: exact packages with hashes, one section per platform, and the digest of what was asked for.
 
-The format: three kinds of comment lines (`# dynamo.lock 1`, `# input sha256:…`, `# python 3.11`), then per platform
+The format: comment lines (`# dynamo.lock 1`, `# input sha256:…`, `# python 3.11`, `# base …` where the project declares
+a base image), then per platform
 `# platform linux/amd64` and lines of a requirements file (`name==version`, `name @ git+…@commit`), each hash on a line
 of its own. It holds no index address and no host. Source of names: the normalisation rule of PEP 503.
 """
@@ -70,6 +71,7 @@ def parse(text: str, where: str) -> tuple[LockedPackage, ...]:
 def dump(lock: Lock, wanted: Requirements) -> bytes:
     """The text of dynamo.lock."""
     head = [f"# dynamo.lock {FORMAT}", f"# input {fingerprint(wanted)}", f"# python {lock.python}"]
+    head += [f"# base {wanted.base}"] if wanted.base else []
     parts = ["\n".join(head) + "\n"]
     for platform in sorted(lock.packages):
         parts.append(f"# platform {platform}\n{requirements(lock.packages[platform])}")
@@ -98,6 +100,17 @@ def fits(path: Path, wanted: Requirements) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return head.startswith(f"# dynamo.lock {FORMAT}\n# input {fingerprint(wanted)}\n")
+
+
+def base_of(path: Path) -> str:
+    """The base image, by its digest, that the dynamo.lock of that path was made for; "" when it names none."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            head = stream.read(4000).partition("\n# platform ")[0]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    match = re.search(r"^# base (\S+@sha256:[0-9a-f]{64})$", head, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _entry(package: LockedPackage) -> str:

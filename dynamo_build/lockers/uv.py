@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from dynamo_build import lockfile
-from dynamo_build.errors import LockError, ToolMissing
+from dynamo_build.errors import LockError
 from dynamo_build.events import Finished, Listener, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
 from dynamo_build.process import ProgramFailed, run
 from dynamo_build.seams import Surroundings
+from dynamo_build.uv_program import PLATFORMS, program
 
-_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _TAIL = 8
 
@@ -29,7 +27,7 @@ class UvLocker:
 
     def lock(self, wanted: Requirements, project: Path, on: Listener) -> Lock:
         """Resolve for every platform; pins that are there stay where they can. Raises LockError, ToolMissing."""
-        program = self._program()
+        uv = program(self.environment)
         kept = lockfile.load(project / lockfile.NAME)[1] if wanted.lock and _readable(project) else None
         packages = {}
         with tempfile.TemporaryDirectory(prefix="dynamo-lock-") as name:
@@ -41,13 +39,13 @@ class UvLocker:
             for platform in wanted.platforms:
                 on(Started(what=f"locking packages for {platform}"))
                 before = kept.packages.get(platform, ()) if kept else ()
-                packages[platform] = self._compile(program, folder, wanted, platform, before, project)
+                packages[platform] = self._compile(uv, folder, wanted, platform, before, project)
                 on(Finished(what=f"locked for {platform}", detail=f"{len(packages[platform])} packages"))
         return Lock(python=wanted.python, packages=packages)
 
     def _compile(
         self,
-        program: str,
+        uv: str,
         folder: Path,
         wanted: Requirements,
         platform: str,
@@ -59,7 +57,7 @@ class UvLocker:
             output.write_text(lockfile.requirements(before), encoding="utf-8")
         command = [
             *(
-                program,
+                uv,
                 "pip",
                 "compile",
                 "--quiet",
@@ -69,7 +67,7 @@ class UvLocker:
                 "--no-python-downloads",
             ),
             *("--no-emit-index-url", "--no-emit-find-links", "--color", "never", "--python", sys.executable),
-            *("--python-version", wanted.python, "--python-platform", _PLATFORMS[platform]),
+            *("--python-version", wanted.python, "--python-platform", PLATFORMS[platform]),
             *("--constraint", str(folder / "constraints.txt"), "--output-file", str(output), str(folder / "wanted.in")),
         ]
         try:
@@ -92,24 +90,6 @@ class UvLocker:
                 f"A committed {lockfile.NAME} needs no index.",
             ]
         return LockError(f"packages cannot be locked for {platform}: {what}", hints)
-
-    def _program(self) -> str:
-        named = self.environment.get("DYNAMO_UV", "")
-        if named:
-            return named
-        beside = Path(sys.executable).with_name("uv")
-        if os.access(beside, os.X_OK):
-            return str(beside)
-        try:
-            from uv import find_uv_bin
-
-            return str(find_uv_bin())
-        except (ImportError, FileNotFoundError):
-            pass
-        found = shutil.which("uv", path=self.environment.get("PATH"))
-        if found is None:
-            raise ToolMissing("there is no `uv` to lock packages with", ["Install it: `pip install uv`."])
-        return found
 
 
 def _readable(project: Path) -> bool:

@@ -11,7 +11,8 @@ from dynamo.sdk.graph import Problem, ServiceGraph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """What the settings ask of a build. Patterns are those of gitignore; `base` never comes from `DYNAMO_IMAGE`.
+    """What the settings ask of a build. Patterns are those of gitignore; `base` never comes from `DYNAMO_IMAGE`, and
+    `base_packages` (`name==version`) and `base_modules` are what it says that it brings along.
 
     `requirements` are PEP 508 lines beside those of the project; `allow_secrets` patterns of paths that may hold what
     looks like a secret; `budget` the bytes that the files may have in all (0: no limit).
@@ -28,6 +29,8 @@ class BuildOptions:
     allow_secrets: tuple[str, ...] = ()
     runtime_only: tuple[str, ...] = ()
     base: str = ""
+    base_packages: tuple[str, ...] = ()
+    base_modules: tuple[str, ...] = ()
     system_packages: tuple[str, ...] = ()
     setup_commands: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -59,13 +62,15 @@ class PlannedFile:
 class Requirements:
     """What the project asks for: PEP 508 lines, where they were read, and the lock that lies beside it ("" if none).
 
-    `constraints` are the exact versions of a lock of another tool; they say which version, not that it is wanted.
+    `constraints` are the exact versions of a lock of another tool and of the declared base; they say which version,
+    not that it is wanted. `base` is that base by its digest.
     """
 
     lines: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     lock: str = ""
+    base: str = ""
     python: str = "3.11"
     platforms: tuple[str, ...] = ("linux/amd64",)
 

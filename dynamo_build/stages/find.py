@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,18 +46,25 @@ def find(
     *,
     lock: Lock | None = None,
     before: Found | None = None,
-    base: Iterable[str] = (),
+    recorded: Callable[[Lock], frozenset[str]] | None = None,
 ) -> Found:
     """The graph that `target` names. `lock` are packages that were just locked, and `before` what was found without.
 
-    `base` are the modules that the base image declares. Raises GraphError with all problems, of the graph and of its
-    imports, and UsageError.
+    `recorded` gives the modules of locked wheels. Raises GraphError with all problems, of the graph and of its imports,
+    and UsageError.
     """
     reached = before.reached if before else reach(project, start_of(target, project))
     for _ in range(2):
         wanted, _, _ = require(project, reached.files, options)
         locked = lock or _lock(project, options, wanted)
-        has = provided(wanted, locked, runtime_only=options.runtime_only, base=base, imports=reached.imports)
+        has = provided(
+            wanted,
+            locked,
+            runtime_only=options.runtime_only,
+            base=options.base_modules,
+            imports=reached.imports,
+            recorded=recorded,
+        )
         needed, deferred = missing(reached, has, project)
         if before and _same(before.has, has, reached):
             discovery = before.discovery

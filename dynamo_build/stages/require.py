@@ -72,9 +72,10 @@ def require(
     lines.update(dict.fromkeys(runtime_wheel.requirements()))
     wanted = Requirements(
         lines=tuple(sorted(lines)),
-        constraints=_constraints(project, problems),
+        constraints=_constrained(_constraints(project, problems), options.base_packages),
         sources=tuple(dict.fromkeys(sources)),
         lock=lockfile.NAME if (project / lockfile.NAME).is_file() else "",
+        base=options.base,
         python=_python(project, options, problems),
         platforms=options.platforms,
     )
@@ -168,6 +169,12 @@ def _constraints(project: Path, problems: list[Problem]) -> tuple[str, ...]:
                 versions.setdefault(lockfile.normalised(str(package.get("name", ""))), set()).add(package["version"])
         return tuple(f"{name}=={next(iter(found))}" for name, found in sorted(versions.items()) if len(found) == 1)
     return ()
+
+
+def _constrained(theirs: Iterable[str], base: Iterable[str]) -> tuple[str, ...]:
+    """The versions of another lock, under those that the base has."""
+    exact = {line.partition("==")[0]: line for line in (*theirs, *base)}
+    return tuple(exact[name] for name in sorted(exact))
 
 
 def _python(project: Path, options: BuildOptions, problems: list[Problem]) -> str:
