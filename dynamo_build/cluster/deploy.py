@@ -63,6 +63,8 @@ class _Apply:
 
     def run(self) -> None:
         self.on(Started(what=f"applying {self.name}"))
+        for document in self.documents:  # nothing is written for a kind that is not served
+            self.resources.of(document)
         counts = {"created": 0, "changed": 0, "unchanged": 0}
         self.recorded = parent = self._parent()
         self._refuse_strangers(parent)

@@ -15,6 +15,7 @@ _POD_PATHS: Mapping[str, tuple[str, ...]] = {
     "DaemonSet": ("spec", "template", "spec"),
     "ReplicaSet": ("spec", "template", "spec"),
     "Job": ("spec", "template", "spec"),
+    "LeaderWorkerSet": ("spec", "leaderWorkerTemplate", "leaderTemplate", "spec"),
 }
 
 
@@ -64,9 +65,8 @@ def pod_of(document: Document) -> Mapping[str, Any]:
 
 
 def pod_labels(document: Document) -> Mapping[str, Any]:
-    if document.get("kind") == "Pod":
-        return mapping(document, "metadata", "labels")
-    return mapping(document, "spec", "template", "metadata", "labels")
+    path = _POD_PATHS.get(str(document.get("kind")), ("spec", "template", "spec"))
+    return mapping(document, *path[:-1], "metadata", "labels")
 
 
 def containers(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -11,11 +11,12 @@ from dynamo_build.manifests.layout import CONFIG_KEY, Layout
 from dynamo_build.manifests.merge import strategic_merge
 from dynamo_build.manifests.order import sort_key
 from dynamo_build.manifests.pod import CONTAINER, claim_name
-from dynamo_build.manifests.workload import autoscaler, disruption_budget, workload_deployment
+from dynamo_build.manifests.workload import autoscaler, disruption_budget, workload_deployment, workload_object
 from dynamo_build.model.deployment import Deployment, Manifest, Workload
 
 #: A ConfigMap holds at most 1 MiB.
 _LARGEST_CONFIG = 1_000_000
+_ENVIRONMENTS, _GROUPS = "environments", "LeaderWorkerSet"
 
 
 def objects(deployment: Deployment) -> tuple[Manifest, ...]:
@@ -79,7 +80,7 @@ def shared_objects(layout: Layout) -> list[dict[str, Any]]:
 def _own(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     found = [
         network.service(layout, workload),
-        workload_deployment(layout, workload),
+        workload_object(layout, workload),
         autoscaler(layout, workload),
         disruption_budget(layout, workload),
         network.network_policy(layout, workload) if layout.options.network_policy else None,
@@ -95,35 +96,59 @@ def overridden_pod(layout: Layout, workload: Workload) -> dict[str, Any]:
 
 
 def _overridden(layout: Layout, workload: Workload, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`entrypoint` and `cmd` of the container, `container`, `pod`, or the whole of an object by its kind."""
+    """`entrypoint` and `cmd` of the container, `container`, `pod`, or the whole of an object by its kind.
+
+    What stands below `environments` holds only in the one that the options choose.
+    """
     kinds = sorted({str(document["kind"]) for document in found})
-    for overrides in (workload.overrides, layout.options.overrides.get(workload.service, {})):
+    given = (workload.overrides, layout.options.overrides.get(workload.service, {}))
+    chosen = layout.options.environment
+    own = [environments_of(overrides, workload.service).get(chosen, {}) for overrides in given]
+    for overrides in (*given, *own):
         for key, value in overrides.items():
+            if key == _ENVIRONMENTS:
+                continue
             kind, patch = _patch(key, value, kinds, workload.service)
             found = [strategic_merge(item, patch) if item["kind"] == kind else item for item in found]
     return found
 
 
+def environments_of(overrides: Mapping[str, Any], service: str) -> Mapping[str, Mapping[str, Any]]:
+    """The overrides of each environment. Raises DeployError where they are not a map of maps."""
+    found = overrides.get(_ENVIRONMENTS) or {}
+    if not isinstance(found, Mapping) or not all(isinstance(value, Mapping) for value in found.values()):
+        hint = "Write the name of an environment, and overrides below it."
+        raise DeployError(f"service {service}: kubernetes_overrides.{_ENVIRONMENTS} is not a map of maps", [hint])
+    return found
+
+
 def _patch(key: str, value: Any, kinds: Sequence[str], service: str) -> tuple[str, Mapping[str, Any]]:
+    workload = _GROUPS if _GROUPS in kinds else "Deployment"
     if key in ("entrypoint", "cmd"):
         words = value if isinstance(value, list) else [value]
-        return "Deployment", _on_container(
-            {"command" if key == "entrypoint" else "args": [str(word) for word in words]}
-        )
+        fields = {"command" if key == "entrypoint" else "args": [str(word) for word in words]}
+        return workload, _on_pod(workload, _on_container(fields))
     if key in ("container", "pod", *kinds) and not isinstance(value, Mapping):
         raise DeployError(f"service {service}: kubernetes_overrides.{key} is not a map", ["Write the fields below it."])
     if key == "container":
-        return "Deployment", _on_container(value)
+        return workload, _on_pod(workload, _on_container(value))
     if key == "pod":
-        return "Deployment", {"spec": {"template": {"spec": value}}}
+        return workload, _on_pod(workload, value)
     if key in kinds:
         return key, value
     hint = f"Use {', '.join(['entrypoint', 'cmd', 'container', 'pod', *kinds])}."
     raise DeployError(f"service {service}: kubernetes_overrides has no `{key}`", [hint])
 
 
+def _on_pod(workload: str, pod: Mapping[str, Any]) -> dict[str, Any]:
+    if workload == _GROUPS:
+        both = {"leaderTemplate": {"spec": pod}, "workerTemplate": {"spec": pod}}
+        return {"spec": {"leaderWorkerTemplate": both}}
+    return {"spec": {"template": {"spec": pod}}}
+
+
 def _on_container(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"spec": {"template": {"spec": {"containers": [{"name": CONTAINER, **fields}]}}}}
+    return {"containers": [{"name": CONTAINER, **fields}]}
 
 
 def _model_claim(layout: Layout) -> dict[str, Any]:

@@ -37,7 +37,9 @@ def link_findings(documents: Sequence[Document], provided: Collection[Identity])
             yield from _service(document, workloads)
         elif kind == "Ingress":
             yield from _ingress(document, documents)
-        elif kind == "HorizontalPodAutoscaler":
+        elif kind == "HTTPRoute":
+            yield from _route(document, documents)
+        elif kind in ("HorizontalPodAutoscaler", "ScaledObject"):
             yield from _reference(document, "spec.scaleTargetRef", mapping(document, "spec", "scaleTargetRef"), present)
         elif kind == "RoleBinding":
             yield from _role_binding(document, present)
@@ -111,6 +113,19 @@ def _ingress(document: Document, documents: Sequence[Document]) -> Iterator[Find
             if not any(
                 port.get("name") == wanted.get("name") or port.get("port") == wanted.get("number") for port in ports
             ):
+                message = f"Service `{backend['name']}` has no such port"
+                yield Finding(where=where(document), path=f"{place}.port", message=message)
+
+
+def _route(document: Document, documents: Sequence[Document]) -> Iterator[Finding]:
+    services = {name_of(item): item for item in documents if item.get("kind") == "Service"}
+    for rule in sequence(mapping(document, "spec"), "rules"):
+        for backend in sequence(rule, "backendRefs"):
+            service = services.get(str(backend.get("name")))
+            place = "spec.rules.backendRefs"
+            if service is None:
+                yield Finding(where=where(document), path=place, message=f"there is no Service `{backend.get('name')}`")
+            elif backend.get("port") not in {port.get("port") for port in sequence(service.get("spec"), "ports")}:
                 message = f"Service `{backend['name']}` has no such port"
                 yield Finding(where=where(document), path=f"{place}.port", message=message)
 

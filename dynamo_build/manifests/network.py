@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from dynamo_build.errors import DeployError
 from dynamo_build.manifests.layout import HTTP_PORT, NATS, NATS_PORT, RPC_PORT, SYSTEM_PORT, Layout
+from dynamo_build.manifests.node_groups import ROLE
+from dynamo_build.manifests.pod import nodes
 from dynamo_build.model.deployment import Workload
 
 _DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
@@ -19,6 +21,7 @@ _DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 5
 def service(layout: Layout, workload: Workload) -> dict[str, Any]:
     """A Service for what listens: HTTP where the service has routes, and the system port."""
     ports = [{"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"}] if workload.http else []
+    leaders = {ROLE: "leader"} if nodes(layout, workload) > 1 else {}
     ports.append({"name": "system", "port": SYSTEM_PORT, "targetPort": "system", "protocol": "TCP"})
     return {
         "apiVersion": "v1",
@@ -26,7 +29,7 @@ def service(layout: Layout, workload: Workload) -> dict[str, Any]:
         "metadata": layout.metadata(layout.name(workload.service), layout.workload_labels(workload)),
         "spec": {
             "type": "ClusterIP",
-            "selector": layout.selector(layout.component(workload.service)),
+            "selector": {**layout.selector(layout.component(workload.service)), **leaders},
             "ports": ports,
         },
     }
@@ -42,6 +45,9 @@ def network_policy(layout: Layout, workload: Workload) -> dict[str, Any]:
     if workload.dynamo and callers:
         ingress.append({"from": [_pods(layout, caller.service) for caller in callers], "ports": [_tcp(RPC_PORT)]})
     ingress.append({"from": [_metrics(layout)], "ports": [_tcp(SYSTEM_PORT)]})
+    together = nodes(layout, workload) > 1
+    if together:  # the pods of a group choose their ports themselves
+        ingress.append({"from": [_pods(layout, workload.service)]})
     spec: dict[str, Any] = {
         "podSelector": {"matchLabels": layout.selector(layout.component(workload.service))},
         "policyTypes": ["Ingress"],
@@ -49,7 +55,7 @@ def network_policy(layout: Layout, workload: Workload) -> dict[str, Any]:
     }
     if layout.options.egress == "graph":
         spec["policyTypes"] = ["Ingress", "Egress"]
-        spec["egress"] = _egress(layout, workload)
+        spec["egress"] = _egress(layout, workload) + ([{"to": [_pods(layout, workload.service)]}] if together else [])
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -73,16 +79,19 @@ def nats_policy(layout: Layout) -> dict[str, Any]:
 
 
 def ingress(layout: Layout) -> dict[str, Any] | None:
-    """An Ingress to the entry service, where the options name a host."""
+    """An Ingress to the entry service, where the options name a host; an HTTPRoute, where they name a gateway."""
     options = layout.options
-    if not options.ingress_host:
+    if not (options.ingress_host or options.gateway):
         return None
     entry = layout.workload(layout.deployment.entry)
     if not entry.http:
+        asked = "gateway" if options.gateway else "ingress_host"
         raise DeployError(
-            f"ingress_host is set, but the entry service {entry.service} has no HTTP routes",
-            ["Give it an `@api` method, or leave ingress_host out."],
+            f"{asked} is set, but the entry service {entry.service} has no HTTP routes",
+            [f"Give it an `@api` method, or leave {asked} out."],
         )
+    if options.gateway:
+        return _route(layout, entry)
     backend = {"service": {"name": layout.name(entry.service), "port": {"name": "http"}}}
     rule = {
         "host": options.ingress_host,
@@ -96,6 +105,30 @@ def ingress(layout: Layout) -> dict[str, Any] | None:
         "kind": "Ingress",
         "metadata": layout.metadata(layout.name(entry.service), layout.workload_labels(entry)),
         "spec": {**spec, "rules": [rule]},
+    }
+
+
+def _route(layout: Layout, entry: Workload) -> dict[str, Any]:
+    """Source: Gateway API v1, HTTPRoute."""
+    options = layout.options
+    namespace, _, name = options.gateway.rpartition("/")
+    if options.ingress_class or options.ingress_tls_secret:
+        hint = "A gateway has its own class and certificates: leave these options out."
+        raise DeployError("gateway excludes ingress_class and ingress_tls_secret", [hint])
+    parent = {"name": name, **({"namespace": namespace} if namespace else {})}
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        "backendRefs": [{"name": layout.name(entry.service), "port": HTTP_PORT}],
+    }
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": layout.metadata(layout.name(entry.service), layout.workload_labels(entry)),
+        "spec": {
+            "parentRefs": [parent],
+            **({"hostnames": [options.ingress_host]} if options.ingress_host else {}),
+            "rules": [rule],
+        },
     }
 
 

@@ -35,6 +35,10 @@ API_VERSIONS: Mapping[str, str] = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "Ingress": "networking.k8s.io/v1",
     "PriorityClass": "scheduling.k8s.io/v1",
+    "LeaderWorkerSet": "leaderworkerset.x-k8s.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
+    "PodMonitor": "monitoring.coreos.com/v1",
 }
 _DNS_LABEL_KINDS = ("Service", "Namespace")
 _CLUSTER_WIDE = ("Namespace", "PriorityClass", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")

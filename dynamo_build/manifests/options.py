@@ -14,28 +14,42 @@ from dynamo_build.model.deployment import Deployment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscaling:
-    """Replicas of one service by CPU use; the workload then names no replicas of its own."""
+    """Replicas of one service by CPU use; the workload then names no replicas of its own.
+
+    With a `query` they follow a figure of Prometheus at `prometheus`, one replica for each `threshold` of it; that is
+    done by KEDA, which can also go down to none.
+    """
 
     minimum: int = 1
     maximum: int = 2
     cpu_percent: int = 80
+    query: str = ""
+    threshold: str = ""
+    prometheus: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesOptions:
     """Everything about a cluster that a graph does not say.
 
-    `egress` is `open` (no limit) or `graph` (DNS, NATS and the graph's own edges only). `read_only_root` is `auto`
+    `egress` is `open` (no limit) or `graph` (DNS, NATS and the graph's own edges only). `environment` chooses among the
+    `environments` of `kubernetes_overrides`. `gateway` is a `NAME` or `NAMESPACE/NAME` and makes an HTTPRoute in place
+    of an Ingress. A service that asks for more than `gpus_per_node` GPUs runs on several nodes, as a LeaderWorkerSet.
+    `crd_version` is v1beta1 or v1alpha1, for the target `dynamo-crd`. `read_only_root` is `auto`
     (services without GPUs: the GPU container hook writes into the root), `always` or `never`. `shared_memory` is a
     quantity, or "" for half of a GPU service's memory and at most 8Gi.
     """
 
     architecture: str = ""
     autoscaling: Mapping[str, Autoscaling] = field(default_factory=dict)
+    crd_version: str = "v1beta1"
     create_namespace: bool = False
     egress: str = "open"
+    environment: str = ""
+    gateway: str = ""
     gpu_resource: str = "nvidia.com/gpu"
     gpu_toleration: bool = True
+    gpus_per_node: int = 8
     image_pull_secrets: tuple[str, ...] = ()
     ingress_class: str = ""
     ingress_host: str = ""
@@ -58,7 +72,11 @@ class KubernetesOptions:
     tolerations: tuple[Mapping[str, object], ...] = ()
 
 
-_CHOICES = {"egress": ("open", "graph"), "read_only_root": ("auto", "always", "never")}
+_CHOICES = {
+    "crd_version": ("v1beta1", "v1alpha1"),
+    "egress": ("open", "graph"),
+    "read_only_root": ("auto", "always", "never"),
+}
 
 
 def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
@@ -73,6 +91,7 @@ def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
     for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise DeployError(f"target option {name} is `{getattr(options, name)}`", [f"Use {' or '.join(choices)}."])
+    _check_numbers(options)
     services = {workload.service for workload in deployment.workloads}
     for field_name in ("autoscaling", "overrides"):
         for name in getattr(options, field_name):
@@ -80,6 +99,20 @@ def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
                 hint = f"The graph has {', '.join(sorted(services))}."
                 raise DeployError(f"target option {field_name} names `{name}`, which is no service", [hint])
     return options
+
+
+def _check_numbers(options: KubernetesOptions) -> None:
+    if options.gpus_per_node < 1:
+        raise DeployError(f"target option gpus_per_node is {options.gpus_per_node}", ["A node has at least 1."])
+    for service, scaling in options.autoscaling.items():
+        asks = [name for name in ("query", "threshold", "prometheus") if not getattr(scaling, name)]
+        if 0 < len(asks) < 3:
+            hint = "KEDA needs `query`, `threshold` and the address `prometheus`."
+            raise DeployError(f"target option autoscaling of {service} has no `{asks[0]}`", [hint])
+        if scaling.minimum < (1 if asks else 0) or scaling.maximum < max(1, scaling.minimum):
+            text = f"{scaling.minimum} to {scaling.maximum}"
+            hint = "The least is 1, or 0 with a `query`; the most is no less than that."
+            raise DeployError(f"target option autoscaling of {service} is {text} replicas", [hint])
 
 
 def _from_text(name: str, value: Any) -> Any:

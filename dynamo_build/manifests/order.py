@@ -21,6 +21,7 @@ _ORDER = (
     "LeaderWorkerSet",
     "DynamoGraphDeployment",
     "HorizontalPodAutoscaler",
+    "ScaledObject",
     "PodDisruptionBudget",
     "NetworkPolicy",
     "Ingress",

@@ -67,6 +67,18 @@ def gpus(workload: Workload) -> int:
     return int(text)
 
 
+def nodes(layout: Layout, workload: Workload) -> int:
+    """How many nodes one replica needs. Raises DeployError where its GPUs cannot be spread evenly."""
+    wanted, most = gpus(workload), layout.options.gpus_per_node
+    count = -(-wanted // most) or 1
+    if wanted % count:
+        raise DeployError(
+            f"service {workload.service} asks for {wanted} GPUs, which {count} nodes of {most} cannot share evenly",
+            ["Ask for a multiple, or say how many a node has: --option gpus-per-node=N."],
+        )
+    return count
+
+
 def _tolerations(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     options = layout.options
     found = [dict(item) for item in options.tolerations]
@@ -165,7 +177,7 @@ def resources(layout: Layout, workload: Workload) -> dict[str, Any]:
             )
     devices = dict(sorted(wanted.custom.items()))
     if count := gpus(workload):
-        devices[layout.options.gpu_resource] = str(count)
+        devices[layout.options.gpu_resource] = str(count // nodes(layout, workload))
     return {
         "requests": {"cpu": wanted.cpu, "memory": wanted.memory, **devices},
         "limits": {"memory": wanted.memory, **devices},

@@ -1,15 +1,21 @@
-"""A service's Deployment, and what watches over it: disruption budget, autoscaler."""
+"""A service's workload, and what watches over it: disruption budget, autoscaler."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dynamo_build.manifests.layout import Layout
-from dynamo_build.manifests.pod import gpus, pod_spec
+from dynamo_build.manifests.node_groups import leader_worker_set
+from dynamo_build.manifests.pod import gpus, nodes, pod_spec
 from dynamo_build.model.deployment import Workload
 
 #: Seconds for scheduling and pulling the image, on top of the budget for loading the model.
 _SCHEDULING = 600
+
+
+def workload_object(layout: Layout, workload: Workload) -> dict[str, Any]:
+    """A Deployment; a LeaderWorkerSet where one replica needs several nodes. Raises DeployError."""
+    return leader_worker_set(layout, workload) if nodes(layout, workload) > 1 else workload_deployment(layout, workload)
 
 
 def workload_deployment(layout: Layout, workload: Workload) -> dict[str, Any]:
@@ -56,18 +62,33 @@ def disruption_budget(layout: Layout, workload: Workload) -> dict[str, Any] | No
 
 
 def autoscaler(layout: Layout, workload: Workload) -> dict[str, Any] | None:
-    """A HorizontalPodAutoscaler where the options ask for one."""
+    """A HorizontalPodAutoscaler, or a ScaledObject of KEDA, where the options ask for one."""
     scaling = layout.options.autoscaling.get(workload.service)
     if scaling is None:
         return None
     name = layout.name(workload.service)
+    found = workload_object(layout, workload)
+    target = {"apiVersion": found["apiVersion"], "kind": found["kind"], "name": name}
+    if scaling.query:
+        figure = {"serverAddress": scaling.prometheus, "query": scaling.query, "threshold": scaling.threshold}
+        return {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": layout.metadata(name, layout.workload_labels(workload)),
+            "spec": {
+                "scaleTargetRef": target,
+                "minReplicaCount": scaling.minimum,
+                "maxReplicaCount": scaling.maximum,
+                "triggers": [{"type": "prometheus", "metadata": figure}],
+            },
+        }
     cpu = {"type": "Utilization", "averageUtilization": scaling.cpu_percent}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": layout.metadata(name, layout.workload_labels(workload)),
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "scaleTargetRef": target,
             "minReplicas": scaling.minimum,
             "maxReplicas": scaling.maximum,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": cpu}}],

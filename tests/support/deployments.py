@@ -31,6 +31,37 @@ def hello_graph() -> ServiceGraph:
     )
 
 
+def aggregated_graph() -> ServiceGraph:
+    return ServiceGraph(
+        target="graphs.agg:Frontend",
+        entry="Frontend",
+        services=(
+            _service("VllmWorker", resources=Resources(cpu="10", memory="40Gi", gpu="1"), namespace="dynamo"),
+            _service("Processor", "VllmWorker", namespace="dynamo"),
+            _service("Frontend", "Processor", http=True, component_type="frontend", namespace="dynamo"),
+        ),
+    )
+
+
+def multi_node_graph() -> ServiceGraph:
+    large = Resources(cpu="64", memory="800Gi", gpu="16")
+    overrides = {
+        "container": {"env": [{"name": "NCCL_DEBUG", "value": "WARN"}]},
+        "environments": {
+            "production": {"LeaderWorkerSet": {"spec": {"replicas": 2}}, "pod": {"priorityClassName": "high"}},
+            "staging": {"container": {"env": [{"name": "NCCL_DEBUG", "value": "INFO"}]}},
+        },
+    }
+    return ServiceGraph(
+        target="graphs.large:Frontend",
+        entry="Frontend",
+        services=(
+            _service("Worker", workers=1, resources=large, namespace="dynamo", kubernetes_overrides=overrides),
+            _service("Frontend", "Worker", http=True, component_type="frontend", namespace="dynamo"),
+        ),
+    )
+
+
 def disaggregated_graph() -> ServiceGraph:
     gpu = Resources(cpu="10", memory="40Gi", gpu="2")
     return ServiceGraph(
@@ -88,6 +119,7 @@ def deployment(
                 calls=tuple(edge.service for edge in service.edges),
                 component_type=service.component_type,
                 startup=1800 if service.resources.gpu != "0" else 300,
+                overrides=service.kubernetes_overrides,
                 **changes,
             )
             for service in graph.services

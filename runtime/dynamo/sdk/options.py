@@ -19,7 +19,13 @@ KNOWN = frozenset(
 )
 DYNAMO_KEYS = frozenset({"enabled", "namespace", "name", "component_type", "custom_lease"})
 RESOURCE_KEYS = frozenset({"cpu", "memory", "gpu", "custom"})
-OVERRIDE_KEYS = frozenset({"entrypoint", "cmd"})
+OVERRIDE_KEYS = frozenset(
+    {
+        *("entrypoint", "cmd", "container", "pod", "environments"),
+        *("Deployment", "LeaderWorkerSet", "Service", "NetworkPolicy"),
+        *("HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget"),
+    }
+)
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([munkMGTPE]|[KMGTPE]i|[eE][0-9]{1,3})?", re.ASCII)
 _GPU = re.compile(r"[0-9]+|0?\.[0-9]+|0\.[0-9]+", re.ASCII)

@@ -12,7 +12,7 @@ from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
 from dynamo_build.targets.dynamo_crd import DynamoCrdTarget
-from support.deployments import deployment, disaggregated_graph, hello_graph
+from support.deployments import deployment, disaggregated_graph, hello_graph, multi_node_graph
 
 
 def rendered(made: Deployment) -> dict[str, Any]:
@@ -65,3 +65,33 @@ def test_too_many_components() -> None:
     services = tuple(replace(base, name=f"S{number}") for number in range(26))
     with pytest.raises(DeployError, match="holds 25 at most"):
         rendered(deployment(ServiceGraph(target="a:b", entry="S0", services=services)))
+
+
+def test_several_nodes() -> None:
+    """The operator makes the group; each node has its share of the GPUs."""
+    graph = rendered(deployment(multi_node_graph(), name="large"))["DynamoGraphDeployment"]
+    worker = next(item for item in graph["spec"]["components"] if item["name"] == "worker")
+    assert worker["multinode"] == {"nodeCount": 2}
+    assert worker["podTemplate"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "8"
+
+
+def test_the_form_of_the_sdks_time() -> None:
+    """v1alpha1: services as a map, resources by words, the container beside the pod."""
+    made = deployment(disaggregated_graph(), name="llm", options={"crd_version": "v1alpha1"})
+    graph = rendered(made)["DynamoGraphDeployment"]
+    assert graph["apiVersion"] == "nvidia.com/v1alpha1"
+    services = graph["spec"]["services"]
+    assert list(services) == ["prefill-worker", "vllm-worker", "router", "processor", "frontend"]
+    worker = services["vllm-worker"]
+    assert (worker["componentType"], worker["subComponentType"]) == ("worker", "decode")
+    assert worker["dynamoNamespace"] == "dynamo"
+    assert worker["resources"]["limits"] == {"memory": "40Gi", "gpu": "2"}
+    assert worker["sharedMemory"] == {"size": "8192Mi"}
+    assert services["router"]["sharedMemory"] == {"disabled": True}
+    container = worker["extraPodSpec"]["mainContainer"]
+    assert "@sha256:" in container["image"] and container["args"] == ["VllmWorker"]
+    assert {"env", "resources", "livenessProbe"} & container.keys() == set()
+    assert "DYN_DEPLOYMENT_CONFIG" in {item["name"] for item in worker["envs"]}
+    assert services["frontend"]["componentType"] == "frontend"
+    with pytest.raises(DeployError, match="crd_version is `v2`"):
+        rendered(deployment(hello_graph(), options={"crd_version": "v2"}))

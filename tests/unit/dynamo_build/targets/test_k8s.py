@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +17,15 @@ from dynamo_build.manifests.files import rendered
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
 from dynamo_build.targets.k8s import KubernetesTarget
-from support.deployments import IMAGE, bento, deployment, disaggregated_graph, hello_graph
+from support.deployments import (
+    IMAGE,
+    aggregated_graph,
+    bento,
+    deployment,
+    disaggregated_graph,
+    hello_graph,
+    multi_node_graph,
+)
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "k8s"
 NATS = "registry.example.com/nats@sha256:" + "fedcba9876543210" * 4
@@ -48,6 +55,33 @@ CASES: dict[str, Deployment] = {
         bento="llm:1234e56",
         options={"nats_image": NATS, "model_cache": "models"},
         config={"VllmWorker": {"model": "example/model", "max-model-len": 16384}, "Common": {"block-size": 64}},
+    ),
+    "aggregated": deployment(
+        aggregated_graph(),
+        name="llm",
+        bento="llm:1234e56",
+        options={"nats_image": NATS, "model_cache_size": "100Gi", "ingress_host": "llm.example.com"},
+    ),
+    "multi_node": deployment(
+        multi_node_graph(),
+        name="large",
+        bento="large:1e3",
+        options={
+            "nats_image": NATS,
+            "autoscaling": {
+                "Frontend": {
+                    "minimum": 0,
+                    "maximum": 4,
+                    "query": "sum(busy)",
+                    "threshold": "2",
+                    "prometheus": "http://prometheus:9090",
+                }
+            },
+            "egress": "graph",
+            "environment": "production",
+            "gateway": "edge/public",
+            "ingress_host": "llm.example.com",
+        },
     ),
     "everything": deployment(
         disaggregated_graph(), name="llm", bento="llm:08", options=EVERYTHING, workload={"environment": {"LEVEL": "y"}}
@@ -79,13 +113,21 @@ def test_the_check_has_no_findings(name: str) -> None:
     assert all("must be there already" in finding.message for finding in found)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 @pytest.mark.parametrize("name", CASES)
 def test_kubectl_reads_what_we_wrote(name: str, tmp_path: Path) -> None:
     """As `kubectl apply` reads it, offline: the same objects."""
     path = tmp_path / "out.yaml"
     path.write_text(text(name), encoding="utf-8")
-    command = ["kubectl", "label", "--local", "-f", str(path), "probe=1", "-o", "json"]
+    command = [
+        str(Path(sys.executable).parent / "kubectl"),
+        "label",
+        "--local",
+        "-f",
+        str(path),
+        "probe=1",
+        "-o",
+        "json",
+    ]
     read = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     decoder, found, position = json.JSONDecoder(), [], 0
     while position < len(read.rstrip()):
