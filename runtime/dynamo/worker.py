@@ -20,6 +20,7 @@ from typing import Any
 
 import uvloop
 
+from dynamo.engines import moved
 from dynamo.http.app import App
 from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
@@ -93,6 +94,7 @@ class Worker:
 
     def load(self) -> None:
         """Import the author's code, before any event loop runs. Raises StartError."""
+        moved.install()
         try:
             self._service = load(self.spec.module, self.spec.qualname)
         except (ImportError, TypeError, SyntaxError) as error:
