@@ -14,6 +14,7 @@ from dynamo.control import Conversation
 from dynamo.journal import Journal, Line
 from dynamo.lineup import Lineup
 from dynamo.replacing import Replacing
+from dynamo.scaling import scaled
 from dynamo.sdk import codec
 from dynamo.slot import Slot, address
 
@@ -75,11 +76,20 @@ class Answering:
             telling = Telling(self._supervisor.journal, to)
             replacing = Replacing(chosen, self._supervisor.start, telling.say, self._supervisor.leaving)
             self._supervisor.replacing = replacing, telling
+        elif wanted == "scale" and self._supervisor.replacing is None:
+            self._scale(service, request.get("workers"), to)
         elif wanted == "reload" and self._supervisor.reload is None:
             self._supervisor.reload = Telling(self._supervisor.journal, to)
         else:
-            to.say("error: the graph is being restarted" if wanted in ("restart", "reload") else "error: what?")
+            busy = wanted in ("restart", "reload", "scale")
+            to.say("error: the graph is being restarted" if busy else "error: what?")
             to.end()
+
+    def _scale(self, service: str, workers: object, to: Conversation) -> None:
+        supervisor, telling = self._supervisor, Telling(self._supervisor.journal, to)
+        lineup = supervisor.lineup
+        telling.say(scaled(supervisor.slots, supervisor.leaving, lineup.graph, service, workers, lineup.place))
+        to.end()
 
     def status(self) -> dict[str, Any]:
         """What runs, as `dynamo status` shows it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+from collections.abc import Mapping
 
 from dynamo import devices
 from dynamo.journal import Journal
@@ -59,6 +60,15 @@ class Lineup:
                 slot.system = self._pages(label, service is chosen[-1] and number == 1)
                 slots.append(slot)
         return slots
+
+    def place(self, service: str, number: int, environment: Mapping[str, str]) -> Slot:
+        """A place for one more worker of a service without HTTP routes."""
+        label = f"{service}:{number}"
+        colour = self.graph.names.index(service)
+        show = self._journal.printer(label, service, len(label), colour)
+        slot = Slot(service=service, number=number, label=label, show=show, environment=environment)
+        slot.system = self._pages(label, False)
+        return slot
 
     def _chosen(self) -> list[ServiceSpec]:
         only = self._options.service_name

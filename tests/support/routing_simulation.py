@@ -6,7 +6,7 @@ import heapq
 import itertools
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dynamo.engines.batching import Batcher, Pass, SimulationSettings
@@ -156,12 +156,13 @@ class Simulation:
         workload: Workload,
         engine: SimulationSettings = ENGINE,
         drain: bool = True,
+        arrivals: Iterable[tuple[float, Arrival]] | None = None,
         **settings: object,
     ) -> None:
         self.now = 0.0
         self.workload = workload
         self.router = KvRouter(
-            RouterSettings(block_size=BLOCK, mode=mode, **settings),  # type: ignore[arg-type]
+            RouterSettings(block_size=engine.block_size, mode=mode, **settings),  # type: ignore[arg-type]
             lambda: self.now,
         )
         self.workers = {number + 1: Batcher(engine) for number in range(workload.workers)}
@@ -174,20 +175,20 @@ class Simulation:
         self._known: dict[str, tuple[Arrival, int, float, bool]] = {}
         self._first: dict[str, float] = {}
         self._texts = Texts()
-        if workload.kind == "tenants":
+        self._arrivals = iter(workload.requests(self._texts) if arrivals is None else arrivals)
+        if arrivals is None and workload.kind == "tenants":
             self._warm(random.Random(workload.seed))
 
     def run(self) -> Outcome:
         """Let all requests come, and end when they are answered (or, not draining, when the time is up)."""
-        arrivals = self.workload.requests(self._texts)
-        self._push_next(arrivals)
+        self._push_next()
         numbers = list(self.workers)
         while self._heap:
             self.now, _, kind, what = heapq.heappop(self._heap)
             if not self._drain and self.now > self.workload.seconds:
                 break
             if kind == "arrival":
-                self._push_next(arrivals)
+                self._push_next()
                 self._arrive(what, numbers)  # type: ignore[arg-type]
             elif kind == "turn":
                 self._arrive(what, numbers)  # type: ignore[arg-type]
@@ -211,8 +212,8 @@ class Simulation:
     def _push(self, when: float, kind: str, what: object) -> None:
         heapq.heappush(self._heap, (when, next(self._order), kind, what))
 
-    def _push_next(self, arrivals: Iterator[tuple[float, Arrival]]) -> None:
-        for when, arrival in itertools.islice(arrivals, 1):
+    def _push_next(self) -> None:
+        for when, arrival in itertools.islice(self._arrivals, 1):
             self._push(when, "arrival", arrival)
 
     def _arrive(self, arrival: Arrival, numbers: Sequence[int]) -> None:

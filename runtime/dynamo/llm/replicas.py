@@ -57,6 +57,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RouterMessage).decode
 
 
+def decode(body: bytes) -> RouterMessage:
+    """A router's message. Raises ValueError when it is none."""
+    return _decode(body)
+
+
 class Replicas:
     """This router among those of its component. Requests of others are predicted under names of their own."""
 

@@ -1,0 +1,206 @@
+"""The planner as a service runs it: it watches a graph, decides now and then, and has workers added or taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from dynamo.llm import load
+from dynamo.llm.listening import Listener, topic
+from dynamo.llm.load import KvMetricsAggregator
+from dynamo.llm.planner import Observation, PlannerSettings, plan
+from dynamo.llm.prefill_jobs import prefill_queue
+from dynamo.llm.replicas import Prefilled, Routed, decode
+from dynamo.llm.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
+from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.runtime.events import Events
+from dynamo.runtime.queues import Queue
+from dynamo.sdk.errors import RemoteError
+
+logger = logging.getLogger("dynamo.planner")
+MOST_OPEN = 100_000
+
+
+class FirstTokens:
+    """How long requests wait for their first token, as routers tell each other of them."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._open: dict[tuple[int, str], float] = {}
+        self._seen: list[float] = []
+
+    def on_message(self, body: bytes) -> None:
+        """A router told what it did."""
+        try:
+            message = decode(body)
+        except ValueError:
+            return
+        for event in message.events:
+            key = (message.router, event.request)
+            if isinstance(event, Routed):
+                self._open.setdefault(key, self._clock())
+                while len(self._open) > MOST_OPEN:
+                    del self._open[next(iter(self._open))]
+            else:
+                begun = self._open.pop(key, None)
+                if begun is not None and isinstance(event, Prefilled):
+                    self._seen.append(self._clock() - begun)
+
+    def taken(self) -> list[float]:
+        """Those since the last call."""
+        seen, self._seen = self._seen, []
+        return seen
+
+
+class Planner:
+    """Plans for the decode workers of one component and the prefill workers of another (none: "")."""
+
+    def __init__(
+        self,
+        events: Events,
+        namespace: str,
+        decode: str,
+        prefill: str,
+        settings: PlannerSettings,
+        scaler: Scaler,
+        *,
+        workers: Mapping[str, Callable[[], Sequence[Any]]],
+        queue: Queue | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.decode, self.prefill = decode, prefill
+        self.plans: list[str] = []
+        self._scaler = NoScaler() if settings.dry_run else scaler
+        self._workers = workers
+        self._queue = queue
+        self._aggregator = KvMetricsAggregator(clock)
+        self._first = FirstTokens(clock)
+        self._load = topic(events, "load", namespace, decode)
+        self._routers = topic(events, "routers", namespace, decode)
+        self._listeners: list[Listener] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to watch."""
+        self._listeners = [Listener(self._load, self._on_load), Listener(self._routers, self._first.on_message)]
+        self._task = asyncio.ensure_future(self._run())
+
+    async def close(self) -> None:
+        """Stop; the graph stays as it is."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for listener in self._listeners:
+            await listener.close()
+
+    def _on_load(self, body: bytes) -> None:
+        try:
+            message = load.decode(body)
+        except ValueError:
+            return
+        self._aggregator.heard(message.worker, message.metrics)
+
+    async def _run(self) -> None:
+        seen: list[Observation] = []
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self.settings.interval_seconds
+        while True:
+            await asyncio.sleep(self.settings.observe_seconds)
+            seen.append(await self.observe())
+            if loop.time() >= due:
+                await self.adjust(seen)
+                seen = []
+                due = loop.time() + self.settings.interval_seconds
+
+    async def observe(self) -> Observation:
+        """The graph as it is now."""
+        self._aggregator.silent()
+        metrics = [self._aggregator.get(worker) for worker in self._aggregator.workers]
+        waiting = 0
+        if self._queue is not None:
+            try:
+                waiting = await self._queue.size()
+            except RemoteError as error:
+                logger.warning("the prefill queue was not counted: %s", error.message)
+        return Observation(
+            decode_workers=len(self._workers[self.decode]()),
+            prefill_workers=len(self._workers[self.prefill]()) if self.prefill else 0,
+            kv_usage=sum(one.gpu_cache_usage_perc for one in metrics) / len(metrics) if metrics else 0.0,
+            waiting=sum(one.num_requests_waiting for one in metrics),
+            prefill_queue=waiting,
+            first_tokens=tuple(self._first.taken()),
+        )
+
+    async def adjust(self, seen: Sequence[Observation]) -> None:
+        """Decide by what was seen, and have it done; in a dry run only the log tells."""
+        found = plan(self.settings, seen)
+        for reason in found.reasons:
+            logger.info("%s%s", "dry run: " if self.settings.dry_run else "", reason)
+        self.plans += found.reasons
+        for service, before, after in (
+            (self.decode, seen[-1].decode_workers, found.decode_workers),
+            (self.prefill, seen[-1].prefill_workers, found.prefill_workers),
+        ):
+            if after != before:
+                try:
+                    await self._scaler.scale(service, after)
+                except CannotScale as error:
+                    logger.warning("%s stays at %s workers: %s", service, before, error)
+
+
+async def planner(
+    runtime: DistributedRuntime,
+    namespace: str,
+    decode: str,
+    prefill: str,
+    model: str,
+    values: Mapping[str, Any],
+) -> Planner:
+    """The planner of a configuration, started. Raises ValueError, RemoteError."""
+    watches = {name: await runtime.callee(namespace, name).watch() for name in (decode, prefill) if name}
+    made = Planner(
+        runtime.events,
+        namespace,
+        decode,
+        prefill,
+        planner_settings(values),
+        scaler_of(values),
+        workers={name: watch.instances for name, watch in watches.items()},
+        queue=prefill_queue(runtime.queues, namespace, model) if prefill else None,
+    )
+    await made.start()
+    return made
+
+
+def planner_settings(values: Mapping[str, Any]) -> PlannerSettings:
+    """The settings in a service's configuration, dashes or underscores; other keys are left. Raises ValueError."""
+    given = {key.replace("-", "_"): value for key, value in values.items()}
+    found: dict[str, Any] = {}
+    for one in fields(PlannerSettings):
+        if one.name in given:
+            value, kind = given[one.name], type(one.default)
+            if type(value) is int and kind is float:
+                value = float(value)
+            if type(value) is not kind:
+                raise ValueError(f"`{one.name.replace('_', '-')}` cannot be {value!r}")
+            found[one.name] = value
+    return PlannerSettings(**found)
+
+
+def scaler_of(values: Mapping[str, Any]) -> Scaler:
+    """Who scales, by `environment`: `local`, `kubernetes`, or not said: by where this runs. Raises ValueError."""
+    inside = "kubernetes" if os.environ.get("KUBERNETES_SERVICE_HOST") else "local"
+    where = values.get("environment", inside)
+    if where == "local":
+        return SupervisorScaler.of_this_worker()
+    if where == "kubernetes":
+        names = values.get("deployments", {})
+        prefix = str(values.get("deployment-prefix", os.environ.get("DYNAMO_DEPLOYMENT_PREFIX", "")))
+        return KubernetesScaler(prefix=prefix, names=names if isinstance(names, Mapping) else {})
+    raise ValueError(f"`environment` cannot be {where!r}; it is `local` or `kubernetes`")

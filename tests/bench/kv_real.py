@@ -1,0 +1,256 @@
+"""Routing with a real engine: two workers with llama.cpp and SmolLM2-135M on this machine's cores. Prints one table.
+
+Part of `bench_kv`; stands alone to be run where an engine is. Every run has prompts that no run before it had, and the
+ways to route take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS))
+
+from dynamo.engines.batching import SimulationSettings  # noqa: E402
+from dynamo.llm.generation import EngineRequest  # noqa: E402
+from dynamo.llm.hashing import block_hashes  # noqa: E402
+from dynamo.llm.routed import RoutedClient  # noqa: E402
+from dynamo.llm.router import Mode, RouterSettings  # noqa: E402
+from dynamo.llm.service import routing  # noqa: E402
+from dynamo.runtime.distributed import DistributedRuntime, connect  # noqa: E402
+from support.nats import nats_server  # noqa: E402
+from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E402
+
+BLOCK = 16
+MODES: tuple[Mode, ...] = ("kv", "approximate", "round-robin", "random")
+WORKERS, SLOTS, CONTEXT = 2, 4, 512
+TENANTS, PREFIX, OWN, OUTPUT = 6, 320, 24, 6
+REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
+ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
+SHARE = 0.75
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen of the requests after the first third."""
+
+    first: list[float] = field(default_factory=list)
+    prompt: int = 0
+    cached: int = 0
+    failed: int = 0
+
+    def quantile(self, share: float) -> float:
+        ordered = sorted(self.first)
+        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+class Prompts:
+    """Prompts of a run: tenants with a beginning each, and an end of one's own."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._prefixes = [self._tokens(PREFIX) for _ in range(TENANTS)]
+
+    def _tokens(self, count: int) -> tuple[int, ...]:
+        return tuple(self._chance.randrange(100, 40_000) for _ in range(count))
+
+    def next(self) -> tuple[int, ...]:
+        return self._chance.choice(self._prefixes) + self._tokens(OWN)
+
+    def arrivals(self, rate: float, count: int) -> list[tuple[float, tuple[int, ...]]]:
+        now, found = 0.0, []
+        for _ in range(count):
+            now += self._chance.expovariate(rate)
+            found.append((now, self.next()))
+        return found
+
+
+@contextlib.asynccontextmanager
+async def workers() -> AsyncIterator[DistributedRuntime]:
+    """The graph: a NATS server, two processes, and this one as the router's."""
+    with nats_server() as server, contextlib.ExitStack() as closing:
+        for number in range(1, WORKERS + 1):
+            program = [sys.executable, "-m", "support.engine_worker", server.url, str(number), str(SLOTS), str(CONTEXT)]
+            process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=TESTS)
+            closing.callback(process.wait)
+            closing.callback(process.kill)
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                raise SystemExit("the embedded engine does not start here")
+        async with await connect({"NATS_SERVER": server.url}) as runtime:
+            yield runtime
+
+
+@contextlib.asynccontextmanager
+async def routed(runtime: DistributedRuntime, mode: Mode) -> AsyncIterator[RoutedClient]:
+    """A router of that kind."""
+    service = await routing(runtime, "ns", "Worker", "generate", RouterSettings(block_size=BLOCK, mode=mode))
+    client = await runtime.namespace("ns").component("Worker").endpoint("generate").client()
+    if not await service.ready(WORKERS, 30):
+        raise SystemExit("the workers do not answer")
+    try:
+        yield RoutedClient(service, client)
+    finally:
+        await service.close()
+
+
+async def ask(
+    client: RoutedClient, name: str, tokens: tuple[int, ...], output: int = OUTPUT
+) -> tuple[float, float, int]:
+    """Seconds to the first token and to the last, and the tokens that were cached."""
+    begun = time.perf_counter()
+    first, cached = 0.0, 0
+    async for step in client.generate(EngineRequest(id=name, tokens=tokens, max_tokens=output)):
+        first = first or time.perf_counter() - begun
+        cached = max(cached, step.cached_tokens)
+    return first, time.perf_counter() - begun, cached
+
+
+async def alone(runtime: DistributedRuntime) -> tuple[float, float]:
+    """Seconds for each prompt token, and for a token after that, of an engine with nothing else to do."""
+    prefill, decode = [], []
+    async with routed(runtime, "round-robin") as client:
+        for number in range(2 * WORKERS):
+            prompts = Prompts(900 + number)
+            first, total, _ = await ask(client, f"alone{number}", prompts.next(), 17)
+            prefill.append(first / (PREFIX + OWN))
+            decode.append((total - first) / 16)
+    return statistics.median(prefill), statistics.median(decode)
+
+
+async def saturation(runtime: DistributedRuntime) -> float:
+    """Requests a second that round-robin completes when twice as many wait as there are slots."""
+    prompts, done = Prompts(800), 0
+
+    async def serve(client: RoutedClient, name: int) -> None:
+        nonlocal done
+        while done < 40:
+            done += 1
+            await ask(client, f"full{name}.{done}", prompts.next())
+
+    async with routed(runtime, "round-robin") as client:
+        begun = time.perf_counter()
+        await asyncio.gather(*(serve(client, number) for number in range(WORKERS * SLOTS)))
+        return done / (time.perf_counter() - begun)
+
+
+async def run(runtime: DistributedRuntime, mode: Mode, rate: float, seed: int, seen: Seen) -> None:
+    """One run of one way to route."""
+    arrivals = Prompts(seed).arrivals(rate, REQUESTS)
+
+    async def one(client: RoutedClient, number: int, begun: float) -> None:
+        when, tokens = arrivals[number]
+        await asyncio.sleep(max(0.0, begun + when - time.perf_counter()))
+        try:
+            first, _, cached = await ask(client, f"{mode}{seed}.{number}", tokens)
+        except Exception as error:
+            print(f"{mode}: {error!r}", file=sys.stderr)
+            seen.failed += 1
+            return
+        if number >= REQUESTS // 3:
+            seen.first.append(first)
+            seen.prompt += len(tokens)
+            seen.cached += cached
+
+    async with routed(runtime, mode) as client:
+        begun = time.perf_counter()
+        await asyncio.gather(*(one(client, number, begun) for number in range(REQUESTS)))
+
+
+def simulated(mode: Mode, rate: float, seeds: list[int], prefill: float, decode: float) -> Seen:
+    """The same arrivals on simulated engines that were given the real one's times."""
+    size = -(-(PREFIX + OWN + OUTPUT) // BLOCK)
+    engine = SimulationSettings(
+        block_size=BLOCK,
+        blocks=SLOTS * size,
+        slots=SLOTS,
+        pass_tokens=512,
+        pass_seconds=decode,
+        prefill_seconds=prefill,
+        attention_seconds=0.0,
+        decode_seconds=0.0,
+    )
+    seen = Seen()
+    for seed in seeds:
+        arrivals = [
+            (when, Arrival(str(number), tokens, block_hashes(tokens, BLOCK), OUTPUT))
+            for number, (when, tokens) in enumerate(Prompts(seed).arrivals(rate, REQUESTS))
+        ]
+        after = arrivals[REQUESTS // 3 - 1][0]
+        workload = Workload(kind="real", rate=rate, seconds=3 * after, workers=WORKERS)
+        outcome = Simulation(mode, workload, engine, arrivals=arrivals).run()
+        seen.first += outcome.first_tokens
+        seen.prompt += outcome.prompt_tokens
+        seen.cached += outcome.cached_tokens
+    return seen
+
+
+async def measure() -> dict[str, Any]:
+    """The table."""
+    seen = {mode: Seen() for mode in MODES}
+    async with workers() as runtime:
+        prefill, decode = await alone(runtime)
+        full = await saturation(runtime)
+        rate = full * SHARE
+        seeds = list(range(1, ROUNDS + 1))
+        for seed in seeds:
+            for place, mode in enumerate(MODES):
+                await run(runtime, mode, rate, 100 * seed + place, seen[mode])
+    rows = []
+    for place, mode in enumerate(MODES):
+        real = seen[mode]
+        copy = simulated(mode, rate, [100 * seed + place for seed in seeds], prefill, decode)
+        errors = [copy.quantile(share) / real.quantile(share) - 1 for share in (0.5, 0.9)]
+        rows.append(
+            [
+                mode,
+                *(f"{real.quantile(share) * 1e3:.0f}" for share in (0.5, 0.9)),
+                f"{real.cached / real.prompt:.0%}",
+                str(real.failed),
+                *(f"{copy.quantile(share) * 1e3:.0f}" for share in (0.5, 0.9)),
+                f"{copy.cached / copy.prompt:.0%}",
+                f"{errors[0]:+.0%} / {errors[1]:+.0%}",
+            ]
+        )
+    kv, turns = seen["kv"], seen["round-robin"]
+    half, most = (turns.quantile(share) / kv.quantile(share) for share in (0.5, 0.9))
+    return {
+        "title": "Routing, a real engine: shared prefixes on two workers with llama.cpp and SmolLM2-135M (Q4_1), one thread each",
+        "columns": [
+            "router",
+            "TTFT p50, ms",
+            "p90",
+            "prefix hits",
+            "rejected",
+            "simulated: p50",
+            "p90",
+            "hits",
+            "simulator's error p50 / p90",
+        ],
+        "rows": rows,
+        "notes": [
+            f"**Real.** {TENANTS} tenants with {PREFIX} tokens of prompt each and {OWN} of the request's own, {OUTPUT} tokens "
+            f"out, {SLOTS} slots of {CONTEXT} a worker. {rate:.2f} requests/s = {SHARE:.0%} of round-robin's saturation, Poisson, "
+            f"{ROUNDS} rounds of {REQUESTS} requests for each router in turns, seeds 101 to {100 * ROUNDS + len(MODES) - 1}; the "
+            "first third of each is not counted.",
+            f"kv against round-robin: TTFT p50 {half:.1f} times lower, p90 {most:.1f} times.",
+            f"The simulated engine was given this one's times: {prefill * 1e3:.2f} ms for each prompt token, {decode * 1e3:.1f} ms "
+            "for each pass, measured alone.",
+        ],
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(measure())))
