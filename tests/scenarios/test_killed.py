@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from dynamo_build.stages.discover import explore
 from dynamo_build.stages.exchange import export
 from dynamo_build.stages.verify import verify
 from dynamo_build.store import Store
-from support.effort import points
+from support import tracing
+from support.effort import CAMPAIGN, points
 from support.killing import calls, killed_at
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -78,6 +80,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.timeout(0 if CAMPAIGN else 180)
 @pytest.mark.parametrize("verb", VERBS)
 def test_killed_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     """Every item is whole or gone, every command works, and the next build leaves no temporary file or folder."""
@@ -98,6 +101,28 @@ def test_killed_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch, verb: st
         assert left_behind(place.home) == [], number
 
 
+@pytest.mark.skipif(not tracing.usable(), reason="needs strace, and the right to trace")
+@pytest.mark.timeout(0 if CAMPAIGN else 180)
+@pytest.mark.parametrize("verb", VERBS)
+def test_killed_at_any_call_of_a_traced_run(folder: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """The same for the command in a process of its own, at calls that a trace of a whole run saw."""
+    place = Place(folder, monkeypatch)
+    command = [sys.executable, "-m", "dynamo_build", *VERBS[verb](place)]
+    before = {item.tag for item in Store(place.home).list()}
+    seen = tracing.calls(command, str(place.home), place.project, os.environ)
+    after = {item.tag for item in Store(place.home).list()}
+    assert before != after and len(seen) > 100
+    wanted, killed = points(4, 200), 0
+    for call in [seen[len(seen) * turn // wanted] for turn in range(wanted)]:
+        place.restore()
+        killed += tracing.killed_at(call, command, place.project, os.environ)
+        checked(Store(place.home), before | after, before & after, call)
+        assert run(["build", "hello_world:Frontend", "--quiet"]) == 0, call
+        checked(Store(place.home), before | after | {latest(place)}, before & after, call)
+        assert left_behind(place.home) == [], call
+    assert killed > 0.9 * wanted
+
+
 def latest(place: Place) -> str:
     """The tag of the build that came after, which is the newest."""
     store = Store(place.home)
@@ -107,7 +132,7 @@ def latest(place: Place) -> str:
     return tag
 
 
-def checked(store: Store, most: set[str], least: set[str], number: int) -> None:
+def checked(store: Store, most: set[str], least: set[str], number: object) -> None:
     """Whatever is listed is whole, and only what may be there is."""
     items = store.list()
     assert least <= {item.tag for item in items} <= most, number
