@@ -16,19 +16,19 @@ _LOGIN = """\
 printf '%s' "$REGISTRY_PASSWORD" | dynamo login "${DYNAMO_REGISTRY%%/*}" --username "$REGISTRY_USER" --password-stdin"""
 
 _IMAGE = """\
-dynamo containerize "$BENTO" --push --registry "$DYNAMO_REGISTRY" -o json > images.json
+dynamo containerize "$BENTO" --push --attest --registry "$DYNAMO_REGISTRY" -o json > images.json
 DIGEST="$(grep -o '"digest": *"sha256:[0-9a-f]*"' images.json | grep -o 'sha256:[0-9a-f]*' | head -n 1)"
 dynamo push "$BENTO" "$DYNAMO_REGISTRY/bentos/${BENTO%%:*}:${BENTO##*:}\""""
 
 _SIGN = """\
-if [ -n "$COSIGN_KEY" ]; then
-  (umask 077 && printf '%s\\n' "$COSIGN_KEY" > cosign.key)
-  trap 'rm -f cosign.key' EXIT
+if [ -n "$SIGNING_KEY" ]; then
+  (umask 077 && printf '%s\\n' "$SIGNING_KEY" > signing.key)
+  trap 'rm -f signing.key' EXIT
   for image in $(dynamo containerize "$BENTO" --push --registry "$DYNAMO_REGISTRY" -o name); do
-    dynamo image sign "$image" --key cosign.key
+    dynamo image sign "$image" --key signing.key
   done
 else
-  echo "no COSIGN_KEY: images stay unsigned"
+  echo "no SIGNING_KEY: images stay unsigned"
 fi"""
 
 _CLUSTER = """\

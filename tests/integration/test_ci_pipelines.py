@@ -79,11 +79,15 @@ def test_github(
     made = dynamo("ci", "init", "github", ENTRY, "--registry", place, "-f", "config.yaml", folder=project)
     assert made.returncode == 0, made.stderr
     kubeconfig = server.kubeconfig(tmp_path).read_text()
+    key, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
     workflow = Github(
         project,
         project / ".github/workflows/dynamo.yaml",
         {
             "GITHUB_TOKEN": registry_tls["password"],
+            "SIGNING_KEY": key.read_text(),
             "KUBECONFIG_STAGING": kubeconfig,
             "KUBECONFIG_PRODUCTION": kubeconfig,
         },
@@ -102,11 +106,15 @@ def test_github(
     digest = workflow.outputs["image"]["digest"]
     assert images_of(server, "staging") == images_of(server, "production")
     assert [image.partition("@")[2] for image in images_of(server, "production")] == [digest]
+    (image,) = images_of(server, "production")
+    trusted = {"SSL_CERT_FILE": runner["SSL_CERT_FILE"], "DOCKER_CONFIG": f"{runner['HOME']}/.docker"}
+    verified = dynamo("image", "verify", image, "--key", str(public), folder=tmp_path, **trusted)
+    assert verified.returncode == 0, verified.stderr
     comment = (tmp_path / "gh.said").read_text()
     assert comment.startswith("pr comment 7 --body-file comment.md") and "Deployment" in comment
     said = "".join(workflow.log)
     assert registry_tls["password"] not in said and "token:" not in said
-    assert not list(tmp_path.glob("workspace*/kubeconfig"))
+    assert not list(tmp_path.glob("workspace*/kubeconfig")) and not list(tmp_path.glob("workspace*/signing.key"))
 
 
 def test_gitlab(
