@@ -164,6 +164,7 @@ async def run(runtime: DistributedRuntime, mode: Mode, rate: float, seed: int, s
             seen.prompt += len(tokens)
             seen.cached += cached
 
+    print(f"{mode}, seed {seed}, {rate:.2f} requests/s", file=sys.stderr)
     async with routed(runtime, mode) as client:
         begun = time.perf_counter()
         await asyncio.gather(*(one(client, number, begun) for number in range(REQUESTS)))
@@ -202,6 +203,7 @@ async def measure() -> dict[str, Any]:
     seen = {mode: Seen() for mode in MODES}
     async with workers() as runtime:
         prefill, decode = await alone(runtime)
+        print(f"{prefill * 1e3:.2f} ms a prompt token, {decode * 1e3:.1f} ms a pass", file=sys.stderr)
         full = await saturation(runtime)
         rate = full * SHARE
         seeds = list(range(1, ROUNDS + 1))

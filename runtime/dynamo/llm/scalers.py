@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -63,10 +64,15 @@ class SupervisorScaler:
             raise CannotScale(answer)
 
 
+def _label(service: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", service).replace("_", "-").lower()
+
+
 class KubernetesScaler:
     """The scale subresource of the service's Deployment, with the pod's own account.
 
-    `names` are the Deployments of services; others are called as the service in lower case after `prefix`.
+    `names` are the Deployments of services; others are called as the toolchain calls them: `prefix` and the service
+    in lower case, `VllmWorker` as `vllm-worker`.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class KubernetesScaler:
 
     async def scale(self, service: str, workers: int) -> None:
         """Have that many. Raises CannotScale."""
-        await asyncio.to_thread(self._patch, self._names.get(service, f"{self._prefix}{service.lower()}"), workers)
+        await asyncio.to_thread(self._patch, self._names.get(service, self._prefix + _label(service)), workers)
 
     def _patch(self, name: str, workers: int) -> None:
         try:

@@ -176,7 +176,7 @@ async def test_kubernetes_is_asked_for_the_scale_of_a_deployment(tmp_path, monke
         scaler = KubernetesScaler(address=address, prefix="llm-", names={"Prefill": "other"}, account=tmp_path)
         await scaler.scale("VllmWorker", 3)
         await scaler.scale("Prefill", 2)
-        with pytest.raises(CannotScale, match="refuses to scale llm-vllmworker: 403"):
+        with pytest.raises(CannotScale, match="refuses to scale llm-vllm-worker: 403"):
             await scaler.scale("VllmWorker", 10)
         with pytest.raises(CannotScale, match="no account"):
             await KubernetesScaler(address=address, account=tmp_path / "absent").scale("a", 1)
@@ -185,7 +185,7 @@ async def test_kubernetes_is_asked_for_the_scale_of_a_deployment(tmp_path, monke
         thread.join()
         server.server_close()
     assert asked[0] == (
-        "/apis/apps/v1/namespaces/team/deployments/llm-vllmworker/scale",
+        "/apis/apps/v1/namespaces/team/deployments/llm-vllm-worker/scale",
         "Bearer t0ken",
         "application/merge-patch+json",
         {"spec": {"replicas": 3}},
