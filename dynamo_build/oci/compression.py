@@ -37,6 +37,8 @@ def _zlib(level: int) -> Compressor:
 DEFAULT = _zlib(6)
 #: ISA-L's fast level gives the same bytes on every x86 processor; its level 3 does not.
 _ISAL_LEVEL = 1
+#: How much a compressor is given at a time. ISA-L's bytes depend on it, so it is a part of what names them.
+BLOCK = 1 << 20
 _ZSTD_LEVEL = 3
 
 
@@ -47,7 +49,7 @@ def compressor(name: str) -> Compressor:
             library = _library("isal.isal_zlib", "isal")
             version = str(importlib.import_module("isal").__version__)
             return Compressor(
-                identity=f"isal-{version}-{_ISAL_LEVEL}",
+                identity=f"isal-{version}-{_ISAL_LEVEL}-{BLOCK >> 10}k",
                 start=lambda: library.compressobj(_ISAL_LEVEL, library.DEFLATED, 31),
             )
         case "zlib":

@@ -11,12 +11,12 @@ import hashlib
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from dynamo_build.errors import ImageBuildError, RegistryError
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.compression import DEFAULT, GZIP, Compressor
+from dynamo_build.oci.compression import BLOCK, DEFAULT, GZIP, Compressor
 
 #: 1980-01-01: the first moment a zip file can hold, and what programs that refuse 0 accept.
 STAMP = 315532800
@@ -117,11 +117,23 @@ def write(entries: Iterable[Entry], file: BinaryIO, compressor: Compressor = DEF
         packed.update(data)
         return file.write(data)
 
-    for piece in tar_of(entries):
-        plain.update(piece)
-        size += out(pack.compress(piece))
+    for block in blocks(tar_of(entries)):
+        plain.update(block)
+        size += out(pack.compress(block))
     size += out(pack.flush())
     return f"sha256:{packed.hexdigest()}", f"sha256:{plain.hexdigest()}", size
+
+
+def blocks(pieces: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
+    """The same bytes in blocks of exactly this size: what some compressors make depends on how they are fed."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        while len(waiting) >= size:
+            yield bytes(waiting[:size])
+            del waiting[:size]
+    if waiting:
+        yield bytes(waiting)
 
 
 def _with_parents(entries: Iterable[Entry]) -> list[Entry]:
@@ -131,9 +143,10 @@ def _with_parents(entries: Iterable[Entry]) -> list[Entry]:
         if path in found and found[path] != entry and found[path].content is not None:
             raise ImageBuildError(f"two files would be `/{path}` in one layer")
         found[path] = entry
-        for parent in PurePosixPath(path).parents:
-            if str(parent) != ".":
-                found.setdefault(str(parent), Entry(path=str(parent)))
+        parent = path.rpartition("/")[0]
+        while parent and parent not in found:
+            found[parent] = Entry(path=parent)
+            parent = parent.rpartition("/")[0]
     return [found[path] for path in sorted(found)]
 
 
@@ -145,25 +158,51 @@ def _checked(path: str) -> str:
 
 
 def _member(entry: Entry) -> Iterator[bytes]:
-    header = tarfile.TarInfo(entry.path)
-    header.mtime = STAMP
-    header.mode = 0o644
+    size = 0
     if entry.link:
-        header.type, header.linkname, header.mode = tarfile.SYMTYPE, entry.link, 0o777
+        yield _header(entry.path, 0o777, 0, tarfile.SYMTYPE, entry.link)
     elif entry.content is None:
-        header.type, header.mode = tarfile.DIRTYPE, 0o755
+        yield _header(entry.path, 0o755, 0, tarfile.DIRTYPE)
     else:
-        header.mode = 0o755 if entry.executable else 0o644
-        header.size = len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
-    yield header.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-    if entry.link or entry.content is None:
-        return
-    if isinstance(entry.content, bytes):
-        yield entry.content
-    else:
-        yield from _content(entry.content, header.size)
-    if header.size % tarfile.BLOCKSIZE:
-        yield b"\0" * (tarfile.BLOCKSIZE - header.size % tarfile.BLOCKSIZE)
+        mode = 0o755 if entry.executable else 0o644
+        size = len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
+        yield _header(entry.path, mode, size, tarfile.REGTYPE)
+        if isinstance(entry.content, bytes):
+            yield entry.content
+        else:
+            yield from _content(entry.content, size)
+    if size % tarfile.BLOCKSIZE:
+        yield b"\0" * (tarfile.BLOCKSIZE - size % tarfile.BLOCKSIZE)
+
+
+def _header(path: str, mode: int, size: int, kind: bytes, link: str = "") -> bytes:
+    """The header of a member. Nearly all are one block that differs in five fields, which is written here."""
+    name, to = path.encode("utf-8", "surrogateescape"), link.encode("utf-8", "surrogateescape")
+    if kind == tarfile.DIRTYPE:
+        name += b"/"
+    if len(name) > 100 or len(to) > 100 or size >= 8**11:
+        header = tarfile.TarInfo(path)
+        header.mtime, header.mode, header.size, header.type, header.linkname = STAMP, mode, size, kind, link
+        return header.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    block = bytearray(_TEMPLATE)
+    block[0 : len(name)] = name
+    block[100:107] = b"%07o" % mode
+    block[124:135] = b"%011o" % size
+    block[156:157] = kind
+    block[157 : 157 + len(to)] = to
+    block[148:155] = b"%06o\0" % sum(block)
+    return bytes(block)
+
+
+def _template() -> bytes:
+    header = tarfile.TarInfo("")
+    header.mtime = STAMP
+    block = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+    block[148:156] = b" " * 8
+    return bytes(block)
+
+
+_TEMPLATE = _template()
 
 
 def _content(path: Path, size: int) -> Iterator[bytes]:

@@ -52,7 +52,9 @@ def key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -> str:
 
 
 def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str], on: Listener) -> None:
-    """Unpack the locked wheels below `folder`. Raises ImageBuildError when one is missing, or has other content."""
+    """Unpack the locked wheels below `folder`, as links to uv's cache where that is on the same file system: they are
+    only read here. Raises ImageBuildError when one is missing, or has other content.
+    """
     if wanted.platform not in _PLATFORMS:
         raise ImageBuildError(f"packages cannot be installed for {wanted.platform}")
     requirements = folder.with_name("requirements.txt")
@@ -60,7 +62,7 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
     command = [
         _uv(), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
         "--python", sys.executable, "--python-version", wanted.python, "--python-platform", _PLATFORMS[wanted.platform],
-        "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy",
+        "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "hardlink",
         "--requirements", str(requirements),
     ]  # fmt: skip
     try:
