@@ -65,7 +65,8 @@ class SupervisorScaler:
 
 
 def _label(service: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", service).replace("_", "-").lower()
+    humps = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+    return re.sub(humps, "-", service).replace("_", "-").lower()
 
 
 class KubernetesScaler:
