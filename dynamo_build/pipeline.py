@@ -138,6 +138,33 @@ def _without_errors(found: tuple[Finding, ...], what: str) -> tuple[Finding, ...
     return found
 
 
+def texts(
+    manifests: Manifests, deployment: Deployment, form: str, surroundings: Surroundings | None = None
+) -> Mapping[str, str]:
+    """Names and texts of files in a form: one per object, or a kustomize base with overlays, or a Helm chart.
+
+    Raises UsageError for a form that the target does not have.
+    """
+    from dynamo_build.manifests import files
+    from dynamo_build.manifests.graph import environments
+
+    if form not in files.TREES:
+        return files.per_object(manifests, form)
+    if manifests.target == "compose":
+        raise UsageError(f"the target compose has no form `{form}`", ["Leave out --format."])
+    if form == "helm":
+        from dynamo_build.manifests.helm import helm
+
+        return helm(manifests, deployment)
+    from dynamo_build.manifests.kustomize import kustomize
+
+    target = catalog.target(deployment.target, surroundings or catalog.surroundings())
+    options = deployment.options
+    bare = target.render(replace(deployment, options={**options, "environment": ""}))
+    others = {name: {**options, "environment": name} for name in environments(deployment)}
+    return kustomize(bare, {name: target.render(replace(deployment, options=own)) for name, own in others.items()})
+
+
 def reach(manifests: Manifests, surroundings: Surroundings) -> None:
     """See that there is a cluster to speak to, before anything is built for it. Raises DeployError or ToolMissing."""
     if manifests.target not in ("k8s", "dynamo-crd"):

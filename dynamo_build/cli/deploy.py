@@ -47,7 +47,9 @@ def deploy(
     option: Annotated[
         _Repeated, typer.Option(metavar="NAME=VALUE", help="A setting of the target (repeatable).")
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="yaml|json", help="Form of the manifests.")] = "yaml",
+    form: Annotated[
+        str, typer.Option("--format", metavar="yaml|json|kustomize|helm", help="Form of the manifests.")
+    ] = "yaml",
     output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write a file per object there instead.")] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Check against the API's schema too, offline, and look at the images.")
@@ -84,7 +86,7 @@ def deploy(
     from dynamo_build.stages.place import PlaceOptions
 
     checked_output(output)
-    files.checked_form(form)
+    files.checked_form(form, output_dir)
     listener = console.listener(quiet)
     limit = seconds(timeout) if timeout else 0.0
     arguments = tuple(checked_service_arguments(context.args))
@@ -128,7 +130,9 @@ def deploy(
         lines = pipeline.diff(manifests, around)
         console.emit(lines, output, text="\n".join(lines) or "nothing would change", name=manifests.deployment)
         return
-    written = files.write(manifests, Path(output_dir), form) if output_dir else ()
+    written: tuple[Path, ...] = ()
+    if output_dir:
+        written = files.write(pipeline.texts(manifests, deployment, form, around), Path(output_dir))
     if written:
         listener(Noted(text=f"wrote {len(written)} files"))
     state = "rendered"

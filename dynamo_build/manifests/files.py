@@ -12,14 +12,18 @@ from dynamo_build.manifests.writer import json_documents, yaml_documents
 from dynamo_build.model.deployment import Manifests
 
 FORMATS = ("yaml", "json")
+#: Forms that are folders.
+TREES = ("kustomize", "helm")
 #: Lists the files of an earlier run, so that a later one never leaves an object behind that is gone from the graph.
 _LISTING = ".dynamo-manifests"
 
 
-def checked_form(form: str) -> str:
-    """The form, refused before any work is done. Raises UsageError."""
-    if form not in FORMATS:
-        raise UsageError(f"`{form}` is not a form of manifests", [f"Use {' or '.join(FORMATS)}."])
+def checked_form(form: str, folder: str = "") -> str:
+    """The form, refused before any work is done; a `folder` allows those that are folders. Raises UsageError."""
+    if form in TREES and not folder:
+        raise UsageError(f"the form `{form}` is a folder", ["Name one with --output-dir."])
+    if form not in (*FORMATS, *TREES):
+        raise UsageError(f"`{form}` is not a form of manifests", [f"Use {', '.join((*FORMATS, *TREES))}."])
     return form
 
 
@@ -41,37 +45,39 @@ def heading(manifests: Manifests) -> Iterator[str]:
         )
 
 
-def write(manifests: Manifests, folder: Path, form: str) -> tuple[Path, ...]:
-    """One file per document, numbered in the order of applying. Raises UsageError for a folder of somebody else's."""
-    listing = folder / _LISTING
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        before = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-        strangers = {path.name for path in folder.iterdir()} - {*before, _LISTING}
-        if strangers:
-            message = f"the folder `{folder}` holds `{min(strangers)}`, which is not ours"
-            raise UsageError(message, ["Name an empty or a new folder with --output-dir."])
-        texts = dict(_texts(manifests, form))
-        listing.write_text("".join(f"{name}\n" for name in sorted({*before, *texts})), encoding="utf-8")
-        for name in set(before) - set(texts):
-            if Path(name).name == name:
-                (folder / name).unlink(missing_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        listing.write_text("".join(f"{name}\n" for name in sorted(texts)), encoding="utf-8")
-    except OSError as error:
-        raise DeployError(f"cannot write into `{folder}`: {error.strerror or error}") from error
-    return tuple(folder / name for name in texts)
-
-
-def _texts(manifests: Manifests, form: str) -> Iterator[tuple[str, str]]:
+def per_object(manifests: Manifests, form: str) -> dict[str, str]:
+    """Names and texts of files, one per document, numbered in the order of applying. Raises UsageError."""
     checked_form(form)
+    found: dict[str, str] = {}
     for number, item in enumerate(manifests.items, 1):
         name = f"{number:03d}-{item.file}" if len(manifests.items) > 1 else item.file
         one = Manifests(
             deployment=manifests.deployment, namespace=manifests.namespace, target=manifests.target, items=(item,)
         )
-        yield f"{name}.{form}", _single(item.document) if form == "json" else rendered(one, form)
+        found[f"{name}.{form}"] = _single(item.document) if form == "json" else rendered(one, form)
+    return found
+
+
+def write(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
+    """Write files and remove those of an earlier run. Raises UsageError for a folder of somebody else's."""
+    listing = folder / _LISTING
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+        present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+        if strangers := present - {*before, _LISTING}:
+            message = f"the folder `{folder}` holds `{min(strangers)}`, which is not ours"
+            raise UsageError(message, ["Name an empty or a new folder with --output-dir."])
+        listing.write_text("".join(f"{name}\n" for name in sorted({*before, *texts})), encoding="utf-8")
+        for name in (set(before) & present) - set(texts):
+            (folder / name).unlink(missing_ok=True)
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        listing.write_text("".join(f"{name}\n" for name in sorted(texts)), encoding="utf-8")
+    except OSError as error:
+        raise DeployError(f"cannot write into `{folder}`: {error.strerror or error}") from error
+    return tuple(folder / name for name in texts)
 
 
 def _single(document: Mapping[str, Any]) -> str:

@@ -122,6 +122,18 @@ def environments_of(overrides: Mapping[str, Any], service: str) -> Mapping[str, 
     return found
 
 
+def environments(deployment: Deployment) -> tuple[str, ...]:
+    """The environments that services name in their overrides, sorted. Raises DeployError."""
+    options = Layout(deployment).options
+    found = {
+        name
+        for workload in deployment.workloads
+        for overrides in (workload.overrides, options.overrides.get(workload.service, {}))
+        for name in environments_of(overrides, workload.service)
+    }
+    return tuple(sorted(found))
+
+
 def _patch(key: str, value: Any, kinds: Sequence[str], service: str) -> tuple[str, Mapping[str, Any]]:
     workload = _GROUPS if _GROUPS in kinds else "Deployment"
     if key in ("entrypoint", "cmd"):

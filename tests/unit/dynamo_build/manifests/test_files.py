@@ -35,9 +35,9 @@ def test_json_is_one_list() -> None:
 def test_files_follow_the_graph(tmp_path: Path) -> None:
     """A second run removes what the graph no longer has, and no more."""
     folder = tmp_path / "out"
-    first = files.write(manifests(), folder, "yaml")
+    first = files.write(files.per_object(manifests(), "yaml"), folder)
     assert all(yaml.safe_load(path.read_text()) for path in first)
-    second = files.write(manifests(deployment(hello_graph(), nats="nats://a:1")), folder, "yaml")
+    second = files.write(files.per_object(manifests(deployment(hello_graph(), nats="nats://a:1")), "yaml"), folder)
     assert {path.name for path in folder.glob("*.yaml")} == {path.name for path in second}
     assert len(second) < len(first)
 
@@ -46,7 +46,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """Foreign files are named, and nothing is written."""
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match=r"holds `mine\.txt`"):
-        files.write(manifests(), tmp_path, "yaml")
+        files.write(files.per_object(manifests(), "yaml"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
