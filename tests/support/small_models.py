@@ -53,7 +53,12 @@ def folder(place: Path, context: int = 512) -> Path:
     (place / "tokenizer.json").write_text(json.dumps(tokenizer))
     about = {"chat_template": TEMPLATE, "eos_token": "<|im_end|>", "bos_token": "<|im_start|>"}
     (place / "tokenizer_config.json").write_text(json.dumps(about))
-    (place / "config.json").write_text(json.dumps({"max_position_embeddings": context, "eos_token_id": 2}))
+    general = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16", "vocab_size": len(tokens),
+        "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+        "max_position_embeddings": context, "bos_token_id": 1, "eos_token_id": 2,
+    }  # fmt: skip
+    (place / "config.json").write_text(json.dumps(general))
     return place
 
 
