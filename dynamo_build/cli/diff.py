@@ -13,7 +13,7 @@ from dynamo_build.cli.options import OutputForm, checked_output
 if TYPE_CHECKING:
     from dynamo_build.stages.compare import Comparison
 
-_PARTS = ("files", "packages", "config", "api", "services", "other")
+_PARTS = ("files", "packages", "config", "api", "services", "layers", "other")
 
 
 def diff(
@@ -21,7 +21,7 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another bento.")],
     output: OutputForm = "text",
 ) -> None:
-    """Show what differs between two bentos: files, locked packages, configuration, API, services and the rest.
+    """Show what differs between two bentos: files, locked packages, configuration, API, services, image layers, the rest.
 
     Example: dynamo diff frontend:kq2xw5mplz7rbn4t frontend
     """

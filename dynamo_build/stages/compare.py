@@ -1,4 +1,4 @@
-"""What differs between two bentos: files, locked packages, configuration, API, and all else that decides a version."""
+"""What differs between two bentos: files, packages, configuration, API, image layers, and all else in a version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import Json
-from dynamo_build import archive
+from dynamo_build import archive, lockfile
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.stages import apis
@@ -43,6 +43,7 @@ class Comparison:
     config: tuple[Change, ...] = ()
     api: tuple[Change, ...] = ()
     services: tuple[Change, ...] = ()
+    layers: tuple[Change, ...] = ()
     other: tuple[Change, ...] = ()
 
 
@@ -57,6 +58,7 @@ def compare(before: Bento, after: Bento) -> Comparison:
         config=_changes(_flat(codec.plain(one.config)), _flat(codec.plain(two.config))),
         api=_changes(_flat(apis.schema(one.graph)), _flat(apis.schema(two.graph))),
         services=_changes(_services(one), _services(two)),
+        layers=_changes(_layers(one), _layers(two)),
         other=_changes(_other(one), _other(two)),
     )
 
@@ -94,6 +96,26 @@ def _packages(manifest: BentoManifest) -> dict[str, str]:
             hashes = archive.digest(" ".join(package.hashes).encode())[7:19]
             found[f"{package.name} ({platform}){marker}"] = f"{package.source or package.version} [{hashes}]"
     return found
+
+
+def _layers(manifest: BentoManifest) -> dict[str, str]:
+    """What each layer of an image is made from, in short: where it is equal, an image shares the layer with the other.
+
+    What a base provides is not known here, and into how many layers packages go is the builder's affair.
+    """
+    found = {}
+    if manifest.system_packages or manifest.setup_commands:
+        found["setup"] = _short([manifest.system_packages, manifest.setup_commands])
+    for platform, packages in manifest.lock.packages.items():
+        found[f"packages ({platform})"] = archive.digest(lockfile.requirements(packages).encode())[7:19]
+    found["runtime"] = manifest.runtime_digest[7:19]
+    found["config"] = _short([codec.canonical(manifest.graph).decode(), codec.ordered(manifest.config).decode()])
+    found["code"] = _short([manifest.files_digest, manifest.executables])
+    return found
+
+
+def _short(value: Json) -> str:
+    return archive.digest(codec.canonical(value))[7:19]
 
 
 def _services(manifest: BentoManifest) -> dict[str, Any]:

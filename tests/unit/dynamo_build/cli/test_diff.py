@@ -28,6 +28,7 @@ def test_diff_and_tree(project: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert "files     + notes.txt" in found.stdout
     assert "config    + Frontend.tone: dry" in found.stdout
+    assert "layers    ~ code: " in found.stdout and "layers    ~ config: " in found.stdout
     assert json.loads(dynamo("diff", one, two, "-o", "json", folder=project).stdout)["files"][0]["what"] == "notes.txt"
     assert dynamo("diff", one, one, folder=project).stdout.strip() == f"{one} and {one} are the same"
     shown = dynamo("tree", folder=project).stdout

@@ -21,7 +21,9 @@ def test_the_same_bento_differs_in_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "home")
     bento = pack(plan(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
     found = compare(bento, bento)
-    assert not (found.files or found.packages or found.config or found.api or found.services or found.other)
+    assert not (
+        found.files or found.packages or found.config or found.api or found.services or found.layers or found.other
+    )
 
 
 def test_each_part_is_told(tmp_path: Path) -> None:
@@ -57,6 +59,19 @@ def test_each_part_is_told(tmp_path: Path) -> None:
     assert found.api == (Change(what="services.Frontend.endpoints.generate.streaming", before=False, after=True),)
     assert found.services == (Change(what="services.Frontend.workers", before=1, after=3),)
     assert found.other == (Change(what="labels.team", after="a"),)
+    assert [change.what for change in found.layers] == ["code", "config", "packages (linux/amd64)"]
+
+
+def test_a_change_of_code_leaves_the_other_layers(tmp_path: Path) -> None:
+    """What an image of the new bento shares with one of the old is told by what is not listed."""
+    store = Store(tmp_path / "home")
+    project = write_project(tmp_path / "p", {"changed": "1"})
+    one = pack(plan(GRAPH, [], project, BuildOptions()), LOCK, store)
+    write_project(project, {"changed": "2"})
+    two = pack(plan(GRAPH, [], project, BuildOptions()), LOCK, store)
+    assert [change.what for change in compare(one, two).layers] == ["code"]
+    setup = pack(plan(GRAPH, [], project, BuildOptions(system_packages=("git",))), LOCK, store)
+    assert [change.what for change in compare(two, setup).layers] == ["setup"]
 
 
 def test_a_damaged_listing_is_one_line(tmp_path: Path) -> None:
