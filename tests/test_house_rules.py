@@ -149,3 +149,12 @@ def test_nothing_names_a_registry_or_a_machine() -> None:
     for name in (".ci/requirements.txt",):
         text = (ROOT / name).read_text()
         assert "--index" not in text and "--find-links" not in text and "://" not in text
+
+
+def test_the_two_distributions_have_the_same_extras_and_scripts() -> None:
+    """The toolchain's distribution carries the runtime's modules, so it has what they need, and the runtime's commands."""
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    theirs = tomllib.loads((ROOT / "runtime" / "pyproject.toml").read_text())["project"]
+    assert ours["optional-dependencies"] == theirs["optional-dependencies"]
+    assert theirs["scripts"].items() <= ours["scripts"].items()
+    assert set(theirs["dependencies"]) <= set(ours["dependencies"])

@@ -103,7 +103,7 @@ class EmbeddedEngine:
         try:
             package = importlib.import_module("xllamacpp")
         except ImportError as error:
-            raise NoEngine("the embedded engine is not installed; install dynamo-runtime[cpu]") from error
+            raise NoEngine("the embedded engine is not installed; install dynamo-build[cpu]") from error
         path = weights(model)
         try:
             tokenizer = await asyncio.to_thread(of_gguf, path)

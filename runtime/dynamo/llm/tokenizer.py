@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from dynamo.llm.gguf import metadata
 
-_HINT = "install dynamo-runtime[llm]"
+_HINT = "install dynamo-build[llm]"
 # Source: the pre-tokenizers of llama.cpp by name, as far as they are ByteLevel with or without digits apart.
 _DIGITS_APART = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"})
 _PLAIN = frozenset({"gpt-2", "default", "phi-2", "olmo", "jais", "roberta-bpe", "mpt"})

@@ -14,7 +14,7 @@ from dynamo.llm.kv_events import Stored
 from dynamo.llm.openai_processor import OpenAIProcessor
 from dynamo.llm.preprocessor import Preprocessor
 
-pytest.importorskip("xllamacpp", reason="needs dynamo-runtime[cpu]")
+pytest.importorskip("xllamacpp", reason="needs dynamo-build[cpu]")
 SETTINGS = EmbeddedSettings(slots=2, context=512, threads=1)
 
 
