@@ -35,10 +35,11 @@ from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E4
 
 BLOCK = 16
 MODES: tuple[Mode, ...] = ("kv", "approximate", "round-robin", "random")
-WORKERS, SLOTS, CONTEXT = 2, 4, 512
-TENANTS, PREFIX, OWN, OUTPUT = 6, 320, 24, 6
+WORKERS, SLOTS, CONTEXT = 2, 4, 256
+TENANTS, PREFIX, OWN, OUTPUT = 6, 192, 16, 4
 REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
 ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
+SATURATING = 24
 SHARE = 0.75
 
 
@@ -136,7 +137,7 @@ async def saturation(runtime: DistributedRuntime) -> float:
 
     async def serve(client: RoutedClient, name: int) -> None:
         nonlocal done
-        while done < 40:
+        while done < SATURATING:
             done += 1
             await ask(client, f"full{name}.{done}", prompts.next())
 

@@ -32,6 +32,10 @@ def main() -> None:
             rows.append(pytest(f"{path.stem}, long", [str(path)], 1))
     for path in sorted((ROOT / "tests" / "integration").glob("test_serve*.py")):
         rows.append(pytest(f"{path.stem}, {ROUNDS} rounds", [str(path)], ROUNDS))
+    for name in ("test_routing", "test_disaggregation", "test_planner"):
+        rows.append(pytest(f"{name}, {ROUNDS} rounds", [str(ROOT / "tests" / "integration" / f"{name}.py")], ROUNDS))
+    losses = str(ROOT / "tests/unit/dynamo/llm/test_service.py")
+    rows.append(pytest("KV events lost and doubled, 500 seeds", [losses, "-k", "losses"], 1))
     rows.append(pytest("test_engines, a newer Docker too", [str(ROOT / "tests/integration/test_engines.py")], 1))
     rows += [pytest(path.stem, [str(path)], 1) for path in sorted((ROOT / "tests" / "campaign").glob("test_*.py"))]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30

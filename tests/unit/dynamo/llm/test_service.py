@@ -15,6 +15,7 @@ from dynamo.llm.load import ForwardPassMetrics
 from dynamo.llm.publishing import HASHES_A_MESSAGE, KvEventPublisher, WorkerMetricsPublisher
 from dynamo.llm.router import NoWorkers, RouterSettings
 from dynamo.llm.service import RoutingService
+from support.effort import points
 from support.lossy_events import LossyEvents
 
 TOKENS = list(range(64))
@@ -93,7 +94,7 @@ def test_a_late_router_asks():
     run(body())
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(points(6, 500)))
 def test_losses_heal(seed):
     """With a third of all messages lost and some doubled, the index is exact seconds after the last one."""
 
