@@ -21,7 +21,7 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another bento.")],
     output: OutputForm = "text",
 ) -> None:
-    """Show what differs between two bentos: files, locked packages, configuration, API, services, image layers, the rest.
+    """Show what differs between two bentos: files, locked packages, configuration, API, services, layers and the rest.
 
     Example: dynamo diff frontend:kq2xw5mplz7rbn4t frontend
     """
