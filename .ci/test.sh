@@ -6,4 +6,4 @@ trap 'bash tests/support/stack.sh down' EXIT
 bash tests/support/stack.sh up
 eval "$(bash tests/support/stack.sh env)"
 export PATH="$PWD/.venv/bin:$PATH"
-.venv/bin/python -m pytest "$@"
+.venv/bin/python -m pytest --durations=20 "$@"
