@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench campaign stack-up stack-down environment clean
+.PHONY: demo test test-gpu lint docs bench campaign stack-up stack-down environment clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,9 @@ demo: environment
 
 test: environment
 	@bash .ci/test.sh $(ARGS)
+
+test-gpu: environment
+	@bash .ci/test-gpu.sh $(ARGS)
 
 lint: environment
 	@bash .ci/lint.sh
