@@ -160,7 +160,8 @@ def test_the_same_files_and_answers(
             tree = trees.application(client, first.reference)
             assert trees.unrecorded(tree, "app/packages/") == []
             for other in others:
-                assert trees.differences(tree, trees.application(client, other.reference)) == []
+                found = trees.differences(tree, trees.application(client, other.reference))
+                assert not found, "\n".join(found)
         answers = {builder: answered(client, found, example) for builder, found in images.items()}
         assert answers == dict.fromkeys(BUILDERS, example.answer)
     finally:

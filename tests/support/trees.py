@@ -6,6 +6,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import re
 import tarfile
 from dataclasses import dataclass
 from typing import Any
@@ -50,15 +51,16 @@ def application(client: Any, image: str) -> dict[str, Seen]:
 
 
 def differences(one: dict[str, Seen], other: dict[str, Seen]) -> list[str]:
-    """What differs between two trees, but for what the two installers say of themselves.
+    """What differs between two trees, but for what two installers may do in their own ways.
 
-    These are the content of INSTALLER, the mark REQUESTED, and the lines of RECORD that speak of these and of compiled
-    modules, which an installer may leave out (PyPA specification "Recording installed projects").
+    These are INSTALLER, the mark REQUESTED, the text around the import in the start of a console script, and in RECORD
+    the lines of all these and of compiled modules, and pip's `../../bin/` for what it moved below `--target`
+    (PyPA specifications "Recording installed projects" and "Entry points").
     """
     found = []
     for name in sorted({*one, *other}):
         last = name.rpartition("/")[2]
-        if last in ("REQUESTED", "direct_url.json"):
+        if last in ("INSTALLER", "REQUESTED", "direct_url.json"):
             continue
         if name not in one or name not in other:
             found.append(f"{name}: only in the {'second' if name not in one else 'first'}")
@@ -68,11 +70,9 @@ def differences(one: dict[str, Seen], other: dict[str, Seen]) -> list[str]:
             found.append(
                 f"{name}: {here.kind, here.executable, here.owner} and {there.kind, there.executable, there.owner}"
             )
-        elif last == "INSTALLER":
-            continue
         elif last == "RECORD":
             found += [f"{name}: {line}" for line in sorted(_recorded(here.content) ^ _recorded(there.content))]
-        elif here.content != there.content:
+        elif here.content != there.content and not _starts_the_same(here.content, there.content):
             found.append(f"{name}: {here.digest[:12]} and {there.digest[:12]}: {_first(here.content, there.content)}")
     return found
 
@@ -99,9 +99,16 @@ def unrecorded(tree: dict[str, Seen], top: str) -> list[str]:
 def _recorded(content: bytes) -> set[str]:
     lines = set()
     for path, digest, size in csv.reader(io.StringIO(content.decode())):
+        path = path.replace("../../bin/", "bin/")
         if not path.endswith((".pyc", "/INSTALLER", "/REQUESTED", "/direct_url.json")):
-            lines.add(f"{path},{digest},{size}")
+            lines.add(path if path.startswith("bin/") else f"{path},{digest},{size}")
     return lines
+
+
+def _starts_the_same(one: bytes, other: bytes) -> bool:
+    """Whether both are console scripts that start the same function with a Python of the image."""
+    started = [re.findall(rb"^from \S+ import \S+$", text, re.MULTILINE) for text in (one, other)]
+    return started[0] == started[1] != [] and all(re.match(rb"#!/usr/\S*python[\d.]*\n", text) for text in (one, other))
 
 
 def _first(one: bytes, other: bytes) -> str:
