@@ -231,3 +231,16 @@ def test_build_and_render(project: Path, graph: str, tmp_path: Path, monkeypatch
             assert {"name": "HF_HOME", "value": "/models"} in container["env"]
         else:
             assert gpus is None
+
+
+@pytest.mark.registry
+def test_containerize(project: Path, tmp_path: Path, base_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image holds the graph, its pre- and postprocessing, and no engine: that is the base's to bring."""
+    monkeypatch.setenv("DYNAMO_HOME", str(tmp_path / "home"))
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    built = dynamo("build", "graphs.agg:Frontend", "-f", "configs/agg.yaml", "--python", python, folder=project)
+    assert built.returncode == 0, built.stderr
+    done = dynamo("containerize", "--base", base_image, "--output-dir", str(tmp_path / "image"), folder=project)
+    assert done.returncode == 0, done.stderr
+    assert "tokenizers" in done.stderr
+    assert "vllm" not in done.stderr.lower().replace("vllmworker", "")
