@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -50,13 +52,15 @@ class RoutedClient:
         asked = request
         for attempt in range(1, self._migrations + 2):
             decision = await self._route(asked, without)
+            logger.debug("request %s goes to worker %s: %s", asked.id, decision.worker, decision.reason)
             self._on_decision(asked, decision)
             try:
-                async for step in self._steps(asked, decision):
-                    made += step.tokens
-                    yield step
-                    if step.finish_reason:
-                        return
+                async with contextlib.aclosing(self._steps(asked, decision)) as steps:
+                    async for step in steps:
+                        made += step.tokens
+                        yield step
+                        if step.finish_reason:
+                            return
                 raise Unavailable("the answer ended before it was complete")
             except RemoteError as error:
                 if not _lost(error) or attempt > self._migrations or (made and not self._resumable(request)):
@@ -83,11 +87,13 @@ class RoutedClient:
 
     async def _steps(self, request: EngineRequest, decision: Decision) -> AsyncGenerator[EngineStep, None]:
         sent = replace(request, prefix_hit_rate=decision.prefix_hit_rate)
-        reply = aiter(self._client.direct(sent, decision.worker))
+        call = self._client.direct(sent, decision.worker)
+        call.wrap = _as_it_is
+        reply = aiter(call)
         first = True
         try:
             async for item in reply:
-                step = msgspec.convert(item.data(), EngineStep)
+                step = msgspec.convert(item, EngineStep)
                 if step.finish_reason == "cancelled":
                     raise Unavailable("the worker is closing")
                 if first:
@@ -98,6 +104,10 @@ class RoutedClient:
             raise RemoteError(f"the worker's answer is not a step: {error}") from error
         finally:
             await reply.aclose()  # type: ignore[attr-defined]
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def _lost(error: RemoteError) -> bool:
