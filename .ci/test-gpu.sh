@@ -7,4 +7,5 @@ if ! compgen -G "/dev/nvidia[0-9]*" >/dev/null; then
   echo "no GPU here: none of the tests in tests/gpu was run" >&2
   exit 0
 fi
+export TEST_GPU=1
 exec .venv/bin/python -m pytest tests/gpu -rs "$@"

@@ -17,8 +17,8 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=100)
 hypothesis.settings.register_profile("campaign", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile("default")
 
-#: What takes minutes or a program of its own, such as a browser: `make campaign` names these files itself.
-collect_ignore = [] if "CAMPAIGN" in os.environ else ["campaign"]
+#: `make campaign` and `make test-gpu` name these folders themselves.
+collect_ignore = [folder for folder, how in (("campaign", "CAMPAIGN"), ("gpu", "TEST_GPU")) if how not in os.environ]
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
