@@ -10,8 +10,8 @@ from dynamo.runtime.transport import WINDOW, Exchange
 from dynamo.runtime.wire import Request
 from dynamo.sdk.errors import RemoteError, Unavailable, from_code
 
-PING_SECONDS = 5.0
-SILENT_SECONDS = 15.0
+PING_SECONDS = 2.0
+SILENT_SECONDS = 10.0
 _MASK = 0xFFFFFFFF
 
 

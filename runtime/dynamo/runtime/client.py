@@ -17,8 +17,10 @@ from dynamo.sdk.errors import Deadline, Internal, NotFound, RemoteError, Unavail
 
 PATIENCE_SECONDS = 10.0
 """How long a call waits for an instance to appear."""
-ATTEMPTS = 16
-"""How often a call is sent at most, when connections are lost before its answer begins."""
+LATE_ATTEMPTS = 3
+"""How often a call is sent again after that time, when connections are lost before its answer begins."""
+AGAIN_SECONDS = 3.0
+"""How long a call that has to be sent again waits at least for an instance."""
 
 
 class Call:
@@ -26,7 +28,18 @@ class Call:
     yields; iterating it sends it and gives the items, or the one value.
     """
 
-    __slots__ = ("_attempts", "_body", "_component", "_direct", "_endpoint", "_pick", "_timeout", "_until", "wrap")
+    __slots__ = (
+        "_attempts",
+        "_begun",
+        "_body",
+        "_component",
+        "_direct",
+        "_endpoint",
+        "_pick",
+        "_timeout",
+        "_until",
+        "wrap",
+    )
 
     def __init__(
         self,
@@ -46,6 +59,7 @@ class Call:
         self._direct = direct
         self._timeout = timeout or component.timeout
         self._until = 0.0
+        self._begun = 0.0
         self._attempts = 0
         self.wrap = wrap
 
@@ -75,14 +89,15 @@ class Call:
             timeout = left
             if left < 0:
                 raise Deadline("the time of the call was up before it was sent")
-        if timeout and not self._until:
-            self._until = now + timeout
+        if not self._begun:
+            self._begun = now
+            self._until = now + timeout if timeout else 0.0
         watch, load, path = component.started or await component.watch(), component.load, component.path(self._endpoint)
         tried: set[int] = set()
         failure: RemoteError | None = None
         while True:
             instances = watch.instances(self._endpoint) if not tried and self._direct is None else None
-            instance = self._pick(instances) if instances else await self._choose(watch, tried, now, failure)
+            instance = self._pick(instances) if instances else await self._choose(watch, tried, failure)
             number = instance.id
             request = Request(path, msgspec.Raw(self._body), self._left(), headers)
             exchange = None
@@ -118,12 +133,17 @@ class Call:
         watch = watch or self._component.started
         if watch is not None:
             watch.set_aside(instance)
-        self._attempts += 1
-        return self._attempts < ATTEMPTS
+        if asyncio.get_running_loop().time() > self._begun + PATIENCE_SECONDS:
+            self._attempts += 1
+        return self._attempts <= LATE_ATTEMPTS
 
-    async def _choose(self, watch: Watch, tried: set[int], begun: float, failure: RemoteError | None) -> Instance:
+    async def _choose(self, watch: Watch, tried: set[int], failure: RemoteError | None) -> Instance:
         loop = asyncio.get_running_loop()
-        until = min(self._until, begun + PATIENCE_SECONDS) if self._until else begun + PATIENCE_SECONDS
+        until = self._begun + PATIENCE_SECONDS
+        if failure is not None:
+            until = max(until, loop.time() + AGAIN_SECONDS)
+        if self._until:
+            until = min(until, self._until)
         while True:
             instances = watch.instances(self._endpoint)
             if self._direct is not None:

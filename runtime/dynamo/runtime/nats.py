@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -27,9 +28,12 @@ finally:
     if _UNWANTED:
         del sys.modules["aiohttp"]
 
+logger = logging.getLogger("dynamo.nats")
 SECRETS = "dynamo_secrets"
 TOKEN_KEY = "transport_token"  # noqa: S105 - the name of a key, not its value
 WINDOW_SECONDS = 10.0
+NAMED_SECONDS = 2.0
+"""After how long a server that does not answer is named, while it is waited for."""
 FAILURES = (nats.errors.Error, OSError, TimeoutError)
 """What a call of the library fails with while there is no server, or one that cannot do it."""
 _ANSWER_SECONDS = 3.0
@@ -93,6 +97,7 @@ class Nats:
             )
         )
         refusing = asyncio.ensure_future(refused.wait())
+        patience = asyncio.get_running_loop().call_later(NAMED_SECONDS, self._waiting, window)
         try:
             await asyncio.wait((connecting, refusing), timeout=window, return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
@@ -105,11 +110,18 @@ class Nats:
         except FAILURES as error:
             raise Unavailable(f"no NATS server answers at {shown(self.url)}: {error}") from error
         finally:
+            patience.cancel()
             refusing.cancel()
             if not connecting.done():
                 connecting.cancel()
                 await asyncio.gather(connecting, return_exceptions=True)
                 await self.close()
+
+    def _waiting(self, window: float) -> None:
+        reason = self._problem or "no answer"
+        logger.warning(
+            "no NATS server answers at %s yet (%s); waiting for it, %.0f s in all", shown(self.url), reason, window
+        )
 
     async def _lost(self) -> None:
         if not self._down_since:
