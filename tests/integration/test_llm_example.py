@@ -118,7 +118,7 @@ def _busiest(one: Serve) -> int:
 
 
 CHAT = """
-from dynamo.sdk import DYNAMO_IMAGE, dynamo_endpoint, service
+from dynamo.sdk import DYNAMO_IMAGE, depends, dynamo_endpoint, service
 from pydantic import BaseModel, ConfigDict
 
 class ChatCompletionRequest(BaseModel):
@@ -133,6 +133,31 @@ class YourWorker:
         for word in request.messages[-1]["content"].split():
             yield {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": request.model,
                    "choices": [{"index": 0, "delta": {"content": word + "! "}, "finish_reason": None}]}
+
+class RequestType(BaseModel):
+    text: str
+
+class ResponseType(BaseModel):
+    text: str
+
+@service(dynamo={"enabled": True, "namespace": "your_namespace"}, image=DYNAMO_IMAGE)
+class TextProcessor:
+    @dynamo_endpoint()
+    async def generate(self, req: RequestType):
+        for word in req.text.split():
+            yield ResponseType(text=f"Processed: {word}. ")
+
+@service(dynamo={"enabled": True, "namespace": "your_namespace"}, image=DYNAMO_IMAGE)
+class Processor:
+    worker = depends(TextProcessor)
+    other = depends(YourWorker)
+
+    @dynamo_endpoint(name="chat/completions")
+    async def chat(self, request: ChatCompletionRequest):          # 1 takes OpenAI's request
+        own = RequestType(text=request.messages[-1]["content"])    # 2 converts it
+        async for answer in self.worker.generate(own):             # 3 forwards it
+            chunk = {"choices": [{"index": 0, "delta": {"content": answer.text}}]}  # 4 converts the answer
+            yield chunk                                            # 5 sends it on
 """
 
 
@@ -149,7 +174,7 @@ def test_own_worker_behind_llmctl(tmp_path: Path) -> None:
         with client(port) as api, pytest.raises(openai.APIStatusError) as early:
             api.models.list()
         assert early.value.status_code == 503
-        one = Serve(tmp_path, "mine:YourWorker").ready()
+        one = Serve(tmp_path, "mine:Processor").ready()
         llmctl = [sys.executable, "-m", "dynamo.http.openai.llmctl", "http"]
         where = "your_namespace.YourWorker.my_chat_completions_endpoint"
         subprocess.run([*llmctl, "add", "chat", "mine", where], env=one.environment, check=True)
@@ -157,7 +182,12 @@ def test_own_worker_behind_llmctl(tmp_path: Path) -> None:
             _until(lambda: [model.id for model in api.models.list()] == ["mine"])
             answer = api.chat.completions.create(model="mine", messages=[{"role": "user", "content": "hello there"}])
             assert answer.choices[0].message.content == "hello! there! "
-            [worker] = one.workers()
+            steps = "your_namespace.Processor.chat/completions"
+            subprocess.run([*llmctl, "add", "chat", "steps", steps], env=one.environment, check=True)
+            answer = api.chat.completions.create(model="steps", messages=[{"role": "user", "content": "a b"}])
+            assert answer.choices[0].message.content == "Processed: a. Processed: b. "
+            subprocess.run([*llmctl, "remove", "chat", "steps"], env=one.environment, check=True)
+            worker = int(re.search(r"\[YourWorker\]\s+ready.*?process (\d+)", one.said())[1])
             os.kill(worker, signal.SIGSTOP)  # it says nothing any more, as if its machine was gone
             try:
                 _until(lambda: list(api.models.list()) == [])
