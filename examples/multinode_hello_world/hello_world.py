@@ -39,7 +39,7 @@ class Processor:
 
     @async_on_start
     async def connect(self) -> None:
-        namespace, name = Worker.dynamo_address()
+        namespace, name = Worker.dynamo_address()  # type: ignore[attr-defined]
         endpoint = dynamo_context["runtime"].namespace(namespace).component(name).endpoint("generate")
         self.client = await endpoint.client()
         await self.client.wait_for_instances()

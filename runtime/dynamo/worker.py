@@ -20,6 +20,7 @@ from typing import Any
 
 import uvloop
 
+from dynamo import tracing
 from dynamo.engines import moved
 from dynamo.http.app import App
 from dynamo.http.health import Health
@@ -90,6 +91,7 @@ class Worker:
         self.metrics = Metrics()
         self._service: Any = None
         self._servers: list[HttpServer] = []
+        self._tracing: tracing.Tracing | None = None
         self._ready = False
 
     def load(self) -> None:
@@ -106,6 +108,7 @@ class Worker:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, stop, task)
+        self._tracing = tracing.start(self.spec, self.id, os.environ)
         async with await connect() as runtime:
             instance = self._make(runtime)
             health = Health(
@@ -123,9 +126,9 @@ class Worker:
                 if self.spec.dynamo:
                     await self._register(runtime, instance, closing)
                 if self.assignment.http is not None and self.spec.http:
-                    closing.push_async_callback(
-                        await self._listen(App(self.spec, instance, health), self.assignment.http)
-                    )
+                    app: Any = App(self.spec, instance, health)
+                    app = self._tracing.app(app) if self._tracing is not None else app
+                    closing.push_async_callback(await self._listen(app, self.assignment.http))
                 health.started = True
                 self._ready = True
                 self.assignment.on_ready()
@@ -133,6 +136,8 @@ class Worker:
                 health.draining = True
             for server in self._servers:
                 await server.stop()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _stop(self, stop: asyncio.Event, task: asyncio.Task[None] | None) -> None:
         if stop.is_set():
@@ -191,7 +196,8 @@ class Worker:
                 path = naming.path(self.spec.namespace, self.spec.name, endpoint.name)
                 dispatcher.add(path, endpoint.name, getattr(instance, endpoint.method))
                 names.append(endpoint.name)
-        serving = await runtime.transport.serve(dispatcher)
+        handler = self._tracing.handler(dispatcher) if self._tracing is not None else dispatcher
+        serving = await runtime.transport.serve(handler)
         closing.push_async_callback(serving.drain, DRAIN_SECONDS)
         lease = await runtime.discovery.register(
             Instance(

@@ -195,7 +195,7 @@ class Exchange:
 
     def context(self, deadline: float) -> context.CallContext:
         """What the calls made for this request carry."""
-        trace = context.child_trace(self._headers.get("traceparent", ""))
+        trace = self._scope.get("dynamo.traceparent") or context.child_trace(self._headers.get("traceparent", ""))
         return context.CallContext(request_id=self.request_id, traceparent=trace, deadline=deadline)
 
     def query(self) -> dict[str, str]:
