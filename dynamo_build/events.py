@@ -46,6 +46,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """How several things stand now, for a terminal to draw in place; what changes is also told line by line."""
+
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """A stage ended well. `detail` is a short result such as a size or a digest."""
 
@@ -53,7 +60,7 @@ class Finished:
     detail: str = ""
 
 
-Event: TypeAlias = Started | Progress | Output | Noted | Warned | Finished
+Event: TypeAlias = Started | Progress | Output | Noted | Warned | Table | Finished
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dynamo_build.errors import DynamoError, GraphError, UsageError
-from dynamo_build.events import Event, Finished, Listener, Noted, Output, Progress, Started, Warned
+from dynamo_build.events import Event, Finished, Listener, Noted, Output, Progress, Started, Table, Warned
 
 if TYPE_CHECKING:
     from dynamo.sdk.graph import Problem
@@ -57,6 +57,7 @@ class _Talk:
         self.drawn = 0.0
         self.begun: dict[str, float] = {}
         self.pending = False
+        self.lines = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Warned):
@@ -69,6 +70,8 @@ class _Talk:
             self.begun[event.what] = time.monotonic()
             if self.terminal:
                 self._draw(f"{event.what} …")
+        elif isinstance(event, Table):
+            self._table(event)
         elif isinstance(event, Output):
             self._line(_paint(event.line, _DIM))
         elif isinstance(event, Noted):
@@ -77,10 +80,26 @@ class _Talk:
             self._line(event.what + (f": {event.detail}" if event.detail else ""))
 
     def _line(self, text: str) -> None:
+        if self.lines:
+            sys.stderr.write(f"\033[{self.lines}A\033[J")
+            self.lines = 0
         if self.pending:
             sys.stderr.write("\r\033[K")
             self.pending = False
         say(text)
+
+    def _table(self, table: Table) -> None:
+        """The rows in place of those drawn before; the last ones where the terminal is too low for all."""
+        if not self.terminal:
+            return
+        columns, height = os.get_terminal_size(sys.stderr.fileno())
+        rows = table.rows[-max(1, height - 2) :]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+        texts = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+        up = f"\033[{self.lines}A" if self.lines else "\r"
+        sys.stderr.write(up + "\033[J" + "".join(f"{text.rstrip()[: max(20, columns - 1)]}\n" for text in texts))
+        sys.stderr.flush()
+        self.lines, self.pending = len(rows), False
 
     def _draw(self, text: str) -> None:
         width = max(20, (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1)

@@ -218,5 +218,31 @@ def _ready(found: DeploymentStatus) -> str:
     return f"{ready}/{sum(workload.wanted for workload in found.workloads)}"
 
 
+@group.command("port-forward")
+def port_forward(
+    name: Name,
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Default: the one that answers HTTP.")] = "",
+    namespace: Namespace = "",
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Here; 0 for any that is free.")] = 8000,
+    remote: Annotated[
+        int, typer.Option(min=0, max=65535, help="In the pod. Default: its HTTP, else its system port.")
+    ] = 0,
+    context: Context = "",
+    quiet: Quiet = False,
+) -> None:
+    """Lead a port of this machine to a pod, until Ctrl-C; the address is printed on stdout.
+
+    Example: dynamo deployment port-forward frontend --port 8080
+    """
+    from dynamo_build.cluster.forward import forward
+
+    connection, parent = find(name, namespace, context)
+    space = str(parent["metadata"]["namespace"])
+    listener = console.listener(quiet)
+    with forward(connection, space, name, service, remote=remote, local=port, on=listener) as made:
+        print(f"http://127.0.0.1:{made.port}", flush=True)
+        made.serve()
+
+
 for _command in (rollback, restart, scale, delete):
     group.command()(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -58,6 +59,7 @@ class Connection:
                 f"the kubeconfig cannot be read: {error}", ["Set KUBECONFIG to a readable file."]
             ) from error
         self.host = str(configuration.host)
+        self._configuration = configuration
         self._client = client.ApiClient(configuration)
 
     @staticmethod
@@ -147,6 +149,23 @@ class Connection:
             if rest:
                 yield rest.decode("utf-8", "replace")
         except self._failures as error:
+            raise self._unreachable(error) from error
+
+    def tunnel(self, namespace: str, pod: str, port: int) -> Any:
+        """A socket to a port of a pod, through the API server. Raises DeployError."""
+        import websocket
+        from kubernetes import client, stream
+
+        # A client of its own: the stream changes it while it connects.
+        interface = client.CoreV1Api(client.ApiClient(self._configuration))
+        asked = interface.connect_get_namespaced_pod_portforward
+        try:
+            return stream.portforward(asked, pod, namespace, ports=str(port)).socket(port)
+        except client.ApiException as error:
+            text = str(getattr(error, "reason", "") or error)
+            status = re.search(r"status (\d{3})", text)
+            raise failure(parse(int(status[1]) if status else 500, text.encode(), {}), f"Pod/{pod}") from error
+        except (OSError, websocket.WebSocketException) as error:
             raise self._unreachable(error) from error
 
     def _once(self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str) -> Answer:

@@ -37,7 +37,7 @@ def logs(
     `services` are names of services or of their objects. Raises DeployError when there is no such pod, or when no log
     of them can be read.
     """
-    pods = list(_pods(connection, namespace, name, services))
+    pods = list(pods_of(connection, namespace, name, services))
     if not pods:
         which = f" of {', '.join(services)}" if services else ""
         hint = f"See `dynamo deployment status {name} -n {namespace}`."
@@ -59,7 +59,10 @@ def logs(
         raise failures[0]
 
 
-def _pods(connection: Connection, namespace: str, name: str, services: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+def pods_of(
+    connection: Connection, namespace: str, name: str, services: tuple[str, ...]
+) -> Iterator[Mapping[str, Any]]:
+    """The pods of these services of a deployment, by the services' names or their objects'; of all without."""
     path = f"/api/v1/namespaces/{namespace}/pods"
     wanted = {_plain(service) for service in services}
     for pod in connection.items(path, f"app.kubernetes.io/instance={name}"):

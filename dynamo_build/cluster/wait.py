@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dynamo_build.cluster.connection import Connection, Unreachable
-from dynamo_build.cluster.readiness import KINDS, Reasons, hopeless, ready
+from dynamo_build.cluster.readiness import KINDS, Reasons, counts, hopeless, ready
 from dynamo_build.cluster.resource import Resources
 from dynamo_build.errors import DeployError
-from dynamo_build.events import Finished, Listener, Noted, Progress, Started
+from dynamo_build.events import Finished, Listener, Noted, Started, Table
 from dynamo_build.model.deployment import Manifests
 
 _INTERVAL = 1.0
@@ -35,8 +35,9 @@ def until_ready(
     resources = Resources(connection)
     kinds = list(dict.fromkeys(resources.of(document) for document in documents))
     waiting = [(str(document["kind"]), str(document["metadata"]["name"])) for document in documents]
-    total, selector = len(waiting), f"app.kubernetes.io/instance={manifests.deployment}"
-    on(Started(what=f"waiting for {total} workloads"))
+    standing = {f"{kind}/{name}": ("", "waiting") for kind, name in waiting}
+    selector = f"app.kubernetes.io/instance={manifests.deployment}"
+    on(Started(what=f"waiting for {len(waiting)} workloads"))
     deadline = time.monotonic() + seconds
     said: dict[Workload, str] = {}
     while waiting:
@@ -46,6 +47,8 @@ def until_ready(
             for kind in kinds:
                 listed = connection.items(kind.collection(manifests.namespace), selector, _only(waiting, kind.kind))
                 live |= {(kind.kind, str(item["metadata"]["name"])): {"kind": kind.kind, **item} for item in listed}
+            seen = {f"{kind_}/{name}": _standing(item) for (kind_, name), item in live.items()}
+            standing |= {name: state for name, state in seen.items() if name in standing}
             reasons, failed = _judged(waiting, live, Reasons(connection, manifests.namespace, manifests.deployment))
         except Unreachable as error:
             reasons = {workload: said.get(workload, error.message) for workload in waiting}
@@ -56,7 +59,8 @@ def until_ready(
             if (kind_, name) not in reasons:
                 on(Finished(what=f"{kind_}/{name}", detail="ready"))
         waiting, said = list(reasons), reasons
-        on(Progress(what="ready", done=total - len(waiting), total=total, unit="workloads"))
+        standing |= {f"{kind_}/{name}": (standing[f"{kind_}/{name}"][0], text) for (kind_, name), text in said.items()}
+        on(Table(rows=tuple((name, *state) for name, state in standing.items())))
         if waiting and (failed or time.monotonic() >= deadline):
             how = "failed" if failed else f"was not ready after {seconds:g} s"
             text = "; ".join(f"{kind_}/{name}: {reason}" for (kind_, name), reason in reasons.items())
@@ -64,6 +68,11 @@ def until_ready(
             raise DeployError(f"the deployment {manifests.deployment} {how}: {text}", [hint])
         if waiting:
             sleep(interval)
+
+
+def _standing(item: Mapping[str, Any]) -> tuple[str, str]:
+    running, wanted = counts(item)
+    return f"{running}/{wanted}", "ready"
 
 
 def _only(waiting: list[Workload], kind: str) -> str:

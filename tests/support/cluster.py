@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from support import cluster_validation as validation
+from support import port_forwarding
 from support.cluster_store import Refused, Script, Store
 
 TOKEN = "double-token"
@@ -42,6 +43,7 @@ SERVED: dict[str, dict[str, tuple[str, bool]]] = {
     "networking.k8s.io/v1": {"networkpolicies": ("NetworkPolicy", True), "ingresses": ("Ingress", True)},
     "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
 }
+_FORWARD = re.compile(r"/api/v1/namespaces/(?P<namespace>[^/]+)/pods/(?P<name>[^/]+)/portforward")
 _LOG = re.compile(r"/api/v1/namespaces/(?P<namespace>[^/]+)/pods/(?P<name>[^/]+)/log")
 _PATH = re.compile(
     r"/apis?/(?P<version>v1|[^/]+/v[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?(?:/(?P<plural>[^/]+))?(?:/(?P<name>[^/]+))?"
@@ -73,6 +75,7 @@ class Cluster(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.served = {version: dict(kinds) for version, kinds in SERVED.items()}
         self.logs: dict[str, str] = {}
+        self.listening: dict[tuple[str, int], tuple[str, int]] = {}
         self.users: dict[str, tuple[str, list[dict[str, Any]]]] = {}
         self.used: set[tuple[str, str, str]] = set()
         for name in ("default", "demo"):
@@ -165,6 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
             if self._fault(url.path):
                 return
             self.rules = self._known()
+            if (found := _FORWARD.fullmatch(url.path)) is not None:
+                self._forward(found["namespace"], found["name"], int(query["ports"]))
+                return
             with self.server.store.lock:
                 self.server.store.reconcile()
                 if (found := _LOG.fullmatch(url.path)) is not None:
@@ -201,6 +207,19 @@ class _Handler(BaseHTTPRequestHandler):
             "Forbidden",
             f'{what} is forbidden: User "{name}" cannot {verb} resource "{resource}" in API group "{group}"{space}',
         )
+
+    def _forward(self, namespace: str, name: str, port: int) -> None:
+        self._allow("get", "", "pods/portforward", namespace)
+        self.server.store.get(("pods", namespace, name))
+        self.close_connection = True
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", port_forwarding.accept_of(self.headers["Sec-WebSocket-Key"]))
+        self.send_header("Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"].split(",")[0])
+        self.end_headers()
+        self.wfile.flush()
+        port_forwarding.carry(self.rfile, self.wfile, self.server.listening[name, port], port)
 
     def _log(self, namespace: str, name: str, query: dict[str, str]) -> None:
         self._allow("get", "", "pods/log", namespace)

@@ -12,7 +12,7 @@ import pytest
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build.cli import console
 from dynamo_build.errors import GraphError, UsageError
-from dynamo_build.events import Finished, Progress, Started, Warned
+from dynamo_build.events import Finished, Progress, Started, Table, Warned
 
 
 def test_problems_come_before_the_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +32,7 @@ def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[st
     """No progress bars in a log; results and warnings are lines."""
     listen = console.listener()
     for event in (
+        Table(rows=(("a", "1/2", "waiting"),)),
         Started(what="packing"),
         Progress(what="packing", done=1, total=2),
         Finished(what="packed", detail="2 files"),
@@ -81,3 +82,26 @@ def test_output_forms(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == '{\n  "tag": "a:1"\n}\ntag: a:1\na:1\nbento a:1\n'
     with pytest.raises(UsageError):
         console.emit({}, "xml", text="")
+
+
+def test_a_table_is_drawn_over_itself() -> None:
+    """On a terminal it stays in its place, lines come above it, and a low terminal shows the last rows."""
+    main, side = pty.openpty()
+    script = (
+        "import fcntl, struct, sys, termios\n"
+        "fcntl.ioctl(sys.stderr.fileno(), termios.TIOCSWINSZ, struct.pack('HHHH', 5, 40, 0, 0))\n"
+        "from dynamo_build.cli import console; from dynamo_build.events import Noted, Table\n"
+        "listen = console.listener()\n"
+        "listen(Table(rows=(('a', '0/1', 'waiting'), ('long', '1/1', 'ready'))))\n"
+        "listen(Table(rows=(('a', '1/1', 'ready'), ('long', '1/1', 'ready'))))\n"
+        "listen(Noted(text='said'))\n"
+        "listen(Table(rows=tuple((str(number), 'x' * 60) for number in range(9))))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], stderr=side, check=True, env={**os.environ, "TERM": "xterm"})
+    os.close(side)
+    drawn = os.read(main, 4096).decode()
+    os.close(main)
+    assert "\r\x1b[Ja     0/1  waiting\r\nlong  1/1  ready\r\n" in drawn
+    assert "\x1b[2A\x1b[Ja     1/1  ready\r\n" in drawn
+    assert "\x1b[2A\x1b[Jsaid\r\n\r\x1b[J6  xxx" in drawn
+    assert drawn.count("x" * 36 + "\r\n") == 3
