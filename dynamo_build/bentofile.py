@@ -42,7 +42,7 @@ _NAMED = {
     "docker.cuda_version": "the base image decides it",
     "docker.env": "`@service(envs=…)` sets them",
     "docker.setup_script": "`setup_commands` of `[tool.dynamo.image]` are run",
-    "docker.dockerfile_template": "the exported bento's Dockerfile can be edited",
+    "docker.dockerfile_template": "blocks of ours are extended: `dockerfile_template` of `[tool.dynamo.image]`",
     "conda": "packages come from PyPI's kind of index",
 }
 _HARMLESS: Mapping[str, tuple[Any, ...]] = {

@@ -51,6 +51,7 @@ KNOWN: Mapping[str, Known] = {
     "build.rehash": Known(False, "Read every file again, whatever its stamp says."),
     "image.base": Known("", "The base image that the project declares."),
     "image.system_packages": Known((), "Debian packages for the image."),
+    "image.dockerfile_template": Known("", "A file that extends blocks of the Dockerfile's template."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),
     "deploy.target": Known("k8s", "Where `dynamo deploy` puts the graph: k8s, dynamo-crd or compose."),
     "deploy.registry": Known("", "The registry that what is missing is pushed to, `HOST[/PATH]`."),

@@ -232,7 +232,10 @@ class Store:
 def identity(manifest: BentoManifest) -> str:
     """The digest of everything that decides a version, the order of the configuration's keys too."""
     config = {"ordered": codec.ordered(manifest.config).decode()}
-    return archive.digest(codec.canonical(replace(manifest, version="", derived={}, config=config)))
+    deciding = codec.plain(replace(manifest, version="", derived={}, config=config))
+    if not manifest.dockerfile_template:
+        del deciding["dockerfile_template"]
+    return archive.digest(codec.canonical(deciding))
 
 
 def content_version(manifest: BentoManifest) -> str:

@@ -15,7 +15,7 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BentoManifest:
     """bento.yaml. `files_digest` is the sha256 of files.sha256; `runtime` the file name of the runtime's wheel;
-    `executables` are the paths below src/ that may be run.
+    `executables` are the paths below src/ that may be run; `dockerfile_template` is the text of the project's own.
 
     Everything here but `derived` decides the version: two bentos of one version have the same bytes in all of it.
     """
@@ -37,6 +37,7 @@ class BentoManifest:
     base: str = ""
     system_packages: tuple[str, ...] = ()
     setup_commands: tuple[str, ...] = ()
+    dockerfile_template: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     derived: Mapping[str, str] = field(default_factory=dict)
 

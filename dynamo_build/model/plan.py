@@ -15,7 +15,8 @@ class BuildOptions:
     `base_packages` (`name==version`) and `base_modules` are what it says that it brings along.
 
     `requirements` are PEP 508 lines beside those of the project; `allow_secrets` patterns of paths that may hold what
-    looks like a secret; `budget` the bytes that the files may have in all (0: no limit).
+    looks like a secret; `budget` the bytes that the files may have in all (0: no limit);
+    `dockerfile_template` a file of the project that extends blocks of the Dockerfile's template.
     """
 
     name: str = ""
@@ -33,6 +34,7 @@ class BuildOptions:
     base_modules: tuple[str, ...] = ()
     system_packages: tuple[str, ...] = ()
     setup_commands: tuple[str, ...] = ()
+    dockerfile_template: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     budget: int = 0
     timeout: float = 60.0
@@ -110,6 +112,7 @@ class BuildPlan:
     base: str = ""
     system_packages: tuple[str, ...] = ()
     setup_commands: tuple[str, ...] = ()
+    dockerfile_template: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     version: str = ""

@@ -104,6 +104,8 @@ def _layers(manifest: BentoManifest) -> dict[str, str]:
     What a base provides is not known here, and into how many layers packages go is the builder's affair.
     """
     found = {}
+    if manifest.dockerfile_template:
+        found["template"] = archive.digest(manifest.dockerfile_template.encode())[7:19]
     if manifest.system_packages or manifest.setup_commands:
         found["setup"] = _short([manifest.system_packages, manifest.setup_commands])
     for platform, packages in manifest.lock.packages.items():

@@ -93,6 +93,7 @@ def layer(
         environment=ENVIRONMENT,
         labels=_labels(manifest, base),
         working_directory=SOURCE,
+        template=manifest.dockerfile_template,
     )
 
 

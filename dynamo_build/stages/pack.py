@@ -155,6 +155,7 @@ def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, listing: 
         base=plan.base,
         system_packages=plan.system_packages,
         setup_commands=plan.setup_commands,
+        dockerfile_template=plan.dockerfile_template,
         labels=plan.labels,
     )
     return replace(manifest, version=plan.version or content_version(manifest))

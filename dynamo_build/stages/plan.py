@@ -69,10 +69,25 @@ def plan(
         base=options.base,
         system_packages=options.system_packages,
         setup_commands=options.setup_commands,
+        dockerfile_template=_template(project, options.dockerfile_template),
         labels={name: options.labels[name] for name in sorted(options.labels)},
         ruling=ruling(options.allow_secrets),
         warnings=(*warnings, *_large(found.files)),
     )
+
+
+def _template(project: Path, name: str) -> str:
+    """The text of the project's own template. Raises UsageError."""
+    if not name:
+        return ""
+    path = (project / name).resolve()
+    try:
+        if not path.is_relative_to(project.resolve()):
+            raise UsageError(f"the Dockerfile template `{name}` is not in the project", ["Move it into the project."])
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "") or "it is not UTF-8"
+        raise UsageError(f"the Dockerfile template `{name}` cannot be read: {reason.lower()}") from error
 
 
 def _tag(graph: ServiceGraph, options: BuildOptions) -> BentoTag:
