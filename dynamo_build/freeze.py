@@ -22,12 +22,13 @@ from dynamo_build.selection import store as store
 from dynamo_build.stages import configure as configuring
 from dynamo_build.stages.discover import told
 from dynamo_build.stages.find import Found, beside, find
-from dynamo_build.stages.lock import lock
+from dynamo_build.stages.lock import carried, lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
 from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
 from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store
+from dynamo_build.wheels import Wheels
 
 
 def build(
@@ -44,11 +45,13 @@ def build(
     options, recorded = _informed(options, project, bentos, surroundings, on)
     found = find(target, project, options, on, recorded=recorded)
     planned = _planned(found, project, options, on, bentos, stamps)
+    wheels = Wheels(environment=surroundings.environment, cache=bentos.root / "cache", on=on)
     locked = lock(
         planned.requirements,
         Path(planned.project),
         given=catalog.locker("given", surroundings),
         resolver=catalog.locker("uv", surroundings),
+        wheels=wheels,
         upgrade=options.upgrade,
         locked=options.locked,
         on=on,
@@ -59,7 +62,8 @@ def build(
             planned = _doubted(planned, settled, options, on)
         else:
             planned = _planned(settled, project, options, on, bentos, stamps)
-    return pack(planned, locked, bentos, on, dockerfile=_dockerfile, stamps=stamps)
+    carrying = carried(locked, planned.requirements, project, wheels)
+    return pack(planned, locked, bentos, on, dockerfile=_dockerfile, stamps=stamps, wheels=carrying)
 
 
 def plan_build(

@@ -1,15 +1,16 @@
 """dynamo.lock: exact packages with hashes, one section per platform, and the digest of what was asked for.
 
 The format: comment lines (`# dynamo.lock 1`, `# input sha256:…`, `# python 3.11`, `# base …` where the project declares
-a base image), then per platform
-`# platform linux/amd64` and lines of a requirements file (`name==version`, `name @ git+…@commit`), each hash on a line
-of its own. It holds no index address and no host. Source of names: the normalisation rule of PEP 503.
+a base image), then per platform `# platform linux/amd64` and lines of a requirements file (`name==version`), each hash
+on a line of its own; before a package that travels as a wheel `# wheel FILE`, and ` from git+…@commit` where it was
+built from there. It holds no index address and no host. Source of names: the normalisation rule of PEP 503.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dynamo.sdk import codec
@@ -24,6 +25,8 @@ _PIN = re.compile(
     r"(?:===?\s*(?P<version>[A-Za-z0-9.!+_-]+)|@\s*(?P<source>\S+))\s*(?:;\s*(?P<marker>.+))?"
 )
 _HASH = re.compile(r"\s--hash=(sha256:[0-9a-f]{64})(?=\s|$)")
+_WHEEL = re.compile(r"# wheel (?P<file>[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl)(?: from (?P<source>\S+))?")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _HINT = "Build with `--upgrade` to write it anew."
 
 
@@ -34,13 +37,15 @@ def normalised(name: str) -> str:
 
 def fingerprint(wanted: Requirements) -> str:
     """The digest of everything that decides a lock but the state of the index."""
-    question = {
+    question: dict[str, object] = {
         "format": FORMAT,
         "lines": sorted(set(wanted.lines)),
         "constraints": sorted(set(wanted.constraints)),
         "python": wanted.python,
         "platforms": sorted(wanted.platforms),
     }
+    if wanted.local:
+        question["local"] = sorted([each.name, each.digest] for each in wanted.local)
     return archive.digest(codec.canonical(question))
 
 
@@ -52,6 +57,7 @@ def requirements(packages: Iterable[LockedPackage]) -> str:
 def parse(text: str, where: str) -> tuple[LockedPackage, ...]:
     """Packages of an exact requirements file in the order of their names. Raises LockError naming the line."""
     found: dict[tuple[str, str], LockedPackage] = {}
+    wheels = {number: _WHEEL.fullmatch(line) for number, line in enumerate(text.splitlines(), 2) if "# wheel" in line}
     for number, line in joined(text):
         hashes = tuple(sorted(_HASH.findall(line)))
         match = _PIN.fullmatch(_HASH.sub("", line).strip())
@@ -64,6 +70,8 @@ def parse(text: str, where: str) -> tuple[LockedPackage, ...]:
             marker=(match["marker"] or "").strip(),
             source=match["source"] or "",
         )
+        if wheel := wheels.get(number):
+            package = replace(package, wheel=wheel["file"], source=wheel["source"] or "")
         found[package.name, package.marker] = package
     return tuple(found[key] for key in sorted(found))
 
@@ -74,7 +82,7 @@ def dump(lock: Lock, wanted: Requirements) -> bytes:
     head += [f"# base {wanted.base}"] if wanted.base else []
     parts = ["\n".join(head) + "\n"]
     for platform in sorted(lock.packages):
-        parts.append(f"# platform {platform}\n{requirements(lock.packages[platform])}")
+        parts.append(f"# platform {platform}\n{''.join(_noted(package) for package in lock.packages[platform])}")
     return "".join(parts).encode()
 
 
@@ -113,8 +121,22 @@ def base_of(path: Path) -> str:
     return match[1] if match else ""
 
 
+def without_credentials(text: str) -> str:
+    """A text with no user and no password in its addresses."""
+    return _CREDENTIALS.sub("", text)
+
+
+def _noted(package: LockedPackage) -> str:
+    source = f" from {package.source}" if package.source else ""
+    return (f"# wheel {package.wheel}{source}\n" if package.wheel else "") + _entry(package)
+
+
 def _entry(package: LockedPackage) -> str:
-    pin = f"{package.name} @ {package.source}" if package.source else f"{package.name}=={package.version}"
+    pin = (
+        f"{package.name} @ {package.source}"
+        if package.source and not package.wheel
+        else f"{package.name}=={package.version}"
+    )
     marker = f" ; {package.marker}" if package.marker else ""
     return pin + marker + "".join(f" \\\n    --hash={value}" for value in package.hashes) + "\n"
 

@@ -15,7 +15,6 @@ from dynamo_build.process import ProgramFailed, run
 from dynamo_build.seams import Surroundings
 from dynamo_build.uv_program import PLATFORMS, program
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _TAIL = 8
 
 
@@ -68,6 +67,7 @@ class UvLocker:
             ),
             *("--no-emit-index-url", "--no-emit-find-links", "--color", "never", "--python", sys.executable),
             *("--python-version", wanted.python, "--python-platform", PLATFORMS[platform]),
+            *(part for where in wanted.wheels for part in ("--find-links", where)),
             *("--constraint", str(folder / "constraints.txt"), "--output-file", str(output), str(folder / "wanted.in")),
         ]
         try:
@@ -77,7 +77,7 @@ class UvLocker:
         return lockfile.parse(output.read_text(encoding="utf-8"), "uv's answer")
 
     def _refused(self, error: ProgramFailed, platform: str) -> LockError:
-        said = [_CREDENTIALS.sub("", line).strip(" ×╰─▶\t") for line in error.tail if line.strip()]
+        said = [lockfile.without_credentials(line).strip(" ×╰─▶\t") for line in error.tail if line.strip()]
         text = re.sub(r"^(?:error|Caused by|cause|hint):\s*", "", " ".join(said).strip())
         what = (text[:1].lower() + text[1:]).rstrip(".") or f"uv ended with code {error.code}"
         hints = ["Correct the names or versions that the project asks for."]

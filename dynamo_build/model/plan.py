@@ -61,11 +61,21 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPackage:
+    """A package that lies in a folder or is a wheel: its name, the path as written, the digest of what is there."""
+
+    name: str
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
     """What the project asks for: PEP 508 lines, where they were read, and the lock that lies beside it ("" if none).
 
     `constraints` are the exact versions of a lock of another tool and of the declared base; they say which version,
-    not that it is wanted. `base` is that base by its digest.
+    not that it is wanted. `base` is that base by its digest, `wheels` the folders in which a locker finds the wheels
+    of `local` packages.
     """
 
     lines: tuple[str, ...] = ()
@@ -73,19 +83,25 @@ class Requirements:
     sources: tuple[str, ...] = ()
     lock: str = ""
     base: str = ""
+    local: tuple[LocalPackage, ...] = ()
+    wheels: tuple[str, ...] = ()
     python: str = "3.11"
     platforms: tuple[str, ...] = ("linux/amd64",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedPackage:
-    """One exact package. `hashes` are `sha256:…`, all of the files that would do."""
+    """One exact package. `hashes` are `sha256:…`, all of the files that would do.
+
+    `source` is the commit that it comes from, `wheel` the file of the bento that it is installed from, "" for an index.
+    """
 
     name: str
     version: str
     hashes: tuple[str, ...] = ()
     marker: str = ""
     source: str = ""
+    wheel: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import BuildPlan, Lock, PlannedFile
 from dynamo_build.stages import apis, sbom
+from dynamo_build.stages.verify import WHEELS
 from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import Store, content_version
 
@@ -33,11 +34,13 @@ def pack(
     *,
     dockerfile: Callable[[Bento], str] | str = "",
     stamps: Stamps | None = None,
+    wheels: Mapping[str, Path] | None = None,
 ) -> Bento:
     """Put the bento of a plan into the store; one that is there already is kept and costs no copy.
 
-    `dockerfile` gives the text for env/docker once the rest is in place; what is read is noted in `stamps`. Raises
-    StoreError, GraphError for a file that cannot be read any more.
+    `wheels` are the files of locked packages that no index has, by their names. `dockerfile` gives the text for
+    env/docker once the rest is in place; what is read is noted in `stamps`. Raises StoreError, GraphError for a file
+    that cannot be read any more.
     """
     wheel = runtime_wheel.made()
     if all(file.digest for file in plan.files):
@@ -54,6 +57,8 @@ def pack(
             reading.save()
         if bento := store.reuse(manifest, plan.project):
             return bento
+        for name, path in (wheels or {}).items():
+            _write(staged / WHEELS / name, path.read_bytes())
         manifest = _furnish(staged, manifest, wheel, dockerfile)
         bento = store.put(staged, manifest, _side(plan), plan.project)
     on(Finished(what="packed", detail=f"{manifest.files_count} files"))

@@ -54,6 +54,7 @@ class Records:
                 *(program(self.environment), "pip", "install", "--quiet", "--no-progress", "--no-deps"),
                 *("--require-hashes", "--only-binary", ":all:", "--target", str(folder / "packages")),
                 *("--python", sys.executable, "--python-version", python, "--python-platform", PLATFORMS[platform]),
+                *(part for package in packages for part in self._beside(package)),
                 *("--link-mode", "symlink", "--requirements", str(folder / "requirements.txt")),
             ]
             try:
@@ -63,6 +64,11 @@ class Records:
                 return {}
             recorded = dict(_recorded(folder / "packages"))
         return {package: recorded[package.name] for package in packages if package.name in recorded}
+
+    def _beside(self, package: LockedPackage) -> tuple[str, ...]:
+        """Where uv finds a wheel that no index has, when it was made here."""
+        found = self.cache.glob(f"wheels/*/{package.wheel}") if package.wheel else ()
+        return tuple(part for path in found for part in ("--find-links", str(path.parent)))
 
     def _path(self, package: LockedPackage, platform: str) -> Path:
         key = "\n".join([package.name, package.version, platform, *package.hashes])

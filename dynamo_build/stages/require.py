@@ -14,8 +14,9 @@ from typing import Any
 
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build import lockfile, runtime_wheel
-from dynamo_build.model.plan import BuildOptions, Requirements
+from dynamo_build.model.plan import BuildOptions, LocalPackage, Requirements
 from dynamo_build.settings import read_toml
+from dynamo_build.stages.local import local_package, local_path
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 _CLAUSE = r"(?:===?|~=|!=|<=?|>=?)\s*[A-Za-z0-9][A-Za-z0-9.*+!_-]*"
@@ -50,7 +51,17 @@ def require(
     warnings: list[Problem] = []
     lines: dict[str, None] = {}
     sources = []
+    local: dict[str, LocalPackage] = {}
     for source, where, line in _lines(project, modules, options, problems, warnings):
+        if path := local_path(line):
+            found = local_package(project, path)
+            if isinstance(found, str):
+                hint = "Name a wheel, or a folder with a pyproject.toml that says `name`."
+                problems.append(Problem(where=where, message=f"`{line}`: {found}", hint=hint))
+            else:
+                local[found.name] = found
+                sources.append(source)
+            continue
         match = _LINE.fullmatch(line)
         name = lockfile.normalised(match["name"]) if match else ""
         shown = _SECRET.sub("", line)
@@ -60,9 +71,6 @@ def require(
         elif shown != line:
             hint = "Take the password out: git asks its credential helper."
             problems.append(Problem(where=where, message=f"`{shown}` holds a password in its address", hint=hint))
-        elif re.search(r"@\s*(file:|\.|/)", line):
-            hint = "Publish it, name its git address, or put its code into the project."
-            problems.append(Problem(where=where, message=f"`{line}` names no package of an index or of git", hint=hint))
         elif name == "ai-dynamo":
             hint = "Remove it: its `dynamo` package is another one, and the bento brings ours."
             problems.append(Problem(where=where, message="`ai-dynamo` cannot be packed", hint=hint))
@@ -76,6 +84,7 @@ def require(
         sources=tuple(dict.fromkeys(sources)),
         lock=lockfile.NAME if (project / lockfile.NAME).is_file() else "",
         base=options.base,
+        local=tuple(local[name] for name in sorted(local)),
         python=_python(project, options, problems),
         platforms=options.platforms,
     )
@@ -118,6 +127,8 @@ def _file(
             warnings.append(
                 Problem(where=where, message=text, hint="Set UV_DEFAULT_INDEX or UV_INDEX, or `[tool.uv]`.")
             )
+        elif word in ("-e", "--editable") and local_path(rest.strip()) not in ("", ".", "./"):
+            yield name, where, rest.strip()
         elif line.startswith("-"):
             hint = "List packages by name, and put code of your own into the project."
             problems.append(Problem(where=where, message=f"`{word}` cannot be locked", hint=hint))

@@ -14,6 +14,9 @@ from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import BentoManifest
 from dynamo_build.store import SIDE, identity
 
+#: Where the wheels lie that no index has.
+WHEELS = "env/python/wheels"
+
 
 def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
     """What is wrong with a bento's folder, one line a file; empty when nothing is. Raises StoreError for the disk."""
@@ -43,6 +46,7 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
     for platform, packages in manifest.lock.packages.items():
         name = f"env/python/requirements-{platform.replace('/', '-')}.txt"
         fixed[name] = lockfile.requirements(packages).encode()
+        wanted.update({f"{WHEELS}/{each.wheel}": each.hashes[0] for each in packages if each.wheel and each.hashes})
     wanted.update({name: archive.digest(content) for name, content in fixed.items()})
     wanted.update(manifest.derived)
     wanted[f"runtime/{manifest.runtime}"] = manifest.runtime_digest

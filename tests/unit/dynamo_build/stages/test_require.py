@@ -50,7 +50,11 @@ def test_a_project_without_packages_has_the_runtimes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["-e .", "./here", "pkg @ file:///x", "-c constraints.txt", "ai-dynamo>=0.3", "https://x/y.whl"]
+    "line",
+    [
+        *("-e .", ".", "./here", "pkg @ file:///x", "-c constraints.txt", "ai-dynamo>=0.3", "https://x/y.whl"),
+        *("./graph.py", "x.tar.gz", "none.whl"),
+    ],
 )
 def test_what_cannot_be_locked_is_a_problem(tmp_path: Path, line: str) -> None:
     """File and line are named."""

@@ -1,0 +1,149 @@
+"""Wheels of packages that no index has: those that lie in a folder, and what is built from a folder or a commit.
+
+They travel in the bento, so a build must give the same bytes anywhere: it runs over a copy of what the project would
+pack, with a fixed time, and what comes out is written anew (names sorted, stored, stamps of 1980). Each is kept under
+the digest of what it was made from. Sources: the binary distribution format (PEP 427); SOURCE_DATE_EPOCH.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynamo_build import archive, disk, files, lockfile, process
+from dynamo_build.errors import LockError
+from dynamo_build.events import Listener, Started, ignore
+from dynamo_build.model.plan import LocalPackage, LockedPackage
+from dynamo_build.uv_program import program
+
+_NAME = re.compile(
+    r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.+!]+)(-\d[^-]*)?-(?P<tags>[^-]+-[^-]+)-(?P<platform>[^-]+)\.whl"
+)
+_GIT = re.compile(r"git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})(?:#(?P<fragment>\S*))?")
+_MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+_STAMP = (1980, 1, 1, 0, 0, 0)
+_HINT = "Only wheels for every platform of the build can travel: publish it to an index with wheels, or choose others."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """A wheel in the cache."""
+
+    path: Path
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheels:
+    """Where wheels are kept, and what they are made with."""
+
+    environment: Mapping[str, str]
+    cache: Path
+    on: Listener = ignore
+
+    def local(self, package: LocalPackage, project: Path, platforms: tuple[str, ...]) -> Wheel:
+        """The wheel of a package that lies in a folder or is one. Raises LockError, ToolMissing."""
+        where = project / package.path
+        if where.suffix == ".whl":
+            return self._kept(package.digest, lambda folder: Path(shutil.copy(where, folder)), platforms)
+        self.on(Started(what=f"building {package.path}"))
+        return self._kept(package.digest, lambda folder: self._build(where, folder, package.path), platforms)
+
+    def git(self, package: LockedPackage, platforms: tuple[str, ...]) -> Wheel:
+        """The wheel of a commit. Raises LockError, ToolMissing."""
+        match = _GIT.fullmatch(package.source)
+        if match is None:
+            raise LockError(f"`{package.source}` of {package.name} names no commit", ["Build with `--upgrade`."])
+        self.on(Started(what=f"building {package.name} of {match['commit'][:12]}"))
+        return self._kept(
+            archive.digest(package.source.encode()),
+            lambda folder: self._build_commit(match["url"], match["commit"], match["fragment"] or "", folder),
+            platforms,
+        )
+
+    def _kept(self, key: str, make: Callable[[Path], Path], platforms: tuple[str, ...]) -> Wheel:
+        folder = self.cache / "wheels" / key.removeprefix("sha256:")[:32]
+        known = sorted(folder.glob("*.whl"))
+        if not known:
+            with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, disk.reporting("write the cache"):
+                made = make(Path(name))
+                content = made.read_bytes() if key == archive.file_digest(made) else _rewritten(made)
+                folder.mkdir(parents=True, exist_ok=True)
+                disk.write(folder / made.name, content)
+                known = [folder / made.name]
+        match = _NAME.fullmatch(known[0].name)
+        if match is None:
+            raise LockError(f"`{known[0].name}` is not the name of a wheel")
+        if match["platform"] != "any" and not all(_fits(match["platform"], platform) for platform in platforms):
+            raise LockError(f"`{known[0].name}` does not run on {', '.join(platforms)}", [_HINT])
+        return Wheel(
+            path=known[0],
+            name=lockfile.normalised(match["name"]),
+            version=match["version"].replace("_", "-"),
+            digest=archive.file_digest(known[0]),
+        )
+
+    def _build(self, source: Path, folder: Path, shown: str) -> Path:
+        copy = source
+        if source.is_dir():
+            copy = folder / "source"
+            for file in files.survey(str(source)).files:
+                target = copy / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source / file.path, target)
+        command = [program(self.environment), "build", "--quiet", "--wheel", "--python", sys.executable]
+        command += ["--out-dir", str(folder / "out"), str(copy)]
+        self._run(command, folder, f"`{shown}` cannot be built")
+        found = sorted((folder / "out").glob("*.whl"))
+        if len(found) != 1:
+            raise LockError(f"building `{shown}` gave {len(found)} wheels")
+        return found[0]
+
+    def _build_commit(self, url: str, commit: str, fragment: str, folder: Path) -> Path:
+        clone = folder / "clone"
+        what = f"the commit {commit[:12]} of `{lockfile.without_credentials(url)}` cannot be fetched"
+        self._run(["git", "init", "--quiet", str(clone)], folder, what)
+        fetch = ["git", "-C", str(clone), "fetch", "--quiet"]
+        try:
+            self._run([*fetch, "--depth", "1", url, commit], folder, what)
+        except LockError:  # not every server gives a commit by its name
+            self._run([*fetch, url, "+refs/*:refs/remotes/origin/*"], folder, what)
+        self._run(["git", "-C", str(clone), "checkout", "--quiet", commit], folder, what)
+        below = dict(part.split("=", 1) for part in fragment.split("&") if "=" in part).get("subdirectory", "")
+        if below and not archive.safe(below):
+            raise LockError(f"the subdirectory {below!r} leads out of the repository")
+        return self._build(clone / below, folder, lockfile.without_credentials(url))
+
+    def _run(self, command: list[str], folder: Path, what: str) -> None:
+        environment = {**self.environment, "SOURCE_DATE_EPOCH": str(archive.STAMP), "GIT_TERMINAL_PROMPT": "0"}
+        try:
+            process.run(command, folder=folder, environment=environment, on=ignore)
+        except process.ProgramFailed as error:
+            said = " ".join(line.strip() for line in error.tail[-3:] if line.strip())
+            raise LockError(f"{what}: {lockfile.without_credentials(said) or error.message}") from error
+
+
+def _fits(tag: str, platform: str) -> bool:
+    """Whether a compiled wheel says of itself that it runs on another machine's Linux."""
+    return "manylinux" in tag and all(part.endswith(_MACHINES[platform]) for part in tag.split("."))
+
+
+def _rewritten(path: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:
+        for name in sorted(name for name in source.namelist() if not name.endswith("/")):
+            entry = zipfile.ZipInfo(name, _STAMP)
+            entry.create_system = 3
+            executable = (source.getinfo(name).external_attr >> 16) & 0o100
+            entry.external_attr = (0o100755 if executable else 0o100644) << 16
+            target.writestr(entry, source.read(name))
+    return buffer.getvalue()
