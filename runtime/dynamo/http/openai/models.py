@@ -23,6 +23,8 @@ LEASES = "_models"
 """The namespace of registrations that live with a process; no service can have it, since theirs begin with a letter."""
 KINDS = ("chat", "completion", "embedding")
 FRESH_SECONDS = 1.0
+STALE_SECONDS = 10.0
+GLANCE_SECONDS = 0.5
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,10 +135,17 @@ class ModelRegistry:
         return tuple(entry.registration for entry in await self.all() if entry.instances)
 
     async def find(self, kind: str, name: str) -> Registration | None:
-        """The model of that name, also when its worker is not there. Raises Unavailable when nothing was ever read."""
-        loop = asyncio.get_running_loop()
-        if (kind, name) not in self._found or loop.time() >= self._until:
+        """The model of that name, also when its worker is not there. Raises Unavailable when nothing was ever read.
+
+        A known one is answered at once and looked up behind it, so that no request waits for a server that is away.
+        """
+        now = asyncio.get_running_loop().time()
+        if (kind, name) not in self._found:
             await self.refresh()
+        elif now >= self._until:
+            reading = self._read_again()
+            if now >= self._until + STALE_SECONDS:
+                await asyncio.wait((reading,), timeout=GLANCE_SECONDS)
         return self._found.get((kind, name))
 
     def kinds(self, name: str) -> tuple[str, ...]:
@@ -155,13 +164,17 @@ class ModelRegistry:
 
     async def refresh(self) -> None:
         """Read the registrations again; what was read before stays when the server is away."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.ensure_future(self._read())
         try:
-            await asyncio.shield(self._reading)
+            await asyncio.shield(self._read_again())
         except Unavailable:
             if not self._until:
                 raise
+
+    def _read_again(self) -> asyncio.Future[None]:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._read())
+            self._reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return self._reading
 
     async def _read(self) -> None:
         stored = _decoded((await self._records.all()).values())

@@ -38,7 +38,7 @@ class Graph:
         self.registry: ModelRegistry | None = None
 
     async def follow(self) -> None:
-        """Connect, and again when another graph took the place of this one. Raises RemoteError when it lets nobody in."""
+        """Connect, and again when another graph took the place of this one. Raises RemoteError when not let in."""
         while True:
             fixed = bool(self._environment.get("NATS_SERVER"))
             found = None if fixed else session.newest(self._environment)

@@ -11,7 +11,7 @@ from dynamo.http.openai.models import ModelRegistry, kind_of, registration
 from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.memory import MemoryTransport
-from dynamo.sdk.errors import BadRequest
+from dynamo.sdk.errors import BadRequest, Unavailable
 from support.in_process import running
 from support.nats import nats_server
 from support.openai_service import Words
@@ -129,3 +129,22 @@ def test_llmctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         assert llmctl.main(["http", "remove", "chat", "org/model"]) == 1
         assert llmctl.main(["http", "list", "--all", "-o", "json"]) == 0
         assert capsys.readouterr().out == "[]\n"
+
+
+async def test_known_models_outlive_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While NATS is away, models that are known are found at once; those that are not are not made up."""
+    registry = ModelRegistry(await running(Words))
+    await registry.add(registration("chat", "m", "test.Words.plain"))
+    assert await registry.find("chat", "m")
+
+    async def away() -> dict[str, bytes]:
+        await asyncio.sleep(3)
+        raise Unavailable("no server")
+
+    monkeypatch.setattr(registry._records, "all", away)
+    registry._until = asyncio.get_running_loop().time() - 1
+    async with asyncio.timeout(0.3):
+        assert await registry.find("chat", "m")
+    registry._until -= 60
+    async with asyncio.timeout(1.0):
+        assert await registry.find("chat", "m")
