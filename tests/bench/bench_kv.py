@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from dynamo.bench.chart import line_chart  # noqa: E402
 from dynamo.llm.hashing import block_hashes  # noqa: E402
 from dynamo.llm.router import KvRouter, RouterSettings  # noqa: E402
-from support.routing_simulation import ENGINE, TURNS, WARM, Outcome, Simulation, Workload  # noqa: E402
+from support.routing_simulation import ENGINE, TURNS, Outcome, Simulation, Workload  # noqa: E402
 
 PLOTS = ROOT / "docs" / "plots"
 ROUNDS = int(os.environ.get("BENCH_KV_ROUNDS", "5"))
@@ -234,8 +234,8 @@ def sizes() -> dict[str, Any]:
         "rows": rows,
         "notes": [
             f"**Simulated** ({describe()}), seed 1, Poisson arrivals at {SHARE:.0%} of round-robin's saturation (measured on "
-            f"as many workers, at most 64). {WARM} prefixes chosen by chance are on each worker at the beginning, as in all "
-            "tables with shared prefixes. docs/plots/kv_routing_workers.svg."
+            f"as many workers, at most 64). At the beginning each prefix is "
+            "on one worker, as in all tables with shared prefixes. docs/plots/kv_routing_workers.svg."
         ],
     }
 
