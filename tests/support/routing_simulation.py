@@ -20,10 +20,8 @@ ENGINE = SimulationSettings(block_size=BLOCK, blocks=4096, slots=64, pass_tokens
 EVENT_SECONDS = 0.002
 """From the end of a pass until routers know what it stored."""
 TENANTS = 19
-"""Tenants for each worker."""
+"""Tenants for each worker; when the clock starts each one's beginning is held by one worker, however they are routed."""
 PREFIX = 6000
-WARM = 30
-"""So many prefixes each worker holds when the clock starts, as after hours of random routing."""
 TURNS = (4, 16)
 """How many turns follow the first one of a talk."""
 
@@ -41,30 +39,30 @@ class Arrival:
 
 
 class Texts:
-    """Prompts that are made of pieces: pieces with one name are equal, and each prompt is hashed only where new."""
+    """Prompts that are made of a shared beginning and an end of their own. Engines and routers tell prompts apart by
+    their block hashes; the tokens themselves are zeros, so that a thousand engines' prompts fit into memory.
+    """
 
     def __init__(self) -> None:
-        self._pieces: dict[object, tuple[int, ...]] = {}
-        self._hashes: dict[tuple[object, ...], list[int]] = {}
+        self._hashes: dict[object, list[int]] = {}
         self._names = itertools.count(1)
 
-    def piece(self, name: object, length: int) -> tuple[int, ...]:
-        """Tokens of that piece."""
-        if name not in self._pieces:
-            begin = next(self._names) * 1_000_003 % 2**31
-            self._pieces[name] = tuple(range(begin, begin + length))
-        return self._pieces[name]
+    def shared(self, name: object, length: int) -> list[int]:
+        """The block hashes of the beginning of that name, as far as its blocks are full."""
+        if name not in self._hashes:
+            self._hashes[name] = block_hashes(self.words(length), BLOCK)
+        return self._hashes[name]
+
+    def words(self, length: int) -> range:
+        """Tokens that nobody had."""
+        begin = next(self._names) * 1_000_003 % 2**31
+        return range(begin, begin + length)
 
     def prompt(self, shared: object, shared_length: int, own_length: int) -> tuple[tuple[int, ...], list[int]]:
-        """A shared beginning and an end of its own: the tokens, and their block hashes."""
-        whole = shared_length // BLOCK * BLOCK
-        prefix = self.piece(shared, whole)
-        begin = next(self._names) * 1_000_003 % 2**31
-        own = tuple(range(begin, begin + own_length))
-        if (shared,) not in self._hashes:
-            self._hashes[shared,] = block_hashes(prefix, BLOCK)
-        before = self._hashes[shared,]
-        return prefix + own, before + block_hashes(own, BLOCK, parent=before[-1] if before else 0)
+        """The tokens and the block hashes of a prompt."""
+        before = self.shared(shared, shared_length)
+        own = block_hashes(self.words(own_length), BLOCK, parent=before[-1] if before else 0)
+        return (0,) * (len(before) * BLOCK + own_length), before + own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +102,11 @@ class Workload:
         tokens, hashes = texts.prompt("system", 1024, chance.randint(100, 1000))
         first = turn = Arrival(f"{number}.0", tokens, hashes, output)
         for step in range(1, chance.randint(*TURNS) + 1):
-            # The answer is part of the next prompt; its tokens are ours to choose, since the engine is simulated.
-            begin = chance.getrandbits(30)
-            more = tuple(range(begin, begin + turn.output + chance.randint(100, 1000)))
+            # The answer is part of the next prompt; what it says is ours to choose, since the engine is simulated.
             known = len(turn.tokens) // BLOCK
-            tokens = turn.tokens + more
-            hashes = turn.hashes[:known] + block_hashes(tokens[known * BLOCK :], BLOCK, parent=turn.hashes[known - 1])
+            tokens = turn.tokens + (0,) * (turn.output + chance.randint(100, 1000))
+            more = block_hashes(texts.words(len(tokens) - known * BLOCK), BLOCK, parent=turn.hashes[known - 1])
+            hashes = turn.hashes[:known] + more
             turn.then = Arrival(f"{number}.{step}", tokens, hashes, chance.randint(16, 112))
             turn.pause = chance.expovariate(1 / 4)
             turn = turn.then
@@ -177,7 +174,7 @@ class Simulation:
         self._texts = Texts()
         self._arrivals = iter(workload.requests(self._texts) if arrivals is None else arrivals)
         if arrivals is None and workload.kind == "tenants":
-            self._warm(random.Random(workload.seed))
+            self._warm()
 
     def run(self) -> Outcome:
         """Let all requests come, and end when they are answered (or, not draining, when the time is up)."""
@@ -199,14 +196,14 @@ class Simulation:
         self.outcome.seconds = max(self.now - self.workload.seconds / 3, 1e-9)
         return self.outcome
 
-    def _warm(self, chance: random.Random) -> None:
-        weights = self.workload.weights()
+    def _warm(self) -> None:
+        for tenant in range(TENANTS * len(self.workers)):
+            hashes = self._texts.shared(tenant, PREFIX)
+            batcher = self.workers[tenant % len(self.workers) + 1]
+            batcher.pool.take(len(hashes))
+            batcher.pool.fill(hashes)
+            batcher.pool.leave(hashes, 0)
         for worker, batcher in self.workers.items():
-            for tenant in set(chance.choices(range(len(weights)), cum_weights=weights, k=WARM)):
-                _, hashes = self._texts.prompt(tenant, PREFIX, 0)
-                batcher.pool.take(len(hashes))
-                batcher.pool.fill(hashes)
-                batcher.pool.leave(hashes, 0)
             self._heard(worker, batcher.pool.events())
 
     def _push(self, when: float, kind: str, what: object) -> None:
