@@ -94,6 +94,7 @@ install_programs() {
   [ ${#wanted[@]} = 0 ] || apt_install "${wanted[@]}"
   # Newer Debian has the command in a package of its own.
   if ! have docker && apt-cache show docker-cli >/dev/null 2>&1; then apt_install docker-cli; fi
+  if ! docker buildx version >/dev/null 2>&1 && apt-cache show docker-buildx >/dev/null 2>&1; then apt_install docker-buildx; fi
 }
 
 registry_settings() { # NAME [EXTRA LINES]
