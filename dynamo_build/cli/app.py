@@ -117,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit code. Bugs are not caught: they keep their traceback."""
+    console.suit(sys.stdout, sys.stderr)
     try:
         _refuse_foreign_runtime()
         result = app(args=arguments, prog_name="dynamo", standalone_mode=False)

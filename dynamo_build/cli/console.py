@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import time
@@ -15,6 +16,26 @@ if TYPE_CHECKING:
     from dynamo.sdk.graph import Problem
 
 _RESET, _RED, _YELLOW, _DIM, _BOLD = "\033[0m", "\033[31m", "\033[33m", "\033[2m", "\033[1m"
+
+
+#: What stands for signs of ours where the terminal's encoding has none; anything else is shown by its number.
+_PLAIN = {"└": "`", "├": "|", "│": "|", "─": "-", "…": "...", "–": "-", "·": "-", "→": "->", "×": "x", "≥": ">="}
+
+
+def suit(*streams: Any) -> None:
+    """Let streams of any encoding take any text: a name in another alphabet must not end a command."""
+    codecs.register_error("dynamo", _plain)
+    for stream in streams:
+        if (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="dynamo")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    shown = [_PLAIN.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in bad]
+    return "".join(shown), error.end
 
 
 def say(text: str) -> None:

@@ -29,7 +29,7 @@ def containerize(
     push: Annotated[bool, typer.Option("--push", help="Push to the registry.")] = False,
     registry: Annotated[str, typer.Option(metavar="HOST", help="The registry of names without a host.")] = "",
     output_dir: Annotated[str, typer.Option(metavar="DIR", help="Write an OCI image layout there instead.")] = "",
-    builder: Annotated[str, typer.Option(metavar="oci|docker|buildah|podman|auto", help="What builds the image.")] = "oci",
+    builder: Annotated[str, typer.Option(metavar="oci|docker|buildah|podman|auto", help="What builds it.")] = "oci",
     platform: Annotated[
         str, typer.Option(metavar="OS/ARCH[,...]", help="Several give one index. Default: this machine's.")
     ] = "",

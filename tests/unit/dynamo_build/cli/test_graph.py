@@ -43,3 +43,13 @@ def test_mistakes(project: Path) -> None:
         failed = dynamo(*arguments, folder=project)
         assert failed.returncode == code, failed.stderr
         assert "Traceback" not in failed.stderr and failed.stdout == ""
+
+
+def test_a_terminal_that_is_not_utf8(project: Path) -> None:
+    """Lines and names become what the encoding has; no command ends by its own output."""
+    narrow = {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    drawn = dynamo("graph", "hello_world:Frontend", folder=project, **narrow)
+    assert drawn.returncode == 0, drawn.stderr
+    assert drawn.stdout.splitlines()[1].startswith("   `- Middle")
+    failed = dynamo("graph", "grüße:Frontend", folder=project, **narrow)
+    assert failed.returncode == 10 and "Traceback" not in failed.stderr and "gr" in failed.stderr
