@@ -110,6 +110,30 @@ def _policies(pods: Pods) -> None:
         assert (done.returncode == 0) == open_, f"{source} to {target}:{port}: {done.stderr[-300:]}"
 
 
+@pytest.mark.timeout(400)
+def test_the_aggregated_llm_graph_answers(
+    double: Cluster, arguments: tuple[str, ...], base_image: str, tmp_path: Path
+) -> None:
+    """OpenAI's API over three services, with an engine that gives the prompt back."""
+    folder = tmp_path / "llm"
+    shutil.copytree(hello.ROOT / "examples/llm", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    settings = ("--Common.model=bytes", "--VllmWorker.engine=echo", "--Frontend.served_model_name=m")
+    build = ("build", "graphs.agg:Frontend", "-f", "configs/laptop/agg.yaml", "--python", python, *settings)
+    done = dynamo(*build, folder=folder)
+    assert done.returncode == 0, done.stderr
+    done = dynamo("deploy", *arguments, "--option", "egress=graph", "--apply", "-o", "name", folder=folder)
+    assert done.returncode == 0, done.stderr
+    name = done.stdout.strip()
+    question = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "max_tokens": 100}
+    with pod_network() as network, played(double, network, "demo", base_image, tmp_path) as pods:
+        ready = dynamo("deployment", "status", name, "-n", "demo", "--wait", "--timeout", "120s", folder=folder)
+        logs = "\n".join(f"{pod.name}: {pods.log(pod.workload[1])[-2000:]}" for pod in pods.pods if not pod.ready)
+        assert ready.returncode == 0, ready.stderr + logs
+        answer = json.loads(pods.ask(f"{name}-frontend", 8000, "/v1/chat/completions", json.dumps(question).encode()))
+        assert answer["choices"][0]["message"]["content"] == "user: Grüße\nassistant:"
+
+
 def test_a_broken_probe_is_noticed(
     double: Cluster, project: Path, arguments: tuple[str, ...], base_image: str, tmp_path: Path
 ) -> None:
