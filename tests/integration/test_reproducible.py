@@ -84,6 +84,16 @@ def test_the_surroundings_do_not_show(
     assert built(place, tmp_path, environment=environment, umask=umask) == expected
 
 
+def test_another_year_does_not_show(place: Path, expected: str, tmp_path: Path) -> None:
+    """The clock of the whole build, its children included, is set to another time."""
+    libfaketime = pytest.importorskip("libfaketime")
+    library = next(Path(libfaketime.__file__).parent.rglob("libfaketime.so.1"))
+    clock = {"LD_PRELOAD": str(library), "FAKETIME": "@2031-05-06 07:08:09", "DONT_FAKE_MONOTONIC": "1"}
+    told = subprocess.run(["date", "+%Y"], env={**os.environ, **clock}, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "2031"
+    assert built(place, tmp_path, environment=clock) == expected
+
+
 def test_neither_a_warm_cache_nor_a_later_day_shows(place: Path, expected: str, tmp_path: Path) -> None:
     """The second build takes all layers from the cache, the third makes them from files with other stamps."""
     assert built(place, tmp_path) == expected

@@ -84,7 +84,8 @@ apt_install() {
 install_programs() {
   local wanted=() pair
   for pair in docker-registry:docker-registry htpasswd:apache2-utils openssl:openssl dockerd:docker.io \
-    containerd:containerd runc:runc busybox:busybox-static skopeo:skopeo umoci:umoci podman:podman buildah:buildah mmdebstrap:mmdebstrap; do
+    containerd:containerd runc:runc busybox:busybox-static skopeo:skopeo umoci:umoci podman:podman buildah:buildah mmdebstrap:mmdebstrap \
+    qemu-x86_64:qemu-user; do
     have "${pair%%:*}" || wanted+=("${pair#*:}")
   done
   if ! is_root || ! have apt-get; then
