@@ -24,7 +24,7 @@ docs: environment
 	@$(BIN)/python .ci/reference.py
 
 bench: environment
-	@$(BIN)/python tests/bench/run.py
+	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 campaign: environment
 	@bash .ci/campaign.sh
