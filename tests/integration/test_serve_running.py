@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -17,39 +16,9 @@ import pytest
 from dynamo_build.seams import Surroundings
 from dynamo_build.stages.exchange import export
 from support.hello import bento_made
-from support.serving import Serve, gone
+from support.serving import GRAPH, Load, Serve, gone
 
 pytestmark = pytest.mark.nats
-
-GRAPH = """
-import os
-from dynamo.sdk import api, depends, dynamo_endpoint, service
-
-@service(dynamo={"enabled": True}, workers=2)
-class Back:
-    def __init__(self, word: str = "one"):
-        print("made", word)
-        self.word = word
-
-    @dynamo_endpoint
-    async def tell(self, request: dict):
-        return self.word
-
-@service
-class Front:
-    back = depends(Back)
-
-    @api
-    async def tell(self):
-        return await self.back.tell({})
-
-    @api
-    async def slow(self, parts: int):
-        import asyncio
-        for number in range(parts):
-            yield str(number)
-            await asyncio.sleep(0.1)
-"""
 
 
 def dynamo(one: Serve, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -126,45 +95,6 @@ def test_restarts_are_counted(serve):
     assert one.stop() == 0
 
 
-class Load:
-    """Requests over kept connections, as fast as they are answered, until told to stop."""
-
-    def __init__(self, one: Serve, connections: int) -> None:
-        self.one = one
-        self.answers = 0
-        self.failures: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(connections)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.one.port, timeout=30)
-        while not self._stop.is_set():
-            try:
-                connection.request("POST", "/tell")
-                answer = connection.getresponse()
-                body = answer.read()
-            except OSError as error:
-                self.failures.append(repr(error))
-                connection.close()
-                continue
-            except http.client.HTTPException as error:
-                self.failures.append(repr(error))
-                connection.close()
-                continue
-            if (answer.status, body) == (200, b"one"):
-                self.answers += 1
-            else:
-                self.failures.append(f"{answer.status} {body!r}")
-        connection.close()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def test_a_rolling_restart_loses_no_request(serve):
     """Every worker is replaced under load, twice; kept connections are handed over without one failed request."""
     one = serve("graph:Front", "--port", "0", "--Front.ServiceArgs.workers=2", files={"graph.py": GRAPH}).ready()
@@ -177,6 +107,7 @@ def test_a_rolling_restart_loses_no_request(serve):
     finally:
         load.stop()
     assert load.failures == []
+    assert load.errors == {}
     assert load.answers > 50
     after = {worker["pid"] for worker in workers(one).values()}
     assert len(after) == 4

@@ -9,11 +9,42 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+GRAPH = """
+import os
+from dynamo.sdk import api, depends, dynamo_endpoint, service
+
+@service(dynamo={"enabled": True}, workers=2)
+class Back:
+    def __init__(self, word: str = "one"):
+        print("made", word)
+        self.word = word
+
+    @dynamo_endpoint
+    async def tell(self, request: dict):
+        return self.word
+
+@service
+class Front:
+    back = depends(Back)
+
+    @api
+    async def tell(self):
+        return await self.back.tell({})
+
+    @api
+    async def slow(self, parts: int):
+        import asyncio
+        for number in range(parts):
+            yield str(number)
+            await asyncio.sleep(0.1)
+"""
 
 
 class Serve:
@@ -105,3 +136,47 @@ def asked(one: Serve, command: str) -> str:
     done = subprocess.run(entered, capture_output=True, text=True, timeout=30, env=one.environment, cwd=one.folder)
     assert done.returncode == 0, done.stderr + one.said()
     return done.stdout
+
+
+class Load:
+    """Requests over kept connections, each as soon as the one before is answered, until told to stop."""
+
+    def __init__(self, one: Serve, connections: int, pause: float = 0.0) -> None:
+        self.one = one
+        self.answers = 0
+        self.errors: Counter[int] = Counter()
+        self.failures: list[str] = []
+        self.longest = 0.0
+        self._pause = pause
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(connections)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.one.port, timeout=30)
+        while not self._stop.wait(self._pause):
+            begun = time.monotonic()
+            try:
+                connection.request("POST", "/tell")
+                answer = connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection.close()
+                continue
+            finally:
+                self.longest = max(self.longest, time.monotonic() - begun)
+            if (answer.status, body) == (200, b"one"):
+                self.answers += 1
+            elif answer.status >= 500 and b'"code":' in body:
+                self.errors[answer.status] += 1
+            else:
+                self.failures.append(f"{answer.status} {body!r}")
+        connection.close()
+
+    def stop(self) -> None:
+        """End it; then the counts are whole."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()

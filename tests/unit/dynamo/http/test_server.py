@@ -77,10 +77,20 @@ async def sent(port: int, data: bytes) -> bytes:
     with contextlib.suppress(ConnectionError):
         writer.write(data)
         await writer.drain()
-    with contextlib.suppress(ConnectionError):
+    try:
         async with asyncio.timeout(20):
             return await reader.read()
-    return b""
+    except ConnectionError:
+        return b""
+    finally:
+        await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, whatever became of it."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def works(port: int) -> None:
@@ -113,7 +123,7 @@ async def test_a_large_head_is_told():
         head, body = (await reader.read()).split(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 431 ")
         assert json.loads(body)["error"]["code"] == "bad_request"
-        writer.close()
+        await closed(writer)
 
 
 async def test_slow_heads_and_bodies(monkeypatch):
@@ -189,7 +199,7 @@ async def test_a_slow_reader_holds_the_work_up():
         await asyncio.sleep(0.3)
         assert front.made <= made + 2
         assert await reader.read(1000)
-        writer.close()
+        await closed(writer)
         async with asyncio.timeout(5):
             await front.ended.wait()
 
@@ -204,6 +214,7 @@ async def test_a_client_that_leaves_ends_the_work():
         writer.transport.abort()
         async with asyncio.timeout(5):
             await front.ended.wait()
+        await closed(writer)
 
 
 async def test_items_come_one_by_one():
@@ -220,7 +231,7 @@ async def test_items_come_one_by_one():
             await reader.readline()
             times.append(loop.time())
         assert times[-1] - times[0] > 0.15
-        writer.close()
+        await closed(writer)
 
 
 async def test_draining_hands_connections_over(monkeypatch):
@@ -241,6 +252,7 @@ async def test_draining_hands_connections_over(monkeypatch):
     answer = await kept.read()
     assert b"connection: close" in answer
     assert answer.endswith(b"second")
+    await closed(writer)
     front.go.set()
     assert (await running).endswith(b"waited")
     await stopping
