@@ -21,7 +21,7 @@ class FrameAnswer:
     A stream has a window of its own, so a slow reader holds up nobody else.
     """
 
-    __slots__ = ("_connection", "_items", "_items_size", "_room", "_stream", "_units", "_waiter", "task")
+    __slots__ = ("_connection", "_items", "_items_size", "_room", "_stream", "_units", "_waiter", "started", "task")
 
     def __init__(self, connection: WorkerConnection, stream: int) -> None:
         self._connection = connection
@@ -32,6 +32,7 @@ class FrameAnswer:
         self._units = 0
         self._waiter: asyncio.Future[None] | None = None
         self.task: asyncio.Future[None] | None = None
+        self.started = False
 
     def open(self) -> None:
         self._connection.send(self._stream, wire.OPEN)
@@ -103,6 +104,7 @@ class FrameServing:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+            self.tasks.clear()
         await self.stop_listening()
         connections = list(self.connections)
         for connection in connections:
@@ -141,8 +143,8 @@ class WorkerConnection(FrameConnection):
             self._begin(stream, payload)
         elif kind == wire.CANCEL:
             answer = self._answers.pop(stream, None)
-            if answer is not None and answer.task is not None:
-                answer.task.cancel()
+            if answer is not None:
+                self._cancel(answer)
         elif kind == wire.CREDIT:
             if stream in self._answers and len(payload) == 4:
                 self._answers[stream].credit(int.from_bytes(payload, "big"))
@@ -185,6 +187,7 @@ class WorkerConnection(FrameConnection):
         self._serving.tasks.add(task)
 
     async def _run(self, stream: int, request: Request, answer: FrameAnswer) -> None:
+        answer.started = True
         try:
             await self._serving.handler(request, answer)
         finally:
@@ -199,5 +202,10 @@ class WorkerConnection(FrameConnection):
         answers = list(self._answers.values())
         self._answers.clear()
         for answer in answers:
-            if answer.task is not None:
-                answer.task.cancel()
+            self._cancel(answer)
+
+    def _cancel(self, answer: FrameAnswer) -> None:
+        if answer.task is not None:
+            answer.task.cancel()
+            if not answer.started:  # nothing of it will run, not even its end
+                self._serving.tasks.discard(answer.task)

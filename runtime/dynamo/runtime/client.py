@@ -73,7 +73,7 @@ class Call:
         exchange, kind, body, instance = await self.send()
         if kind == VALUE:
             self._component.load[instance] -= 1
-            return self.wrap(decoded(body))
+            return self.value(body)
         return Reply(self, exchange, instance)
 
     async def send(self) -> tuple[Exchange, int, bytes, int]:
@@ -121,6 +121,13 @@ class Call:
                 if exchange is not None:
                     exchange.close()
                 raise
+
+    def value(self, body: bytes) -> Any:
+        """A payload as the caller sees it. Raises Internal when it is none."""
+        try:
+            return self.wrap(payload.decode(body))
+        except (ValueError, RecursionError) as error:
+            raise Internal(f"the answer cannot be read: {error}") from error
 
     def _left(self) -> float:
         return max(self._until - asyncio.get_running_loop().time(), 0.001) if self._until else 0.0
@@ -201,7 +208,7 @@ class Reply:
             if kind == VALUE:
                 self._leave()
                 self._single = True
-                return self._wrap(decoded(body))
+                return self._call.value(body)
         if self._single:
             raise StopAsyncIteration
         while True:
@@ -217,11 +224,12 @@ class Reply:
                 continue
             if kind == ITEM:
                 self._yielded = True
-                return self._wrap(decoded(body))
+                return self._call.value(body)
             if kind == ITEMS:
                 self._yielded = True
-                self._items = iter(decoded(items_of(body)))
-                return self._wrap(next(self._items))
+                self._items = iter(listed(body))
+                for item in self._items:
+                    return self._wrap(item)
             if kind == END:
                 self._leave()
                 raise StopAsyncIteration
@@ -291,12 +299,15 @@ class ServiceClient:
         return self[name]
 
 
-def decoded(body: bytes | memoryview) -> Any:
-    """A payload of an answer as plain values. Raises Internal when it is none."""
+def listed(body: bytes) -> list[Any]:
+    """The items of a frame. Raises Internal when it holds none."""
     try:
-        return payload.decode(body)
+        found = payload.decode(items_of(body))
     except (ValueError, RecursionError) as error:
-        raise Internal(f"the answer is not MessagePack: {error}") from error
+        raise Internal(f"the answer cannot be read: {error}") from error
+    if type(found) is not list:
+        raise Internal("the answer cannot be read: not a list of items")
+    return found
 
 
 def body_of(request: tuple[Any, ...], keys: Mapping[str, Any], endpoint: str) -> Any:

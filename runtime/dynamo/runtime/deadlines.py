@@ -7,6 +7,8 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 SLOTS_A_SECOND = 100
+FAR = 1e10
+"""A time of the loop that never comes; numbers from other processes may be over it."""
 
 
 class Limited(Protocol):
@@ -25,6 +27,8 @@ class Deadlines:
 
     def set(self, until: float, limited: Limited) -> int:
         """Tell it when that time of the loop has come, or a hundredth later; the number to lift it by."""
+        if not until < FAR:
+            return 0
         number = int(until * SLOTS_A_SECOND) + 1
         slot = self._slots.get(number)
         if slot is None:

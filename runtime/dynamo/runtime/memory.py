@@ -69,14 +69,15 @@ class MemoryServing:
         exchange = MemoryExchange()
         exchange.task = asyncio.ensure_future(self._run(request, exchange))
         self._open.add(exchange)
+        exchange.task.add_done_callback(lambda _: self._ended(exchange))
         return exchange
 
     async def _run(self, request: Request, exchange: MemoryExchange) -> None:
-        try:
-            await self._handler(request, exchange)
-        finally:
-            self._open.discard(exchange)
-            exchange.lost(Unavailable("the handler ended without an answer"))
+        await self._handler(request, exchange)
+
+    def _ended(self, exchange: MemoryExchange) -> None:
+        self._open.discard(exchange)
+        exchange.lost(Unavailable("the handler ended without an answer"))
 
     async def drain(self, timeout: float) -> None:
         self._transport.forget(self.address)

@@ -23,6 +23,7 @@ from dynamo.sdk.errors import BadRequest, Deadline, RemoteError
 logger = logging.getLogger("dynamo.server")
 _END = object()
 TURN_ITEMS = 16
+SHOWN = 200
 
 
 class Method:
@@ -101,7 +102,7 @@ class Dispatcher:
     async def __call__(self, request: Request, answer: Answer) -> None:
         method = self._methods.get(request.path)
         if method is None:
-            answer.fail("not_found", f"this worker has no endpoint `{request.path}`", "")
+            answer.fail("not_found", f"this worker has no endpoint `{request.path[:SHOWN]}`", "")
             return
         context.current.set(context.incoming(request.headers, request.timeout))
         name, metrics = method.name, self.metrics

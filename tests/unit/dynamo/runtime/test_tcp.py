@@ -176,3 +176,23 @@ def test_a_port_of_ones_own(run):
         await serving.drain(0)
 
     run(body())
+
+
+def test_what_is_cancelled_before_it_began_leaves_nothing(run):
+    """A request and its cancellation that arrive together are both forgotten."""
+
+    async def body():
+        async def sleep():
+            await asyncio.sleep(60)
+
+        dispatcher = Dispatcher()
+        dispatcher.add("a/b/c", "c", sleep)
+        transport = TcpTransport("t")
+        serving = await transport.serve(dispatcher)
+        (await transport.request(serving.address, REQUEST)).close()
+        await asyncio.sleep(0.1)
+        assert not serving.tasks
+        await transport.close()
+        await serving.drain(0)
+
+    run(body())
