@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,28 +11,52 @@ from pathlib import Path
 
 import pytest
 
+from dynamo.sdk import codec
 from dynamo_build import catalog
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, Progress, ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check
+from dynamo_build.oci import check, documents
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.seams import Registry
 from support import handmade
 from support import registry as in_process
 
-PLACES = ["folder", "in-process", pytest.param("real", marks=pytest.mark.registry)]
+PLACES = [
+    "folder",
+    "in-process",
+    "in-process-tokens",
+    pytest.param("real", marks=pytest.mark.registry),
+    pytest.param("real-tls", marks=pytest.mark.registry),
+]
+#: What the client of a place is given: logins and authorities.
+ENVIRONMENT: dict[str, str] = {}
+
+
+def login(host: str, user: str, password: str) -> str:
+    secret = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return json.dumps({"auths": {host: {"auth": secret}}})
 
 
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A repository that holds nothing yet."""
+    ENVIRONMENT.clear()
     if request.param == "folder":
         yield f"oci:{tmp_path}/images"
     elif request.param == "in-process":
         with in_process.running() as (host, _):
             yield f"{host}/team/app"
+    elif request.param == "in-process-tokens":
+        with in_process.running("me", "secret", bearer=True) as (host, _):
+            ENVIRONMENT["DOCKER_AUTH_CONFIG"] = login(host, "me", "secret")
+            yield f"{host}/team/app"
+    elif request.param == "real-tls":
+        found = request.getfixturevalue("registry_tls")
+        ENVIRONMENT["DOCKER_AUTH_CONFIG"] = login(found["address"], found["user"], found["password"])
+        ENVIRONMENT["SSL_CERT_FILE"] = found["ca"]
+        yield f"{found['address']}/contract/{secrets.token_hex(8)}"
     else:
         yield f"{request.getfixturevalue('registry')}/contract/{secrets.token_hex(8)}"
 
@@ -40,7 +66,7 @@ def reference(place: str, tag: str = "v1") -> ImageReference:
 
 
 def of(found: ImageReference) -> Registry:
-    return catalog.surroundings(environment={}, cache=Path("/nonexistent")).registry(found)
+    return catalog.surroundings(environment=dict(ENVIRONMENT), cache=Path("/nonexistent")).registry(found)
 
 
 def two_layers() -> OciImage:
@@ -146,3 +172,21 @@ def test_a_damaged_layer_is_not_taken(place: str) -> None:
         of(to).push(lying, (to,), ignore)
     with pytest.raises(RegistryError):
         of(to).resolve(to)
+
+
+def test_documents_and_blobs_come_back_as_they_are(place: str) -> None:
+    """A manifest and an index by tag and by digest, a blob by its digest."""
+    image, to = two_layers(), reference(place)
+    of(to).push(image, (to,), ignore)
+    entry = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
+    entry["platform"] = {"os": "linux", "architecture": "amd64"}
+    index = codec.canonical({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": [entry]})
+    several = reference(place, "several")
+    digest = str(of(several).push_index(index, (several,), ignore))
+    assert of(to).document(to) == image.manifest
+    assert of(to).document(several) == of(to).document(replace(several, tag="", digest=digest)) == index
+    assert of(to).pull(several, "linux/amd64").digest == image.digest
+    layer = image.layers[-1]
+    blob = of(to).blob(to, layer.digest, layer.size)
+    assert blob.read() == layer.open().read()
+    blob.close()
