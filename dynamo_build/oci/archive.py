@@ -75,7 +75,8 @@ def _member(name: str, content: bytes) -> Iterator[bytes]:
 def _blob(layer: Layer) -> Iterator[bytes]:
     if "zstd" in layer.media_type:
         raise ImageBuildError(
-            f"layer {layer.digest} is zstd, which not every engine loads", ["Use a base with gzip layers."]
+            f"layer {layer.digest} is zstd, which not every engine loads",
+            ["Give `--compression gzip`, and a base with gzip layers."],
         )
     yield _header(_path(layer.digest), layer.size)
     with contextlib.closing(layer.open()) as stream:

@@ -137,3 +137,22 @@ def test_documents_are_attached_when_asked(bento: Bento, options: ContainerizeOp
     assert names == {"dynamo-runtime"}
     (again,) = containerize(bento, replace(options, attest=True), around)
     assert again.digest == image.digest
+
+
+def test_every_compression_gives_the_same_image_inside(
+    bento: Bento, options: ContainerizeOptions, around: Surroundings, tmp_path: Path
+) -> None:
+    """One config and one list of diff ids; the manifest says what compressed the layers, and all of them are whole."""
+    from dynamo_build.oci import check, layout
+    from dynamo_build.stages.report import notes_of
+
+    found = {}
+    for name in ("gzip", "zlib", "zstd"):
+        containerize(bento, replace(options, compression=name, folder=str(tmp_path / name)), around)
+        found[name] = layout.read(tmp_path / name, "linux/amd64")
+        assert check.problems(found[name]) == ()
+    assert len({image.config_digest for image in found.values()}) == 1
+    assert len({image.digest for image in found.values()}) == 3
+    kinds = {name: notes_of(image)["dynamo.compressor"].partition("-")[0] for name, image in found.items()}
+    assert kinds == {"gzip": "isal", "zlib": "zlib", "zstd": "zstd"}
+    assert {layer.media_type.rpartition("+")[2] for layer in found["zstd"].layers[1:]} == {"zstd"}
