@@ -8,6 +8,7 @@ from pathlib import Path
 from dynamo_build.dockerfile import context_path, dockerfile, requirements_path
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, WheelLayer
+from dynamo_build.model.plan import WHEELS
 from dynamo_build.oci.layer import Entry, tar_of
 
 DOCKERFILE = "env/docker/Dockerfile"
@@ -24,6 +25,9 @@ def context(plan: ImagePlan, *, buildkit: bool) -> Iterator[bytes]:
             case PackagesLayer():
                 path = requirements_path(plan)
                 found[path] = Entry(path=path, content=layer.requirements.encode() or _file(plan, path))
+                for name in layer.wheels:
+                    path = context_path(plan, f"{WHEELS}/{name}")
+                    found[path] = Entry(path=path, content=_file(plan, path))
             case WheelLayer():
                 path = context_path(plan, layer.wheel)
                 found[path] = Entry(path=path, content=_file(plan, path))

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from dynamo_build import templating
 from dynamo_build.errors import UsageError
 from dynamo_build.model import image
+from dynamo_build.model.plan import WHEELS
 
 TEMPLATE = "Dockerfile.j2"
 
@@ -28,8 +29,8 @@ _USER = re.compile(r"[a-z0-9_.-]+(?::[a-z0-9_.-]+)?")
 class Recipe:
     """The one variable of Dockerfile.j2. Values are ready to stand in a Dockerfile; paths are relative to the context.
 
-    `requirements` and `wheel` are "" where the plan has none; `copies` are (source, target), both folders;
-    `environment` and `labels` are (name, quoted value); `health`, `entrypoint` and `command` are JSON.
+    `requirements`, `wheels` (a folder) and `wheel` are "" where the plan has none; `copies` are (source, target), both
+    folders; `environment` and `labels` are (name, quoted value); `health`, `entrypoint` and `command` are JSON.
     """
 
     buildkit: bool
@@ -37,6 +38,7 @@ class Recipe:
     setup_commands: tuple[str, ...]
     packages: str
     requirements: str
+    wheels: str
     runtime: str
     wheel: str
     wheel_name: str
@@ -65,7 +67,7 @@ def dockerfile(plan: image.ImagePlan, *, buildkit: bool) -> str:
 
 def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
     """The plan as the template sees it. Raises UsageError."""
-    requirements = wheel = ""
+    requirements = wheels = wheel = ""
     packages, runtime = image.PACKAGES, image.RUNTIME
     system: list[str] = []
     setup: list[str] = []
@@ -78,6 +80,7 @@ def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
                 setup.append(_command(layer.command))
             case image.PackagesLayer():
                 requirements = requirements_path(plan)
+                wheels = WHEELS if layer.wheels else ""
             case image.WheelLayer():
                 wheel, runtime = context_path(plan, layer.wheel), _path(layer.target)
             case image.FilesLayer():
@@ -88,6 +91,7 @@ def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
         setup_commands=tuple(setup),
         packages=packages,
         requirements=requirements,
+        wheels=wheels,
         runtime=runtime,
         wheel=wheel,
         wheel_name=PurePosixPath(wheel).name,

@@ -46,12 +46,16 @@ HEALTHCHECK: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagesLayer:
-    """Locked packages installed below `/app/packages` for one Python and platform."""
+    """Locked packages installed below `/app/packages` for one Python and platform.
+
+    `wheels` are the names of those that the bento itself holds, below WHEELS.
+    """
 
     packages: tuple[LockedPackage, ...]
     requirements: str
     python: str
     platform: str
+    wheels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,9 @@ from typing import Any
 
 from dynamo.sdk.graph import Problem, ServiceGraph
 
+#: Where a bento holds the wheels that no index has.
+WHEELS = "env/python/wheels"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:

@@ -115,7 +115,13 @@ def _layers(bento: Bento, platform: str, given: Mapping[str, str], *, override: 
         if len(packages) < len(locked):
             requirements = lockfile.requirements(packages)
         layers.append(
-            PackagesLayer(packages=packages, requirements=requirements, python=manifest.lock.python, platform=platform)
+            PackagesLayer(
+                packages=packages,
+                requirements=requirements,
+                python=manifest.lock.python,
+                platform=platform,
+                wheels=tuple(sorted({package.wheel for package in packages if package.wheel})),
+            )
         )
     layers += [
         WheelLayer(wheel=f"runtime/{manifest.runtime}", target=RUNTIME),

@@ -12,10 +12,8 @@ from dynamo.sdk import codec
 from dynamo_build import archive, document, lockfile
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import BentoManifest
+from dynamo_build.model.plan import WHEELS
 from dynamo_build.store import SIDE, identity
-
-#: Where the wheels lie that no index has.
-WHEELS = "env/python/wheels"
 
 
 def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:

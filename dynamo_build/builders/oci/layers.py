@@ -87,7 +87,7 @@ class Layers:
             self._on(Started(what=group.name))
             with self._scratch() as temporary:
                 folder = Path(temporary, "packages")
-                packages.install(group.layer, folder, self._surroundings.environment, self._on)
+                packages.install(group.layer, folder, self._surroundings.environment, self._on, self._plan.bento)
                 found = packages.entries(folder, self._interpreter, self._bytecode, self._on)
                 layer = self._cache.keep(key, found, group.name)
             self._on(Finished(what=group.name, detail=f"{layer.size / 1e6:.1f} MB packed"))

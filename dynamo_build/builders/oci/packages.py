@@ -26,6 +26,7 @@ from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import PACKAGES, PackagesLayer
+from dynamo_build.model.plan import WHEELS
 from dynamo_build.oci.layer import Entry
 
 #: Raised when the same wheels would give other files.
@@ -51,9 +52,10 @@ def key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -> str:
     return f"packages {hashlib.sha256(codec.canonical(decides)).hexdigest()}"
 
 
-def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str], on: Listener) -> None:
+def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str], on: Listener, bento: str = "") -> None:
     """Unpack the locked wheels below `folder`, as links to uv's cache where that is on the same file system: they are
-    only read here. Raises ImageBuildError when one is missing, or has other content.
+    only read here. Those that no index has come from the folder of the bento. Raises ImageBuildError when one is
+    missing, or has other content.
     """
     if wanted.platform not in _PLATFORMS:
         raise ImageBuildError(f"packages cannot be installed for {wanted.platform}")
@@ -65,6 +67,7 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
         "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "hardlink",
         "--requirements", str(requirements),
     ]  # fmt: skip
+    command += ["--find-links", str(Path(bento, WHEELS).absolute())] if wanted.wheels else []
     try:
         process.run(command, on=on, environment=environment, folder=folder.parent)
     except process.ProgramFailed as error:

@@ -60,6 +60,17 @@ def plan(*before: PlannedLayer, layers: tuple[PlannedLayer, ...] | None = None, 
     return dataclasses.replace(made, **changed)
 
 
+@pytest.mark.parametrize("buildkit", [False, True])
+def test_wheels_of_the_bento_are_found(buildkit: bool) -> None:
+    """The folder is there while packages are installed, and in no layer of the image."""
+    packages = dataclasses.replace(PACKAGES, wheels=("odd-1.0-py3-none-any.whl",))
+    text = dockerfile(plan(layers=(packages, WHEEL, CONFIG, CODE)), buildkit=buildkit)
+    assert "--requirement /tmp/requirements.txt --find-links /tmp/wheels\n" in text
+    assert ("--mount=type=bind,source=env/python/wheels,target=/tmp/wheels" in text) is buildkit
+    assert ("\nCOPY env/python/wheels/ /tmp/wheels/\n" in text) is not buildkit
+    assert "wheels" not in dockerfile(plan(), buildkit=buildkit).replace("python -m pip", "")
+
+
 PLANS = {
     "hello": (plan(), False),
     "hello.buildkit": (plan(), True),

@@ -7,6 +7,8 @@ import csv
 import hashlib
 import io
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.image import PackagesLayer
+from dynamo_build.model.plan import WHEELS
 from dynamo_build.oci.layer import Entry, diff_id_of
 from support import handmade
 
@@ -68,6 +71,18 @@ def test_two_installs_are_the_same_layer(wheels: Path, tmp_path: Path) -> None:
     assert diff_id_of(one.values()) == diff_id_of(two.values())
     here = str(tmp_path).encode()
     assert [path for path, entry in one.items() if here in content(entry)] == []
+
+
+def test_wheels_that_no_index_has_come_from_the_bento(wheels: Path, tmp_path: Path) -> None:
+    """With the same digests as any other."""
+    wanted = replace(locked(wheels), wheels=tuple(path.name for path in wheels.iterdir()))
+    (tmp_path / "bento/env/python").mkdir(parents=True)
+    shutil.copytree(wheels, tmp_path / "bento" / WHEELS)
+    nowhere = offline(tmp_path / "none", tmp_path / "cache")
+    packages.install(wanted, tmp_path / "packages", nowhere, ignore, str(tmp_path / "bento"))
+    assert (tmp_path / "packages/alpha/data.txt").read_bytes() == b"data"
+    with pytest.raises(ImageBuildError):
+        packages.install(replace(wanted, wheels=()), tmp_path / "other", nowhere, ignore, str(tmp_path / "bento"))
 
 
 def test_scripts_name_the_python_of_the_image(wheels: Path, tmp_path: Path) -> None:
