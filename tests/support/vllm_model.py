@@ -17,12 +17,12 @@ def make(place: Path) -> Path:
     tokens, _ = small_models.vocabulary()
     config = LlamaConfig(
         vocab_size=len(tokens) + (-len(tokens)) % 64,
-        hidden_size=64,
-        intermediate_size=128,
+        hidden_size=128,
+        intermediate_size=256,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=4,
-        head_dim=16,
+        head_dim=32,
         max_position_embeddings=2048,
         bos_token_id=1,
         eos_token_id=2,

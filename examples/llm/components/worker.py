@@ -7,7 +7,7 @@ from components.prefill_worker import PrefillWorker
 
 from dynamo.engines.serving import EngineWorker
 from dynamo.llm import EngineRequest, EngineStep
-from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends, dynamo_endpoint, service
+from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends, dynamo_endpoint, liveness, service
 
 
 @service(
@@ -20,6 +20,7 @@ class VllmWorker:
     """Its engine is what the configuration says: vllm, embedded, simulated or echo."""
 
     prefill_worker = depends(PrefillWorker)
+    worker: EngineWorker | None = None
 
     @async_on_start
     async def start(self) -> None:
@@ -27,11 +28,17 @@ class VllmWorker:
 
     @async_on_shutdown
     async def stop(self) -> None:
-        await self.worker.close()
+        if self.worker is not None:
+            await self.worker.close()
+
+    @liveness
+    def alive(self) -> bool:
+        return self.worker is None or self.worker.alive
 
     @dynamo_endpoint()
     async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
         """The tokens of an answer, as they are made."""
+        assert self.worker is not None
         async with contextlib.aclosing(self.worker.generate(request)) as steps:
             async for step in steps:
                 yield step

@@ -68,6 +68,11 @@ class EngineWorker:
             async for step in steps:
                 yield step
 
+    @property
+    def alive(self) -> bool:
+        """Whether the engine can still answer; for `@liveness`."""
+        return bool(getattr(self.engine, "alive", True))
+
     async def close(self) -> None:
         """End the engine and what was told about it."""
         await self._closing.aclose()

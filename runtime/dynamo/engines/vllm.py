@@ -17,7 +17,7 @@ from dynamo.engines.vllm_events import EngineEvents
 from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.engine_events import EngineEvent
 from dynamo.llm.load import ForwardPassMetrics
-from dynamo.sdk.errors import BadRequest
+from dynamo.sdk.errors import BadRequest, Unavailable
 
 logger = logging.getLogger("dynamo.vllm")
 _SAMPLING = (
@@ -125,6 +125,16 @@ class VllmEngine:
             if "max_model_len" in str(error) or "longer than" in str(error) or "maximum" in str(error):
                 raise RequestTooLong(str(error)) from error
             raise BadRequest(str(error)) from error
+        except Exception as error:
+            # Its class moves between versions; nothing of the engine is left, so another worker has to go on.
+            if type(error).__name__ not in ("EngineDeadError", "EngineGenerateError"):
+                raise
+            raise Unavailable(f"vLLM's engine died: {error}") from error
+
+    @property
+    def alive(self) -> bool:
+        """Whether vLLM's own processes still are."""
+        return not bool(self._engine.errored)
 
     async def close(self) -> None:
         """End all requests and vLLM's processes."""
