@@ -35,8 +35,8 @@ from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E4
 
 BLOCK = 16
 MODES: tuple[Mode, ...] = ("kv", "approximate", "round-robin", "random")
-WORKERS, SLOTS, CONTEXT = 2, 4, 256
-TENANTS, PREFIX, OWN, OUTPUT = 6, 192, 16, 4
+WORKERS, SLOTS, CONTEXT = 2, 5, 256
+TENANTS, PREFIX, OWN, OUTPUT = 9, 192, 16, 4
 REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
 ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
 SATURATING = 24
