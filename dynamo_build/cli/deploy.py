@@ -68,6 +68,7 @@ def deploy(
     timeout: Annotated[str, typer.Option(metavar="TIME", help="How long to wait, such as 90s or 30m.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Take fields that other tools own.")] = False,
     prune: Annotated[bool, typer.Option("--prune/--no-prune", help="Remove what the graph no longer has.")] = True,
+    prune_claims: Annotated[bool, typer.Option("--prune-claims", help="Remove volumes too, with their data.")] = False,
     cluster: Annotated[str, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.")] = "",
     output: OutputForm = "text",
     quiet: Quiet = False,
@@ -93,7 +94,7 @@ def deploy(
     given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
     flags = {f"deploy.{key}": value or None for key, value in {**given, "context": cluster}.items()}
     declared = settings.load(Path.cwd(), os.environ, flags)
-    how = _how(declared["deploy.context"], force, prune, server_dry_run)
+    how = _how(declared["deploy.context"], force, "claims" if prune_claims else "" if prune else "no", server_dry_run)
     around = replace(catalog.surroundings(insecure=tuple(insecure or ())), options=how)
     catalog.target(declared["deploy.target"], around)
     placing = PlaceOptions(
@@ -160,9 +161,8 @@ def _target_options(declared: Settings, target: str, given: list[str], nats_imag
     return {**found, **flags, **({"nats-image": nats_image} if nats_image else {})}
 
 
-def _how(context: str, force: bool, prune: bool, server_dry_run: bool) -> dict[str, str]:
-    chosen = {"context": context, "force": "yes" * force, "dry-run": "yes" * server_dry_run}
-    chosen["prune"] = "" if prune else "no"
+def _how(context: str, force: bool, prune: str, server_dry_run: bool) -> dict[str, str]:
+    chosen = {"context": context, "force": "yes" * force, "dry-run": "yes" * server_dry_run, "prune": prune}
     return {name: value for name, value in chosen.items() if value}
 
 

@@ -11,6 +11,7 @@ from dynamo_build.cluster import applyset, members, revision, wait
 from dynamo_build.cluster.answer import failure
 from dynamo_build.cluster.change import differences, stamped
 from dynamo_build.cluster.connection import APPLY_PATCH, Connection
+from dynamo_build.cluster.readiness import KINDS
 from dynamo_build.cluster.resource import Resource, Resources
 from dynamo_build.cluster.token import ensure_token
 from dynamo_build.errors import DeployError
@@ -22,6 +23,8 @@ from dynamo_build.seams import Surroundings
 
 #: Old configurations that stay for pods of earlier revisions, as `revisionHistoryLimit` does for their ReplicaSets.
 _KEPT_CONFIGURATIONS = 5
+#: Holds the replicas of a workload between us and its autoscaler.
+_SCALER = "dynamo-autoscaler"
 _KEPT_KINDS = ("PersistentVolumeClaim", "Namespace")
 
 
@@ -134,12 +137,29 @@ class _Apply:
         present = live.get((str(document["kind"]), str(document["metadata"]["name"])))
         if present is not None and not differences(wanted, present):
             return "unchanged"
+        if present is not None:
+            self._hand_over(document, present)
         created = self._patch(wanted)
         return "created" if created else "changed"
 
-    def _patch(self, document: Mapping[str, Any]) -> bool:
+    def _hand_over(self, document: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+        """Where an autoscaler takes over, the replicas that run stay: a field that its one owner drops becomes 1.
+
+        Source: Kubernetes "Server-Side Apply", transferring ownership.
+        """
+        running = (present.get("spec") or {}).get("replicas")
+        if document["kind"] not in KINDS or "replicas" in document["spec"] or running in (None, 0, 1):
+            return
+        if document["kind"] == "DynamoGraphDeployment" or not _owns_replicas(present):
+            return
+        names = {key: document["metadata"][key] for key in ("name", "namespace")}
+        kept = {"apiVersion": document["apiVersion"], "kind": document["kind"], "metadata": names}
+        selector = {"selector": document["spec"]["selector"]} if "selector" in document["spec"] else {}
+        self._patch({**kept, "spec": {"replicas": running, **selector}}, manager=_SCALER)
+
+    def _patch(self, document: Mapping[str, Any], manager: str = MANAGER) -> bool:
         resource = self.resources.of(document)
-        query = {"fieldManager": MANAGER}
+        query = {"fieldManager": manager}
         query |= {"force": "true"} if self.options.get("force") == "yes" else {}
         query |= {"dryRun": "All"} if self.dry_run else {}
         name = str(document["metadata"]["name"])
@@ -163,6 +183,13 @@ class _Apply:
                 raise failure(answer, f"{resource.kind}/{name}")
             self.on(Noted(text=f"removed {resource.kind}/{name}"))
         return [f"{resource.kind}/{name}" for resource, name in gone]
+
+
+def _owns_replicas(present: Mapping[str, Any]) -> bool:
+    for entry in present["metadata"].get("managedFields") or ():
+        if entry.get("manager") == MANAGER and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}):
+            return True
+    return False
 
 
 def leftovers(

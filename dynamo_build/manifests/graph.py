@@ -24,7 +24,7 @@ def objects(deployment: Deployment) -> tuple[Manifest, ...]:
     layout = Layout(deployment)
     found = [
         *shared_objects(layout),
-        *(document for workload in deployment.workloads for document in _own(layout, workload)),
+        *(document for workload in layout.deployment.workloads for document in _own(layout, workload)),
     ]
     if (entrance := network.ingress(layout)) is not None:
         found.append(entrance)

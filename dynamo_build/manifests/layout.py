@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from dynamo.sdk import codec
@@ -26,11 +27,15 @@ class Layout:
     """Names, labels and selectors of a deployment. Raises DeployError for options that do not fit."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
         self.options: KubernetesOptions = kubernetes_options(deployment)
+        self.deployment = replace(deployment, workloads=tuple(map(self._timed, deployment.workloads)))
         self.instance = names.dns_label(deployment.name, names.DEPLOYMENT_LIMIT)
         self.namespace = deployment.namespace
         self._labels = names.service_labels(workload.service for workload in deployment.workloads)
+
+    def _timed(self, workload: Workload) -> Workload:
+        startup = self.options.startup.get(workload.service, workload.startup)
+        return replace(workload, startup=startup, drain=self.options.drain.get(workload.service, workload.drain))
 
     @cached_property
     def config(self) -> str:

@@ -35,6 +35,7 @@ class KubernetesOptions:
     `egress` is `open` (no limit) or `graph` (DNS, NATS and the graph's own edges only). `environment` chooses among the
     `environments` of `kubernetes_overrides`. `gateway` is a `NAME` or `NAMESPACE/NAME` and makes an HTTPRoute in place
     of an Ingress. A service that asks for more than `gpus_per_node` GPUs runs on several nodes, as a LeaderWorkerSet.
+    `startup` and `drain` are seconds by service: the budget for loading a model, and the time to finish what runs.
     `crd_version` is v1beta1 or v1alpha1, for the target `dynamo-crd`. `read_only_root` is `auto`
     (services without GPUs: the GPU container hook writes into the root), `always` or `never`. `shared_memory` is a
     quantity, or "" for half of a GPU service's memory and at most 8Gi.
@@ -44,6 +45,7 @@ class KubernetesOptions:
     autoscaling: Mapping[str, Autoscaling] = field(default_factory=dict)
     crd_version: str = "v1beta1"
     create_namespace: bool = False
+    drain: Mapping[str, int] = field(default_factory=dict)
     egress: str = "open"
     environment: str = ""
     gateway: str = ""
@@ -68,10 +70,12 @@ class KubernetesOptions:
     read_only_root: str = "auto"
     runtime_class: str = ""
     shared_memory: str = ""
+    startup: Mapping[str, int] = field(default_factory=dict)
     storage_class: str = ""
     tolerations: tuple[Mapping[str, object], ...] = ()
 
 
+_LONGEST = 24 * 3600
 _CHOICES = {
     "crd_version": ("v1beta1", "v1alpha1"),
     "egress": ("open", "graph"),
@@ -93,7 +97,7 @@ def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
             raise DeployError(f"target option {name} is `{getattr(options, name)}`", [f"Use {' or '.join(choices)}."])
     _check_numbers(options)
     services = {workload.service for workload in deployment.workloads}
-    for field_name in ("autoscaling", "overrides"):
+    for field_name in ("autoscaling", "drain", "overrides", "startup"):
         for name in getattr(options, field_name):
             if name not in services:
                 hint = f"The graph has {', '.join(sorted(services))}."
@@ -104,6 +108,11 @@ def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
 def _check_numbers(options: KubernetesOptions) -> None:
     if options.gpus_per_node < 1:
         raise DeployError(f"target option gpus_per_node is {options.gpus_per_node}", ["A node has at least 1."])
+    for name, seconds in {**options.drain, **options.startup}.items():
+        if not 0 < seconds <= _LONGEST:
+            raise DeployError(
+                f"target option startup or drain of {name} is {seconds}", ["Give seconds, a day at most."]
+            )
     for service, scaling in options.autoscaling.items():
         asks = [name for name in ("query", "threshold", "prometheus") if not getattr(scaling, name)]
         if 0 < len(asks) < 3:

@@ -33,6 +33,7 @@ class DynamoCrdTarget:
     def render(self, deployment: Deployment) -> Manifests:
         """The resource and what its pods refer to. Raises DeployError for what it cannot express."""
         layout = Layout(deployment)
+        deployment = layout.deployment
         if (count := len(deployment.workloads)) > _MOST_COMPONENTS:
             message = f"the graph has {count} services; a DynamoGraphDeployment holds {_MOST_COMPONENTS} at most"
             raise DeployError(message, ["Deploy it with --target k8s."])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import time
 from typing import Any
 
 from support.manifest_faults import good
@@ -148,3 +150,55 @@ def test_a_list_does_not_say_what_its_items_are(server: Any) -> None:
     server.apply(config(server, a="1"))
     for item in server.connection.items(server.path(config(server), named=False)):
         assert "kind" not in item and "apiVersion" not in item
+
+
+def events(server: Any, path: str, since: str) -> list[tuple[str, str]]:
+    """Kinds and names of what a watch tells from a resource version on."""
+    query = {"watch": "true", "resourceVersion": since, "timeoutSeconds": "2"}
+    found = [json.loads(line) for line in server.connection.lines(path, query)]
+    return [(item["type"], item["object"]["metadata"]["name"]) for item in found if item["type"] != "BOOKMARK"]
+
+
+def test_a_watch_goes_on_from_a_version(server: Any) -> None:
+    """What came before it is not told again."""
+    document = config(server, a="1")
+    path = server.path(document, named=False)
+    server.apply(document)
+    since = server.connection.get(path)["metadata"]["resourceVersion"]
+    server.apply(config(server, a="2"))
+    server.connection.request("DELETE", server.path(document))
+    assert [kind for kind, name in events(server, path, since) if name == "a"] == ["MODIFIED", "DELETED"]
+
+
+def test_what_is_owned_goes_with_its_owner(server: Any) -> None:
+    """The collector may take its time."""
+    owner = config(server, a="1")
+    server.apply(owner)
+    uid = server.get(owner)["metadata"]["uid"]
+    child = config(server, b="1")
+    child["metadata"]["name"] = "child"
+    child["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": uid}]
+    server.apply(child)
+    server.connection.request("DELETE", server.path(owner), query={"propagationPolicy": "Background"})
+    deadline = time.monotonic() + 60
+    while server.get(child) is not None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert server.get(child) is None
+
+
+def test_a_merge_patch_by_another_manager(server: Any) -> None:
+    """It changes what it names; a later apply of ours that does not name it leaves it."""
+    document = workload(server)
+    server.apply(document)
+    stamp = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}}
+    answer = server.connection.request(
+        "PATCH",
+        server.path(document),
+        query={"fieldManager": "restarter"},
+        body=stamp,
+        kind="application/merge-patch+json",
+    )
+    assert answer.status == 200
+    assert server.apply(document).status == 200
+    annotations = server.get(document)["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["kubectl.kubernetes.io/restartedAt"] == "now"

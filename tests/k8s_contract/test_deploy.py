@@ -94,3 +94,22 @@ def test_a_namespace_that_is_not_there(server: Any) -> None:
     with pytest.raises(DeployError, match='namespaces "nowhere-at-all" not found') as caught:
         deploy(server, deployment(hello_graph(), namespace="nowhere-at-all"))
     assert caught.value.hints
+
+
+def test_an_autoscaler_takes_over_what_runs(server: Any) -> None:
+    """Replicas that run stay when the manifests no longer name them; other managers own them from then on."""
+    made = deployment(
+        hello_graph(),
+        namespace=server.namespace,
+        options={"overrides": {"Backend": {"Deployment": {"spec": {"replicas": 4}}}}},
+    )
+    deploy(server, made)
+    path = f"/apis/apps/v1/namespaces/{server.namespace}/deployments/hello-world-backend"
+    assert server.connection.get(path)["spec"]["replicas"] == 4
+    scaling = {"Backend": {"minimum": 2, "maximum": 6}}
+    scaled = deployment(hello_graph(), namespace=server.namespace, options={"autoscaling": scaling})
+    deploy(server, scaled)
+    assert server.connection.get(path)["spec"]["replicas"] == 4
+    said: list[Event] = []
+    deploy(server, scaled, said)
+    assert "16 unchanged" in str(said[-1])

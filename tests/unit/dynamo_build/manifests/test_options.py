@@ -40,3 +40,24 @@ def test_what_does_not_fit_is_refused(given: dict[str, object], message: str) ->
     """Unknown options, wrong types and unknown services, each in one line."""
     with pytest.raises(DeployError, match=message):
         kubernetes_options(deployment(hello_graph(), options=given))
+
+
+def test_times_by_service() -> None:
+    """The budget for starting and the time for draining reach the pod; nonsense is refused."""
+    from dynamo_build.manifests.graph import objects
+
+    made = deployment(hello_graph(), options={"startup": {"Backend": 7200}, "drain": {"Backend": 300}})
+    found = {
+        item.document["metadata"]["name"]: item.document
+        for item in objects(made)
+        if item.document["kind"] == "Deployment"
+    }
+    spec = found["hello-world-backend"]["spec"]
+    pod = spec["template"]["spec"]
+    assert pod["containers"][0]["startupProbe"]["failureThreshold"] == 720
+    assert spec["progressDeadlineSeconds"] > 7200
+    assert pod["terminationGracePeriodSeconds"] > 300
+    assert found["hello-world-middle"]["spec"]["progressDeadlineSeconds"] < 7200
+    for options in ({"startup": {"Backend": 0}}, {"drain": {"Backend": 10**9}}, {"startup": {"Nobody": 1}}):
+        with pytest.raises(DeployError):
+            objects(deployment(hello_graph(), options=options))
