@@ -63,6 +63,7 @@ class VllmEngine:
     def __init__(self, engine: Any, events: EngineEvents | None) -> None:
         self._engine = engine
         self._events = events
+        self._context = int(engine.vllm_config.model_config.max_model_len)
 
     @classmethod
     async def start(
@@ -96,7 +97,11 @@ class VllmEngine:
         return cls(engine, events)
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
-        """The steps of an answer. Raises RequestTooLong."""
+        """The steps of an answer. Raises RequestTooLong, and Unavailable when vLLM's processes are gone."""
+        limit = 1 if request.prefill_only else request.max_tokens
+        if len(request.tokens) + limit > self._context:
+            asked = f"{len(request.tokens)} tokens and {limit} more"
+            raise RequestTooLong(f"{asked} do not fit into a context of {self._context}")
         made = False
         async with contextlib.aclosing(self._attempt(request, request.handoff)) as steps:
             async for step in steps:
@@ -122,8 +127,6 @@ class VllmEngine:
                 async for output in outputs:
                     yield _step(output, request)
         except ValueError as error:
-            if "max_model_len" in str(error) or "longer than" in str(error) or "maximum" in str(error):
-                raise RequestTooLong(str(error)) from error
             raise BadRequest(str(error)) from error
         except Exception as error:
             # Its class moves between versions; nothing of the engine is left, so another worker has to go on.
@@ -134,11 +137,12 @@ class VllmEngine:
     @property
     def alive(self) -> bool:
         """Whether vLLM's own processes still are."""
-        return not bool(self._engine.errored)
+        return self._engine is not None and not bool(self._engine.errored)
 
     async def close(self) -> None:
         """End all requests and vLLM's processes."""
-        await asyncio.to_thread(self._engine.shutdown)
+        engine, self._engine = self._engine, None
+        await asyncio.to_thread(engine.shutdown)
         if self._events is not None:
             await self._events.close()
 

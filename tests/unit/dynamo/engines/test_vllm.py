@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import msgspec
 import pytest
 
-from dynamo.engines.engine import EngineRequest
+from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.engines.vllm import VllmEngine, sampling_parameters
 from dynamo.engines.vllm_events import EngineEvents
 from dynamo.llm.disaggregation import KvHandoff
@@ -54,6 +54,8 @@ def test_transfer():
 class Scripted:
     """An AsyncLLM that fails to fetch blocks."""
 
+    vllm_config = SimpleNamespace(model_config=SimpleNamespace(max_model_len=64))
+
     def __init__(self):
         self.asked = []
 
@@ -74,6 +76,13 @@ async def test_blocks_that_cannot_be_fetched():
     assert engine.asked == [([1, 2, 3], True), ([1, 2, 3], False)]
     assert [step.tokens for step in steps] == [(5,)]
     assert steps[-1].finish_reason == "length"
+
+
+async def test_too_long():
+    """vLLM would cut the answer short in silence; here it is refused."""
+    with pytest.raises(RequestTooLong, match="context of 64"):
+        async for _ in VllmEngine(Scripted(), None).generate(request(max_tokens=62)):
+            pass
 
 
 def test_lost_messages():
