@@ -48,7 +48,10 @@ def images(
     if not options.registry and not options.references:
         raise UsageError(
             "there is no registry to push the image to",
-            ["Name one with --registry or DYNAMO_REGISTRY, or an image that is there with --set-image REF@sha256:…."],
+            [
+                "Name one with --registry, DYNAMO_REGISTRY or `registry` in [tool.dynamo.deploy], "
+                "or an image that is there with --set-image REF@sha256:….",
+            ],
         )
     options = replace(options, push=True)
     if push:

@@ -75,8 +75,9 @@ def deploy(
 ) -> None:
     """Render the manifests of a bento to stdout; with --apply (or --wait), apply them to the cluster.
 
-    What is missing is built and pushed to the registry first; the same image is pushed once. A service's setting is
-    given as `--Service.key=value`. Defaults stand in `[tool.dynamo.deploy]` of pyproject.toml.
+    What is missing is built and pushed to the registry first, for --diff and --server-dry-run too, since digests are
+    part of what is compared; only --dry-run pushes nothing. The same image is pushed once. A service's setting is given
+    as `--Service.key=value`. Defaults stand in `[tool.dynamo.deploy]` of pyproject.toml.
 
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """

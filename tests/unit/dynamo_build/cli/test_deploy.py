@@ -193,3 +193,59 @@ def test_settings_of_the_project(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert result["objects"] == ["compose file"]
     out = run(capsys, "--image", IMAGE, "--option", "nats-image=b.example/nats:2")[1]
     assert "b.example" in out and "a.example" not in out
+
+
+def test_where_the_registry_comes_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The flag, the environment, the project, in this order; without any, one line that names them all."""
+
+    def planned(*arguments: str) -> str:
+        return str(json.loads(run(capsys, "--dry-run", "-o", "json", *arguments)[1])["services"][0]["image"])
+
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "")
+    for name in ("--registry", "DYNAMO_REGISTRY", "[tool.dynamo.deploy]", "--set-image"):
+        assert name in err
+    (tmp_path / "pyproject.toml").write_text('[tool.dynamo.deploy]\nregistry = "project.example.com/team"\n')
+    assert planned().startswith("project.example.com/team/hello:abc@")
+    monkeypatch.setenv("DYNAMO_REGISTRY", "environment.example.com")
+    assert planned().startswith("environment.example.com/hello:abc@")
+    assert planned("--registry", "flag.example.com").startswith("flag.example.com/hello:abc@")
+
+
+def test_what_is_set_at_deploy_time_changes_neither_version_nor_image(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file over what the bento froze, a flag over the file; all of it in the ConfigMap, and the pods roll by its name."""
+    (tmp_path / "config.yaml").write_text("Backend: {a: file, b: file}\n")
+
+    def seen(*arguments: str) -> tuple[dict[str, object], set[str], set[str], str]:
+        found = list(yaml.safe_load_all(run(capsys, "--image", IMAGE, *arguments)[1]))
+        held = next(item for item in found if item["kind"] == "ConfigMap")
+        pods = [item["spec"]["template"]["spec"]["containers"][0] for item in found if item["kind"] == "Deployment"]
+        bentos = {item["metadata"]["annotations"]["dynamo/bento"] for item in found if item["kind"] == "Deployment"}
+        return json.loads(held["data"]["config.json"]), {pod["image"] for pod in pods}, bentos, held["metadata"]["name"]
+
+    config, images, bentos, name = seen("-f", "config.yaml", "--Backend.b=flag")
+    assert config["Backend"] == {"a": "file", "b": "flag"}
+    plain = seen()
+    assert (images, bentos) == plain[1:3] == ({IMAGE}, {"hello:abc"})
+    assert name != plain[3]
+
+
+def test_the_token_is_named_and_never_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The YAML refers to the Secret and says how to make it; an apply makes it and tells nobody what it holds."""
+    import base64
+
+    out = run(capsys, "--image", IMAGE, "-n", "demo")[1]
+    assert "# kubectl -n demo create secret generic hello-transport" in out
+    assert "Secret" not in {item["kind"] for item in yaml.safe_load_all(out)}
+    with cluster() as double:
+        monkeypatch.setenv("KUBECONFIG", str(double.kubeconfig(tmp_path)))
+        code, out, err = run(capsys, "--image", IMAGE, "-n", "demo", "--apply", "-o", "json")
+        assert code == 0
+        token = base64.b64decode(double.get("secrets", "hello-transport")["data"]["token"]).decode()
+        assert len(token) == 64 and token not in out + err
