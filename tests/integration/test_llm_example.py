@@ -86,6 +86,8 @@ def test_every_graph(start, graph):
         ]
     assert "".join(parts) == "user: Grüße 日本 😀\nassistant:"
     assert not any("\ufffd" in part for part in parts)
+    with urlopen(f"http://127.0.0.1:{one.port}/metrics", timeout=5) as page:
+        assert 'dynamo_requests_total{endpoint="/v1/chat/completions",outcome="ok"' in page.read().decode()
 
 
 def test_a_worker_is_killed(start):

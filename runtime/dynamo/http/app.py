@@ -77,7 +77,9 @@ class App:
         self._largest = _count(service.traffic.get("max_body")) or LARGEST_BODY
         self._running = 0
         self._routes: dict[str, dict[str, Route]] = {}
-        self._own = getattr(instance, "asgi", None)
+        self._own: Any = getattr(instance, "asgi", None)
+        if hasattr(self._own, "health"):
+            self._own.health = health  # it counts its requests where those of the worker are counted
         for endpoint in service.endpoints:
             if endpoint.transport == "http":
                 method = Method(endpoint.name, getattr(instance, endpoint.method))
