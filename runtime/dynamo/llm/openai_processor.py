@@ -14,6 +14,7 @@ from dynamo.llm.postprocessor import Piece, Postprocessor
 from dynamo.llm.preprocessor import Prepared, Preprocessor
 from dynamo.sdk.errors import Unavailable
 
+_LONG = 20_000
 Generate: TypeAlias = Callable[[EngineRequest], AsyncGenerator[EngineStep, None]]
 
 
@@ -30,7 +31,7 @@ class OpenAIProcessor:
     async def chat(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a chat completion. Raises BadRequest, and what the engine raises."""
         name = "chatcmpl-" + secrets.token_hex(12)
-        choices = self._preprocessor.chat(request, name)
+        choices = await _prepared(self._preprocessor.chat, request, name)
         chunks = self._answer(name, "chat.completion.chunk", request, choices, _chat_choice)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
@@ -39,7 +40,7 @@ class OpenAIProcessor:
     async def completions(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a completion. Raises as `chat` does."""
         name = "cmpl-" + secrets.token_hex(12)
-        choices = self._preprocessor.completion(request, name)
+        choices = await _prepared(self._preprocessor.completion, request, name)
         chunks = self._answer(name, "text_completion", request, choices, _text_choice)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
@@ -83,6 +84,18 @@ class OpenAIProcessor:
                 if text.finished:
                     return
         raise Unavailable("the answer ended before it was complete")
+
+
+async def _prepared(
+    prepare: Callable[[Mapping[str, Any], str], tuple[Prepared, ...]], request: Mapping[str, Any], name: str
+) -> tuple[Prepared, ...]:
+    """The choices; of a long prompt in a thread, so that it does not hold up the others."""
+    messages = request.get("messages")
+    turns = messages if isinstance(messages, list) else []
+    texts = [request.get("prompt"), *(turn.get("content") for turn in turns if isinstance(turn, Mapping))]
+    if sum(len(text) for text in texts if isinstance(text, (str, list))) < _LONG:
+        return prepare(request, name)
+    return await asyncio.to_thread(prepare, request, name)
 
 
 async def _merged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -150,3 +151,24 @@ async def test_end_token():
     made = OpenAIProcessor(Preprocessor(files), engine.generate).chat({"messages": HI})
     chunks = [chunk async for chunk in made]
     assert text_of(chunks) == ("a", "stop")
+
+
+async def test_a_long_prompt_holds_nobody_up():
+    """While a long prompt is made tokens, others are served."""
+    engine = Scripted("x")
+    long = asyncio.ensure_future(
+        chat(engine, messages=[{"role": "user", "content": "wörd " * 1_000_000}], max_tokens=1)
+    )
+    turns = 0
+    while not long.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert len((await long)[-1]) and turns > 3
+    assert len(engine.asked[0].tokens) > 5_000_000
+
+
+async def test_wrong_messages():
+    """What is no conversation is the client's mistake, whatever it is."""
+    for messages in (None, [], ["x"], "text", [None]):
+        with pytest.raises(BadRequest):
+            await chat(Scripted("x"), messages=messages)
