@@ -6,14 +6,17 @@ import json
 import secrets
 import shutil
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support import hello
 from support.cluster import Cluster, cluster
 from support.command_line import dynamo
+from support.composed import composed
 from support.pod_network import pod_network
 from support.pods import ARBITRARY_USER, Pods, nats_image, played
 
@@ -132,6 +135,30 @@ def test_the_aggregated_llm_graph_answers(
         assert ready.returncode == 0, ready.stderr + logs
         answer = json.loads(pods.ask(f"{name}-frontend", 8000, "/v1/chat/completions", json.dumps(question).encode()))
         assert answer["choices"][0]["message"]["content"] == "user: Grüße\nassistant:"
+
+
+def test_the_compose_file_runs(
+    project: Path, double: Cluster, arguments: tuple[str, ...], base_image: str, tmp_path: Path
+) -> None:
+    """The same graph on one host: healthy by its own checks, and it answers; the token comes from outside."""
+    done = dynamo("deploy", *arguments, "--target", "compose", folder=project)
+    assert done.returncode == 0, done.stderr
+    token = secrets.token_hex(16)
+    assert token not in done.stdout
+    with (
+        pod_network() as network,
+        composed(
+            yaml.safe_load(done.stdout), network, {"DYNAMO_TRANSPORT_TOKEN": token}, base_image, tmp_path
+        ) as running,
+    ):
+        assert running.healthy(90)
+        url = f"http://{running.addresses['frontend'].ip}:8000/generate"
+
+        def ask() -> str:
+            with urllib.request.urlopen(url, data=b'{"text": "Hello World"}', timeout=20) as response:
+                return str(response.read().decode())
+
+        assert network.on_node(ask).splitlines() == hello.ANSWER
 
 
 def test_a_broken_probe_is_noticed(

@@ -118,8 +118,8 @@ class Pods:
         hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {name}\n" for name, ip in self._services()))
         for pod in self.pods:
             quick = ["--entrypoint", "python", self.sandbox, "-c", "import signal; signal.pause()"]
-            pod.sandbox = _docker("run", "-d", "--network", "none", "--hostname", pod.name, *quick)
-            self.network.join(pod.address, int(_docker("inspect", "-f", "{{.State.Pid}}", pod.sandbox)))
+            pod.sandbox = docker("run", "-d", "--network", "none", "--hostname", pod.name, *quick)
+            self.network.join(pod.address, int(docker("inspect", "-f", "{{.State.Pid}}", pod.sandbox)))
         self.network.enforce(self._objects("networkpolicies"))
         for pod in self.pods:
             self._run(pod, hosts)
@@ -134,8 +134,8 @@ class Pods:
             hook = ((container.get("lifecycle") or {}).get("preStop") or {}).get("exec")
             if hook:
                 subprocess.run(["docker", "exec", pod.container, *hook["command"]], check=False, capture_output=True)
-            _docker("stop", "-t", str(pod.spec.get("terminationGracePeriodSeconds", 30)), pod.container)
-            codes.append((pod.name, int(_docker("inspect", "-f", "{{.State.ExitCode}}", pod.container))))
+            docker("stop", "-t", str(pod.spec.get("terminationGracePeriodSeconds", 30)), pod.container)
+            codes.append((pod.name, int(docker("inspect", "-f", "{{.State.ExitCode}}", pod.container))))
         return codes
 
     def remove(self) -> None:
@@ -181,7 +181,7 @@ class Pods:
         if entry := container.get("command"):
             command += ["--entrypoint", entry[0]]
             words = [*entry[1:], *words]
-        pod.container = _docker(*command, container["image"], *words)
+        pod.container = docker(*command, container["image"], *words)
 
     def _environment(self, pod: Pod, container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         before: dict[str, str] = {}
@@ -229,7 +229,7 @@ class Pods:
         (container,) = pod.spec["containers"]
         due: dict[str, float] = {}
         while not self.ended.wait(0.4):
-            running = _docker("inspect", "-f", "{{.State.Running}}", pod.container) == "true"
+            running = docker("inspect", "-f", "{{.State.Running}}", pod.container) == "true"
             wanted = (
                 ["startupProbe"]
                 if not pod.started and "startupProbe" in container
@@ -324,7 +324,8 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     return re.sub(r"\$?\$\((\w+)\)", one, text)
 
 
-def _docker(*arguments: str) -> str:
+def docker(*arguments: str) -> str:
+    """What the command prints; fails with what it says."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
@@ -350,5 +351,5 @@ def nats_image(registry: str, program: Path) -> str:
     ).stdout
     change = f'ENTRYPOINT ["/{program.name}"]'
     subprocess.run(["docker", "import", "-c", change, "-", name], input=packed, capture_output=True, check=True)
-    _docker("push", "-q", name)
-    return _docker("inspect", "-f", "{{index .RepoDigests 0}}", name)
+    docker("push", "-q", name)
+    return docker("inspect", "-f", "{{index .RepoDigests 0}}", name)
