@@ -12,6 +12,8 @@ PACKAGES = {
     # 0.3.2 does not declare uvicorn and pkg_resources, though it imports both
     "ai-dynamo": ["ai-dynamo==0.3.2", "ai-dynamo-runtime==0.3.2", "uvicorn", "setuptools<81"],
     "ai-dynamo-1": ["ai-dynamo-runtime==1.6.1", "pydantic", "uvloop"],
+    "ray": ["ray[serve]>=2.40"],
+    "granian": ["granian[uvloop]>=2"],
     "truss": ["truss==0.18.35"],
 }
 
