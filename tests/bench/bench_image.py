@@ -50,6 +50,8 @@ def cold(project: Project, others: Sequence[Peer], title: str) -> dict[str, obje
     target = f"{project.repository}/ours:v1"
     found = {"ours, cold": once(project.containerize(target), project.bento, project.environment)}
     for peer in others:
+        if peer.name == "docker-py":  # the classic builder again, with its cache
+            continue
         command = peer.command(project.base, f"{project.repository}/{peer.name.split()[0].lower()}:v1")
         found[f"{peer.name}, cold"] = once(
             command, project.copy(peer.name), {**project.environment, **peer.environment}
@@ -98,6 +100,16 @@ def one_line(project: Project, others: Sequence[Peer], title: str) -> dict[str, 
             project.copy(peer.name),
             {**project.environment, **peer.environment},
         )
+    if SETS[title]:
+        vendored = project.vendored(SETS[title])
+        for peer in (peer for peer in others if peer.name in ("BuildKit", "docker-py")):
+            (line,) = peer.command(project.base, f"{project.repository}/vendored-{peer.name.lower()}:v1")[2:]
+            variables = {**project.environment, **peer.environment}
+            commands[f"{peer.name}, one line, packages in the context"] = (
+                ["sh", "-c", f"{LINE} && {line}"],
+                vendored,
+                variables,
+            )
     costs = interleaved(commands, ROUNDS)
     image = json.loads(
         project.said(["sh", "-c", f"cd {project.bento} && {LINE} && {ours.removesuffix('> /dev/null')}"])
@@ -130,7 +142,7 @@ def bump(project: Project, others: Sequence[Peer]) -> dict[str, object]:
         cost = once(["sh", "-c", f"{line} > {found}"], project.source, project.environment)
         seen.setdefault("ours, pandas bumped", []).append(cost)
         sent = [layer["name"] for layer in json.loads(found.read_text())["layers"] if layer["sent"]]
-        for peer in others if turn == 0 else others[:1]:
+        for peer in [peer for peer in others if peer.name != "docker-py"] if turn == 0 else others[:1]:
             command = peer.command(project.base, f"{project.repository}/{peer.name.split()[0].lower()}:v1")
             folder = project.copy(f"{peer.name}-bumped", bento)
             cost = once(command, folder, {**project.environment, **peer.environment})

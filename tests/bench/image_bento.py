@@ -84,6 +84,15 @@ class Project:
             recipe.write_text(recipe.read_text().replace(_INSTALL, _CACHED))
         return target
 
+    def vendored(self, packages: Sequence[str]) -> Path:
+        """The other way to write a Dockerfile: packages lie in the context, and are copied before the code."""
+        folder = self.copy("vendored")
+        uv = [str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--python", sys.executable]
+        subprocess.run([*uv, "--target", str(folder / "site"), *packages, "pydantic"], check=True)
+        recipe = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY site /app/packages\nCOPY src /app/src\n"
+        (folder / "env/docker/Dockerfile").write_text(recipe)
+        return folder
+
     def floor(self, names: Sequence[str] = ()) -> float:
         """CPU seconds of hashing and compressing the layers over the base whose names begin with these."""
         image = json.loads(self.said(self.containerize(f"{self.repository}/floor:v1")))
