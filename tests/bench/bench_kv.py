@@ -26,9 +26,9 @@ from dynamo.llm.router import KvRouter, RouterSettings  # noqa: E402
 from support.routing_simulation import ENGINE, TURNS, Outcome, Simulation, Workload  # noqa: E402
 
 PLOTS = ROOT / "docs" / "plots"
-ROUNDS = int(os.environ.get("BENCH_KV_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("BENCH_KV_ROUNDS", "3"))
 SECONDS = float(os.environ.get("BENCH_KV_SECONDS", "90"))
-SEEDS = int(os.environ.get("BENCH_KV_SEEDS", "3"))
+SEEDS = int(os.environ.get("BENCH_KV_SEEDS", "2"))
 WORKERS = [int(count) for count in os.environ.get("BENCH_KV_WORKERS", "8,64,256,1000").split(",")]
 SIZES = [int(count) for count in os.environ.get("BENCH_KV_BLOCKS", "10000,100000,1000000,4000000").split(",")]
 SHARE = 0.75
