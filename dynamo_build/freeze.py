@@ -21,7 +21,7 @@ from dynamo_build.selection import chosen as chosen
 from dynamo_build.selection import store as store
 from dynamo_build.stages import configure as configuring
 from dynamo_build.stages.discover import told
-from dynamo_build.stages.find import Found, beside, find
+from dynamo_build.stages.find import MANY, Found, beside, find
 from dynamo_build.stages.lock import carried, lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
@@ -117,7 +117,9 @@ def _planned(
 
 def _doubted(planned: BuildPlan, found: Found, options: BuildOptions, on: Listener) -> BuildPlan:
     """With the warnings about imports, which are known once packages are locked. Raises GraphError when strict."""
-    stray = beside(found, [file.path for file in planned.files], Path(planned.project), planned.requirements.python)
+    most = len(planned.files) if options.strict else MANY
+    names, python = [file.path for file in planned.files], planned.requirements.python
+    stray = beside(found, names, Path(planned.project), python, most)
     doubts = (*found.warnings, *stray)
     if doubts and options.strict:
         raise GraphError("the project cannot be packed: it imports what the image will not have", problems=doubts)

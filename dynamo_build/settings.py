@@ -42,6 +42,7 @@ KNOWN: Mapping[str, Known] = {
     "build.runtime_only": Known((), "Modules that only the image has."),
     "build.labels": Known({}, "Labels of the bento and its images."),
     "build.budget": Known(0, "The most bytes that may be packed; 0 for no limit."),
+    "build.warn_size": Known(64 << 20, "The bytes from which on a file is pointed out as large; 0 for never."),
     "build.timeout": Known(60.0, "Seconds that the graph's import may take."),
     "build.config_file": Known("", "The YAML file with a section per service."),
     "build.strict": Known(False, "Take warnings for errors."),

@@ -40,6 +40,7 @@ class BuildOptions:
     dockerfile_template: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     budget: int = 0
+    warn_size: int = 64 << 20
     timeout: float = 60.0
     config_file: str = ""
     arguments: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from dynamo_build.stages.discover import explore, failure
 from dynamo_build.stages.imports import Import, Reached, imports_of, reach, start_of
 from dynamo_build.stages.require import require
 
-_MOST = 300
+MANY = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +84,18 @@ def find(
     return Found(discovery=discovery, reached=reached, has=has, warnings=told)
 
 
-def beside(found: Found, files: Iterable[str], project: Path, python: str, most: int = _MOST) -> tuple[Problem, ...]:
+def beside(found: Found, files: Iterable[str], project: Path, python: str, most: int = MANY) -> tuple[Problem, ...]:
     """Warnings about packed code that the graph does not lead to, one per module that nothing provides.
 
     Something may import it by name. A project with more than `most` such files is too much to read at every build.
     """
     reached_files = set(found.reached.files)
     others = [file for file in files if file.endswith(".py") and file not in reached_files]
-    if not found.settled or not others or len(others) > most:
+    if not found.settled or not others:
         return ()
+    if len(others) > most:
+        text = f"{len(others)} more Python files are packed, too many to look for imports that the image will not have"
+        return (Problem(message=text, hint="Leave out what the graph does not need by .bentoignore."),)
     reached = Reached(files=(), imports=imports_of(project, others))
     first: dict[str, Import] = {}
     for each in missing(reached, found.has, project)[0]:

@@ -16,8 +16,6 @@ from dynamo_build.stages.require import require
 from dynamo_build.stages.scan import ruling, scan
 from dynamo_build.stamps import Stamps
 
-LARGE = 64 << 20
-
 
 def plan(
     graph: ServiceGraph,
@@ -72,7 +70,7 @@ def plan(
         dockerfile_template=_template(project, options.dockerfile_template),
         labels={name: options.labels[name] for name in sorted(options.labels)},
         ruling=ruling(options.allow_secrets),
-        warnings=(*warnings, *_large(found.files)),
+        warnings=(*warnings, *_large(found.files, options.warn_size)),
     )
 
 
@@ -127,10 +125,10 @@ def _over_budget(files: Iterable[PlannedFile], budget: int) -> list[Problem]:
     ]
 
 
-def _large(files: Iterable[PlannedFile]) -> list[Problem]:
+def _large(files: Iterable[PlannedFile], least: int) -> list[Problem]:
     hint = "Weights are better fetched when the worker starts; `.bentoignore` leaves it out."
     return [
         Problem(where=Position(file=file.path), message=f"it is large ({file.size >> 20} MiB)", hint=hint)
         for file in files
-        if file.size > LARGE
+        if least and file.size > least
     ]

@@ -118,6 +118,16 @@ def test_the_environment_does_not_matter(
     assert packed(source, place, **environment) == usual
 
 
+@pytest.mark.parametrize("moment", ["@2041-02-03 04:05:06", "@1991-01-01 00:00:00"])
+def test_the_day_does_not_matter(source: Path, place: Path, usual: tuple[str, str], moment: str) -> None:
+    """For every process that a build starts, the clock shows another year."""
+    libfaketime = pytest.importorskip("libfaketime")
+    library = next(Path(libfaketime.__file__).parent.rglob("libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("the clock's library is not built for this machine")
+    assert packed(source, place, LD_PRELOAD=str(library), FAKETIME=moment, DONT_FAKE_MONOTONIC="1") == usual
+
+
 def test_the_place_does_not_matter(source: Path, place: Path, usual: tuple[str, str]) -> None:
     """Another folder, made in another order under another umask and with other stamps."""
     project = place / "deeper/down/here"

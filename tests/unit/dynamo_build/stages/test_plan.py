@@ -47,6 +47,14 @@ def test_a_budget(tmp_path: Path) -> None:
         planned(project, budget=500)
 
 
+def test_large_files_are_pointed_out(tmp_path: Path) -> None:
+    """From the size on that the settings say, or never."""
+    project = write_project(tmp_path / "p", {"big": "x" * (2 << 20), "small": "x"})
+    (warning,) = planned(project, warn_size=1 << 20).warnings
+    assert (warning.where.file, warning.message) == ("big", "it is large (2 MiB)")
+    assert planned(project, warn_size=0).warnings == () == planned(project).warnings
+
+
 @pytest.mark.parametrize("options", [{"name": "Not Good"}, {"version": "latest"}, {"version": "../x"}])
 def test_names_that_are_none(tmp_path: Path, options: dict[str, str]) -> None:
     """A wrong name or version is refused before anything is read."""
