@@ -19,6 +19,9 @@ def graph(
         ),
     ] = "",
     tag: Annotated[str, typer.Option("--tag", metavar="TAG", help="Draw this bento of the store instead.")] = "",
+    running: Annotated[
+        bool, typer.Option("--running", help="Draw the graph that runs here, with its health and rates.")
+    ] = False,
     form: Annotated[
         str, typer.Option("--format", metavar="tree|svg|mermaid|dot|json|html", help="Form of the picture.")
     ] = "tree",
@@ -35,7 +38,7 @@ def graph(
     """
     from dynamo.sdk import codec
     from dynamo_build import pipeline
-    from dynamo_build.drawing import FORMS
+    from dynamo_build.drawing import FORMS, NONE
     from dynamo_build.errors import UsageError
     from dynamo_build.model.plan import BuildOptions
 
@@ -44,14 +47,23 @@ def graph(
         form = endings.get(Path(output_file).suffix, form)
     if form not in (*FORMS, "json"):
         raise UsageError(f"`{form}` is not a form of picture", [f"Use {', '.join(FORMS)} or json."])
-    if target and tag:
-        raise UsageError("a graph and a bento were both named", ["Name one of them."])
+    if sum((bool(target), bool(tag), running)) > 1:
+        raise UsageError("more than one of a graph, a bento and a running graph was named", ["Name one of them."])
+    notes = NONE
     listener = console.listener(quiet=True)
-    if target:
+    if running:
+        from dynamo_build.stages.present import seen
+
+        found, notes = seen()
+    elif target:
         found = pipeline.discover(target, Path(working_dir), BuildOptions(), on=listener)
     else:
         found = pipeline.chosen(tag, Path(working_dir).resolve(), on=listener).manifest.graph
-    text = codec.pretty(found) + "\n" if form == "json" else FORMS[form](found)
+    text = (
+        codec.pretty({**codec.plain(found), **({"now": notes} if notes else {})}) + "\n"
+        if form == "json"
+        else FORMS[form](found, notes)
+    )
     if not output_file:
         print(text, end="")
         return

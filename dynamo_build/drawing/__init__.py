@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from dynamo.sdk.graph import ServiceGraph
 
-from .arrange import arrange
+from .arrange import NONE, Notes, arrange
 from .dot import dot
 from .html import html
 from .mermaid import mermaid
 from .svg import svg
 from .tree import tree
 
-#: Each picture of a graph by the name of its form; a form is a pure function from the graph to text.
-FORMS: dict[str, Callable[[ServiceGraph], str]] = {
+#: Each picture of a graph by the name of its form; a form is a pure function from the graph, and notes on it, to text.
+FORMS: dict[str, Callable[[ServiceGraph, Notes], str]] = {
     "tree": tree,
     "svg": svg,
     "mermaid": mermaid,
@@ -22,4 +22,4 @@ FORMS: dict[str, Callable[[ServiceGraph], str]] = {
     "html": html,
 }
 
-__all__ = ["FORMS", "arrange", "dot", "html", "mermaid", "svg", "tree"]
+__all__ = ["FORMS", "NONE", "Notes", "arrange", "dot", "html", "mermaid", "svg", "tree"]

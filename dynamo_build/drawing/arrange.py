@@ -17,6 +17,11 @@ _TITLE, _CHARACTER, _LEAST, _ROW, _ACROSS, _DOWN, _MARGIN, _LANE = 9, 7, 140, 18
 _SWEEPS = 4
 
 
+#: Lines to add to services by name, such as how a running one does.
+Notes = Mapping[str, tuple[str, ...]]
+NONE: Notes = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
     """One service: its place in pixels, and the lines under its name."""
@@ -54,22 +59,22 @@ class Picture:
 _Place = str | tuple[str, str, int]
 
 
-def arrange(graph: ServiceGraph) -> Picture:
+def arrange(graph: ServiceGraph, notes: Notes = NONE) -> Picture:
     """Place every service of a graph. The same graph gives the same picture."""
     columns = _columns(graph)
+    lines = {service.name: describe(service, notes) for service in graph.services}
     boxes: dict[str, Box] = {}
     lanes: dict[_Place, tuple[tuple[int, int], tuple[int, int]]] = {}
-    heights = [sum(_height(graph, place) + _DOWN for place in column) - _DOWN for column in columns]
+    heights = [sum(_height(lines, place) + _DOWN for place in column) - _DOWN for column in columns]
     tallest, x = max(heights), _MARGIN
     for column, height in zip(columns, heights, strict=True):
-        width = max(_width(graph.service(place)) for place in column if isinstance(place, str))
+        width = max(_width(place, lines[place]) for place in column if isinstance(place, str))
         y = _MARGIN + (tallest - height) // 2
         for place in column:
-            tall = _height(graph, place)
+            tall = _height(lines, place)
             if isinstance(place, str):
                 service = graph.service(place)
-                lines = describe(service)
-                boxes[place] = Box(service=service, x=x, y=y, width=width, height=tall, lines=lines)
+                boxes[place] = Box(service=service, x=x, y=y, width=width, height=tall, lines=lines[place])
             else:
                 lanes[place] = (x, y + tall // 2), (x + width, y + tall // 2)
             y += tall + _DOWN
@@ -89,8 +94,8 @@ def arrange(graph: ServiceGraph) -> Picture:
     return Picture(title=graph.entry, boxes=boxes, arrows=tuple(arrows), width=width, height=height)
 
 
-def describe(service: ServiceSpec) -> tuple[str, ...]:
-    """What a picture says of a service under its name."""
+def describe(service: ServiceSpec, notes: Notes = NONE) -> tuple[str, ...]:
+    """What a picture says of a service under its name; last, what is noted of it."""
     needs = [f"{service.workers} worker" + ("s" if service.workers != 1 else "")]
     needs += [f"cpu {service.resources.cpu}", service.resources.memory]
     if service.resources.gpu not in ("", "0"):
@@ -105,16 +110,15 @@ def describe(service: ServiceSpec) -> tuple[str, ...]:
     ]
     if service.image:
         lines.append(service.image)
-    return tuple(lines)
+    return (*lines, *notes.get(service.name, ()))
 
 
-def _width(service: ServiceSpec) -> int:
-    widest = max(len(line) * _CHARACTER for line in describe(service))
-    return max(_LEAST, widest + 24, len(service.name) * _TITLE + 24)
+def _width(name: str, lines: tuple[str, ...]) -> int:
+    return max(_LEAST, max(map(len, lines)) * _CHARACTER + 24, len(name) * _TITLE + 24)
 
 
-def _height(graph: ServiceGraph, place: _Place) -> int:
-    return 34 + _ROW * len(describe(graph.service(place))) if isinstance(place, str) else _LANE
+def _height(lines: Mapping[str, tuple[str, ...]], place: _Place) -> int:
+    return 34 + _ROW * len(lines[place]) if isinstance(place, str) else _LANE
 
 
 def _columns(graph: ServiceGraph) -> list[list[_Place]]:

@@ -6,7 +6,7 @@ from html import escape
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 
-from .arrange import arrange
+from .arrange import NONE, Notes, arrange
 from .svg import STYLE, drawn, spoken
 
 _PAGE = """
@@ -19,10 +19,11 @@ th, td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid #d0d7d
 """.strip()
 
 
-def html(graph: ServiceGraph) -> str:
+def html(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """A page that asks nothing of any other place: no script, no font, no image from outside."""
-    picture = arrange(graph)
-    rows = "\n".join(_row(graph, service) for service in reversed(graph.services))
+    picture = arrange(graph, notes)
+    now = '<th scope="col">Now</th>' if notes else ""
+    rows = "\n".join(_row(graph, service, notes) for service in reversed(graph.services))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -42,7 +43,8 @@ def html(graph: ServiceGraph) -> str:
 <table>
 <caption>Services of the graph</caption>
 <thead><tr><th scope="col">Service</th><th scope="col">Address</th><th scope="col">Answers</th>\
-<th scope="col">Calls</th><th scope="col">Workers</th><th scope="col">Needs</th><th scope="col">Image</th></tr></thead>
+<th scope="col">Calls</th><th scope="col">Workers</th><th scope="col">Needs</th>\
+<th scope="col">Image</th>{now}</tr></thead>
 <tbody>
 {rows}
 </tbody>
@@ -53,12 +55,13 @@ def html(graph: ServiceGraph) -> str:
 """
 
 
-def _row(graph: ServiceGraph, service: ServiceSpec) -> str:
+def _row(graph: ServiceGraph, service: ServiceSpec, notes: Notes) -> str:
     answers = ", ".join(endpoint.name for endpoint in service.endpoints) or "–"
     calls = ", ".join(edge.service for edge in service.edges) or "–"
     needs = f"cpu {service.resources.cpu}, memory {service.resources.memory}, gpu {service.resources.gpu}"
     address = f"{service.namespace}/{service.name}" if service.dynamo else "–"
     cells = [address, answers, calls, str(service.workers), needs, service.image or "the base of the graph"]
+    cells += ["; ".join(notes[service.name])] if service.name in notes else []
     mark = " (entry)" if service.name == graph.entry else ""
     return (
         f'<tr><th scope="row">{escape(service.name)}{mark}</th>'

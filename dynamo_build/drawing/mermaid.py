@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dynamo.sdk.graph import ServiceGraph
 
-from .arrange import describe
+from .arrange import NONE, Notes, describe
 
 
-def mermaid(graph: ServiceGraph) -> str:
+def mermaid(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """A `flowchart LR`. Nodes go by number: a service may be called `end`, which is a word of the language."""
     number = {name: f"s{at}" for at, name in enumerate(reversed(graph.names))}
     lines = ["flowchart LR"]
     for service in reversed(graph.services):
-        text = "<br/>".join(_quoted(line) for line in (service.name, *describe(service)))
+        text = "<br/>".join(_quoted(line) for line in (service.name, *describe(service, notes)))
         lines.append(f'  {number[service.name]}["{text}"]')
     for caller in reversed(graph.services):
         lines.extend(

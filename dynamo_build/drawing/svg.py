@@ -7,7 +7,7 @@ from html import escape
 
 from dynamo.sdk.graph import ServiceGraph
 
-from .arrange import Arrow, Box, Picture, arrange
+from .arrange import NONE, Arrow, Box, Notes, Picture, arrange
 
 STYLE = """
 svg.graph { background: #ffffff; font-family: ui-sans-serif, system-ui, sans-serif; }
@@ -30,9 +30,9 @@ svg.graph { background: #0d1117; }
 """.strip()
 
 
-def svg(graph: ServiceGraph) -> str:
+def svg(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """The picture as an SVG document of its own, with a title for screen readers and both colour schemes."""
-    picture = arrange(graph)
+    picture = arrange(graph, notes)
     inner = drawn(picture)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" role="img" aria-labelledby="title" '

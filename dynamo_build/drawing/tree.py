@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dynamo.sdk.graph import ServiceGraph
 
+from .arrange import NONE, Notes
 
-def tree(graph: ServiceGraph) -> str:
+
+def tree(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """One line per service with its address and what it answers; what was shown above is named only."""
     lines: list[str] = []
     shown: set[str] = set()
@@ -15,7 +17,10 @@ def tree(graph: ServiceGraph) -> str:
         service = graph.service(name)
         calls = ", ".join(endpoint.name for endpoint in service.endpoints) or "nothing"
         again = name in shown and bool(service.edges)
-        lines.append(f"{indent}{joint}{name}  {service.namespace}/{name}  answers {calls}" + again * "  (as above)")
+        noted = "".join(f"  {note}" for note in notes.get(name, ()))
+        lines.append(
+            f"{indent}{joint}{name}  {service.namespace}/{name}  answers {calls}{noted}" + again * "  (as above)"
+        )
         if again:
             continue
         shown.add(name)

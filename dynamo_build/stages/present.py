@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
+from dynamo_build.dashboard.measure import Rate
 from dynamo_build.dashboard.page import page
 from dynamo_build.dashboard.server import Server
-from dynamo_build.dashboard.watch import Watch
+from dynamo_build.dashboard.watch import EVERY, Watch
+from dynamo_build.drawing import Notes
 from dynamo_build.errors import DynamoError, ServeError
 from dynamo_build.stages import running
 
@@ -60,6 +62,32 @@ class Door:
             raise ConnectionError(str(error)) from error
         finally:
             connection.close()
+
+
+def seen(pid: int = 0, seconds: float = EVERY) -> tuple[ServiceGraph, Notes]:
+    """A running graph, and how each of its services does: what is ready, and rates over a moment. Raises ServeError."""
+    door = Door(running.chosen(pid).pid)
+    watch = Watch(door)
+    watch.look()
+    time.sleep(seconds)
+    watch.look()
+    if watch.state.error:
+        raise ServeError(f"the graph went away: {watch.state.error}")
+    notes = {}
+    for name in dict.fromkeys(str(worker["service"]) for worker in watch.state.workers):
+        own = [worker for worker in watch.state.workers if worker["service"] == name]
+        rates = [rate for rate in watch.state.rates if rate.service == name]
+        ready = sum(worker["state"] == "ready" for worker in own)
+        lines = [f"{ready} of {len(own)} ready"]
+        if restarts := sum(int(worker["restarts"]) for worker in own):
+            lines.append(f"{restarts} restarts")
+        lines += [f"{rate.endpoint} {rate.requests:.1f}/s" + _slow(rate) for rate in rates]
+        notes[name] = tuple(lines)
+    return door.graph(), notes
+
+
+def _slow(rate: Rate) -> str:
+    return f" p90 {rate.p90 * 1000:.3g} ms" if rate.p90 is not None else ""
 
 
 @contextlib.contextmanager

@@ -80,6 +80,21 @@ def test_served_with_its_page(serve: Any) -> None:
     assert graph.processes() == {}
 
 
+def test_the_graph_that_runs_is_drawn(serve: Any) -> None:
+    """`graph --running` names what is ready and how fast it answers, in every form."""
+    graph: Serve = serve("hello_world:Frontend", "--port", "0").ready()
+    for form in ("tree", "json", "html"):
+        done = subprocess.run(
+            [sys.executable, "-m", "dynamo_build", "graph", "--running", "--format", form],
+            env=graph.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"\d of \d ready", done.stdout), done.stdout
+    assert graph.stop() == 0
+
+
 def test_nothing_runs(tmp_path: Path) -> None:
     """One line, and the code of serve's errors."""
     done = subprocess.run(

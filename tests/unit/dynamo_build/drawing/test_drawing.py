@@ -48,7 +48,7 @@ DIAMOND = ServiceGraph(
 def test_golden(form: str) -> None:
     """The picture of a known graph, as people read it."""
     path = GOLDEN / f"diamond.{form}"
-    text = FORMS[form](DIAMOND)
+    text = FORMS[form](DIAMOND, {})
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -90,14 +90,14 @@ def test_boxes_stand_apart_and_arrows_point_right(graph: ServiceGraph) -> None:
 @given(graphs())
 def test_no_name_breaks_the_markup(graph: ServiceGraph) -> None:
     """SVG stays well-formed, DOT stays one quoted text per name, Mermaid keeps one node a line."""
-    root = ElementTree.fromstring(FORMS["svg"](graph))
+    root = ElementTree.fromstring(FORMS["svg"](graph, {}))
     names = [
         element.text for element in root.iter("{http://www.w3.org/2000/svg}text") if element.get("class") == "name"
     ]
     assert sorted(str(name) for name in names) == sorted(graph.names)
-    for line in FORMS["dot"](graph).splitlines()[3:-1]:
+    for line in FORMS["dot"](graph, {}).splitlines()[3:-1]:
         assert re.fullmatch(r'  "(\\.|[^"\\])*"( -> "(\\.|[^"\\])*")? \[label="(\\.|[^"\\])*"\];', line)
-    for line in FORMS["mermaid"](graph).splitlines()[1:]:
+    for line in FORMS["mermaid"](graph, {}).splitlines()[1:]:
         assert re.fullmatch(r'  s\d+(\["[^"|]*"\]| -->\|[^|"]*\| s\d+)', line)
 
 
@@ -110,9 +110,17 @@ def test_the_page_asks_nothing_from_outside(graph: ServiceGraph) -> None:
             assert tag not in {"script", "link", "img", "iframe", "object"}
             assert not {name for name, _ in attrs} & {"src", "href", "onload", "onclick"}
 
-    page = FORMS["html"](graph)
+    page = FORMS["html"](graph, {})
     Seen().feed(page)
     assert "@import" not in page and "http" not in page.replace("http_method", "")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_notes_stand_with_their_service(form: str) -> None:
+    """What is said of a running service is in the picture, and makes room for itself."""
+    noted = FORMS[form](DIAMOND, {"Router": ("1 of 2 ready", "a line that is wider than any other line of that box")})
+    assert "1 of 2 ready" in noted and "wider than any other" in noted
+    assert "ready" not in FORMS[form](DIAMOND, {})
 
 
 def test_a_thousand_services_are_drawn_quickly() -> None:
@@ -120,5 +128,5 @@ def test_a_thousand_services_are_drawn_quickly() -> None:
     chain = [service("S0")] + [service(f"S{n}", f"S{n - 1}") for n in range(1, 1000)]
     graph = ServiceGraph(target="app:S999", entry="S999", services=tuple(chain))
     assert len(arrange(graph).boxes) == 1000
-    assert FORMS["mermaid"](graph).count("-->") == 999
-    assert FORMS["tree"](graph).count("\n") == 1000
+    assert FORMS["mermaid"](graph, {}).count("-->") == 999
+    assert FORMS["tree"](graph, {}).count("\n") == 1000
