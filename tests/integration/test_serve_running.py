@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -127,6 +128,52 @@ def test_a_running_answer_survives_a_restart(serve):
     thread.join()
     assert got[0][0] == 200
     assert got[0][2].split() == [str(number) for number in range(20)]
+    assert one.stop() == 0
+
+
+ENDLESS = """
+from pathlib import Path
+from dynamo.sdk import api, depends, dynamo_endpoint, service
+
+@service(dynamo={"enabled": True})
+class Back:
+    @dynamo_endpoint
+    async def count(self, request: dict):
+        try:
+            for number in range(10**9):
+                Path("made").write_text(str(number))
+                yield "x" * 50_000
+        finally:
+            Path("closed").write_text("")
+
+@service
+class Front:
+    back = depends(Back)
+
+    @api
+    async def count(self):
+        async for item in self.back.count({}):
+            yield item
+"""
+
+
+def test_a_client_that_leaves_or_does_not_read(serve):
+    """The service behind the front stops to make what nobody reads, and is cancelled when the client leaves."""
+    one = serve("graph:Front", "--port", "0", files={"graph.py": ENDLESS}).ready()
+    made, closed = Path(one.folder, "made"), Path(one.folder, "closed")
+    with socket.create_connection(("127.0.0.1", one.port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(b"POST /count HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        time.sleep(2)
+        number = int(made.read_text())
+        assert 0 < number < 2000
+        time.sleep(0.5)
+        assert int(made.read_text()) <= number + 2
+        assert not closed.exists()
+    until = time.monotonic() + 10
+    while not closed.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert closed.exists()
     assert one.stop() == 0
 
 

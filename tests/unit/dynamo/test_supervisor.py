@@ -59,3 +59,29 @@ def test_a_steady_worker_is_forgiven(supervisor):
     one.failures = 4
     supervisor._judge(one, 1)
     assert one.failures == 0
+
+
+def test_a_slow_crash_loop_is_one_too(supervisor):
+    """A worker that is ready and dies a few seconds later, again and again."""
+    one = slot()
+    with pytest.raises(Verdict, match="failed 5 times in a row"):
+        for _ in range(FAST_FAILURES):
+            one.ready, one.became_ready = True, time.monotonic() - 3
+            supervisor._judge(one, 1)
+
+
+def test_killed_before_it_is_ready_is_a_failure(supervisor):
+    """As when the memory is not enough to load."""
+    one = slot()
+    supervisor._judge(one, -signal.SIGKILL)
+    assert one.failures == 1
+
+
+def test_for_development_a_verdict_is_told_and_waited_out():
+    """With --reload: the place stays empty until the code changes."""
+    one = Supervisor(parse(["--bento", "x", "--patient"]))
+    place = slot()
+    one._judge(place, CANNOT_START)
+    assert place.state == "failed"
+    assert "cannot start" in one.journal.lines[-2].text
+    one.selector.close()
