@@ -61,7 +61,7 @@ class CallerConnection(FrameConnection):
         while self._next in self._streams:
             self._next = (self._next + 1) & _MASK or 1
         exchange = self._streams[self._next] = FrameExchange(self, self._next)
-        self.send(self._next, wire.REQUEST, wire.pack(request))
+        self.send(self._next, wire.REQUEST, wire.pack_request(request))
         return exchange
 
     def forget(self, stream: int) -> None:

@@ -84,8 +84,14 @@ class FrameConnection(asyncio.Protocol):
         header = wire.HEADER.pack(size, stream, kind)
         if size < SMALL:
             self._out.append(header + payload)
-        else:
+        elif size < FLUSH:
             self._out += (header, payload)
+        else:
+            self._out.append(header)
+            self._write()
+            if self._pipe is not None and not self._pipe.is_closing():
+                self._pipe.write(payload)  # by itself: joining it to others would copy it
+            return
         self._out_size += size
         if self._out_size > FLUSH:
             self._write()

@@ -74,6 +74,14 @@ class Watch:
             self._usable_until = 0.0
             self._changed.set()
 
+    def heard(self, instance: int) -> bool:
+        """An instance is as it was; False when it is not known."""
+        known = self._known.get(instance)
+        if known is None:
+            return False
+        self._known[instance] = (known[0], self._clock())
+        return True
+
     def gone(self, instance: int) -> None:
         """An instance left."""
         if self._known.pop(instance, None) is not None:

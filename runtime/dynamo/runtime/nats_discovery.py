@@ -18,7 +18,11 @@ from dynamo.runtime.nats import FAILURES, Nats, nats
 from dynamo.sdk.errors import Unavailable
 
 INSTANCES = "dynamo_instances"
+LOOK_UPS = 3
+"""How often a server that is slow is asked."""
 _STORED_SECONDS = 10.0
+_SURE_BEATS = 3
+"""Every so many heartbeats one waits for the server's word that it was taken."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Instance).decode
@@ -33,11 +37,15 @@ class NatsLease:
         self._heart = asyncio.ensure_future(self._beat())
 
     async def _beat(self) -> None:
-        again = False
+        again, beats = False, 0
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            beats += 1
             try:
-                await self._discovery.put(self._instance, again=again)
+                if again or beats % _SURE_BEATS == 0:
+                    await self._discovery.put(self._instance, again=again)
+                else:
+                    await self._discovery.beat(self._instance)
                 again = False
             except (*FAILURES, Unavailable):
                 again = True
@@ -73,6 +81,10 @@ class NatsDiscovery:
         bucket = await self._bucket(again=again)
         await bucket.put(instance.key, _encode(instance))
 
+    async def beat(self, instance: Instance) -> None:
+        """Write an entry again, without waiting whether it was taken."""
+        await self.connection.client.publish(f"$KV.{INSTANCES}.{instance.key}", _encode(instance))
+
     async def withdraw(self, instance: Instance) -> None:
         """Take an entry away. Nothing is waited for: who ends with its event loop hears no answer any more."""
         if self.connection.client.is_connected:
@@ -89,21 +101,39 @@ class NatsDiscovery:
         watch = Watch(self._forget, self.connection.connected_time, LEASE_SECONDS, beating=lambda: client.is_connected)
         keys = naming.component_filter(namespace, component)
 
+        last: dict[str, bytes] = {}
+
         async def on_message(message: Any) -> None:
-            self._take(watch, message.subject.rpartition(".")[2], message.data, message.headers)
+            key = message.subject[message.subject.rindex(".") + 1 :]
+            if message.headers is None and last.get(key) == message.data and watch.heard(int(key, 16)):
+                return
+            if message.headers is None:
+                last[key] = message.data
+            else:
+                last.pop(key, None)
+            self._take(watch, key, message.data, message.headers)
 
         bucket = await self._bucket()
-        try:
-            self._watches[watch] = await self.connection.client.subscribe(f"$KV.{INSTANCES}.{keys}", cb=on_message)
-            stored = await bucket.watch(keys)
-            async for entry in stored:
-                if entry is None:
-                    break
-                self._take(watch, entry.key.rpartition(".")[2], entry.value, {"KV-Operation": entry.operation or ""})
-            await stored.stop()
-        except FAILURES as error:
-            raise Unavailable(f"cannot look up `{namespace}/{component}`: {error}") from error
-        return watch
+        tries = LOOK_UPS
+        while True:
+            try:
+                if watch not in self._watches:
+                    self._watches[watch] = await client.subscribe(f"$KV.{INSTANCES}.{keys}", cb=on_message)
+                await self._look_up(watch, bucket, keys)
+                return watch
+            except FAILURES as error:
+                tries -= 1
+                if not tries:
+                    watch.close()
+                    raise Unavailable(f"cannot look up `{namespace}/{component}`: {error}") from error
+
+    async def _look_up(self, watch: Watch, bucket: Any, keys: str) -> None:
+        stored = await bucket.watch(keys)
+        async for entry in stored:
+            if entry is None:
+                break
+            self._take(watch, entry.key.rpartition(".")[2], entry.value, {"KV-Operation": entry.operation or ""})
+        await stored.stop()
 
     def _take(self, watch: Watch, key: str, value: bytes | None, headers: Mapping[str, str] | None) -> None:
         if headers and (headers.get("KV-Operation") in ("DEL", "PURGE") or headers.get("Nats-Marker-Reason")):

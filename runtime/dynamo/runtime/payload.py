@@ -68,10 +68,16 @@ _decode = msgspec.msgpack.Decoder().decode
 _json = msgspec.json.Encoder(enc_hook=_simplify).encode
 
 
+LARGE = 64 * 1024
+_BYTES = b"\xc6"  # and a length of 32 bits: one copy, where the encoder would copy with every growth
+
+
 def encode(value: Any) -> bytes:
     """A value as MessagePack. Raises TypeError, ValueError or OverflowError for what cannot be sent."""
     if isinstance(value, BaseModel):
         value = value.__pydantic_serializer__.to_python(value, by_alias=True)
+    elif type(value) is bytes and len(value) > LARGE:
+        return b"".join((_BYTES, len(value).to_bytes(4, "big"), value))
     return _encode(value)
 
 

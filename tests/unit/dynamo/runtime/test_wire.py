@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.runtime import wire
+from dynamo.runtime import payload, wire
 
 FRAMES = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, wire.PONG), st.binary(max_size=200)), max_size=20)
 
@@ -47,3 +47,27 @@ def test_payloads():
     for junk in (b"", b"\x01", b"\xc1", b"\x93" * 2000):
         with pytest.raises(wire.WireError):
             wire.unpack(wire.Request, junk)
+
+
+@pytest.mark.parametrize("size", [0, wire.LARGE - 10, wire.LARGE, 3 * wire.LARGE])
+def test_requests_of_any_size(size):
+    """A large request is written in another way, and read in the same."""
+    request = wire.Request("n/C/e", msgspec.Raw(payload.encode(b"x" * size)), 1.5, {"a": "b"})
+    assert wire.pack_request(request) == wire.pack(request)
+    found = wire.unpack(wire.Request, memoryview(wire.pack_request(request)))
+    assert (found.path, found.timeout, found.headers) == ("n/C/e", 1.5, {"a": "b"})
+    assert payload.decode(found.body) == b"x" * size
+
+
+@pytest.mark.parametrize("size", [10, wire.LARGE - 1, wire.LARGE, 5 * wire.LARGE])
+@pytest.mark.parametrize("cut", [1, 9, 1000, 65536])
+def test_large_frames_in_pieces(size, cut):
+    """Frames come out whole, however they were cut."""
+    data = wire.encode(1, wire.ITEM, b"y" * size) + wire.encode(2, wire.END)
+    decoder, found = wire.Decoder(), []
+    for start in range(0, len(data), cut if size > cut * 4 else 7000):
+        found += decoder.feed(data[start : start + (cut if size > cut * 4 else 7000)])
+    assert [(stream, kind, bytes(body)) for stream, kind, body in found] == [
+        (1, wire.ITEM, b"y" * size),
+        (2, wire.END, b""),
+    ]
