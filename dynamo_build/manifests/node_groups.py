@@ -19,7 +19,8 @@ _INDEX = "metadata.labels['leaderworkerset.sigs.k8s.io/worker-index']"
 def leader_worker_set(layout: Layout, workload: Workload) -> dict[str, Any]:
     """Groups of pods, one on each node; a group starts anew as a whole. Raises DeployError.
 
-    Every pod knows its place from DYNAMO_NODE_RANK, DYNAMO_NODES and DYNAMO_LEADER_ADDRESS.
+    Every pod knows its place from DYNAMO_NODE_RANK, DYNAMO_NODES and DYNAMO_LEADER_ADDRESS; the worker of a rank above
+    0 runs its service's hooks and probes, and is not called.
     """
     count = nodes(layout, workload)
     replicas = {} if workload.service in layout.options.autoscaling else {"replicas": workload.replicas}

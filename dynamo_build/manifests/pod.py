@@ -150,6 +150,7 @@ def _environment(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
         {"name": "NATS_SERVER", "value": layout.nats_address},
         {"name": "DYNAMO_TRANSPORT_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "DYNAMO_TRANSPORT_PORT", "value": str(RPC_PORT)},
+        {"name": "DYNAMO_DRAIN_SECONDS", "value": str(workload.drain)},
     ]
     if not layout.deployment.nats:
         ours.append({"name": "NATS_AUTH_TOKEN", "valueFrom": token})

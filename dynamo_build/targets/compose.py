@@ -109,7 +109,7 @@ def _service(deployment: Deployment, workload: Workload, options: dict[str, str]
         "environment": _environment(deployment, workload),
         "init": True,
         "restart": "unless-stopped",
-        "stop_grace_period": f"{workload.drain}s",
+        "stop_grace_period": f"{workload.drain + 10}s",
         "tmpfs": ["/tmp"],
         "healthcheck": {
             "test": ["CMD", "python", "-c", _HEALTH],
@@ -148,6 +148,7 @@ def _environment(deployment: Deployment, workload: Workload) -> dict[str, str]:
         _TOKEN: f"${{{_TOKEN}:?set it to a long random text}}",
         "DYN_DEPLOYMENT_CONFIG": _literal(codec.canonical(deployment.config).decode()),
         "DYN_REQUEST_PLANE": "tcp",
+        "DYNAMO_DRAIN_SECONDS": str(workload.drain),
         "NATS_SERVER": _literal(deployment.nats or "nats://nats:4222"),
     }
     if not deployment.nats:

@@ -31,6 +31,7 @@ from dynamo.runtime.arguments import Arguments
 from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.metrics import Metrics
+from dynamo.runtime.planes import seconds
 from dynamo.runtime.server import Dispatcher
 from dynamo.sdk import codec, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
@@ -41,6 +42,7 @@ from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 
 logger = logging.getLogger("dynamo.worker")
 DRAIN_SECONDS = 20.0
+DRAIN, NODE_RANK = "DYNAMO_DRAIN_SECONDS", "DYNAMO_NODE_RANK"
 CANNOT_START = 78
 """Exit code of a worker that would fail again in the same way; 17, as the toolchain counts, for one that failed."""
 FAILED = 17
@@ -97,6 +99,12 @@ class Worker:
     def load(self) -> None:
         """Import the author's code, before any event loop runs. Raises StartError."""
         moved.install()
+        # Where one replica spans nodes only its first process is called; the others compute for it.
+        self._leads = os.environ.get(NODE_RANK, "") in ("", "0")
+        try:
+            self._drain = seconds(DRAIN, os.environ.get(DRAIN, "")) or DRAIN_SECONDS
+        except BadRequest as error:
+            raise StartError(error.message) from error
         try:
             self._service = load(self.spec.module, self.spec.qualname)
         except (ImportError, TypeError, SyntaxError) as error:
@@ -123,9 +131,9 @@ class Worker:
             await _run_hooks(lifecycle.start_hooks(instance))
             async with contextlib.AsyncExitStack() as closing:
                 closing.push_async_callback(_run_hooks, lifecycle.shutdown_hooks(instance))
-                if self.spec.dynamo:
+                if self.spec.dynamo and self._leads:
                     await self._register(runtime, instance, closing)
-                if self.assignment.http is not None and self.spec.http:
+                if self.assignment.http is not None and self.spec.http and self._leads:
                     app: Any = App(self.spec, instance, health)
                     app = self._tracing.app(app) if self._tracing is not None else app
                     closing.push_async_callback(await self._listen(app, self.assignment.http))
@@ -198,7 +206,7 @@ class Worker:
                 names.append(endpoint.name)
         handler = self._tracing.handler(dispatcher) if self._tracing is not None else dispatcher
         serving = await runtime.transport.serve(handler)
-        closing.push_async_callback(serving.drain, DRAIN_SECONDS)
+        closing.push_async_callback(serving.drain, self._drain)
         lease = await runtime.discovery.register(
             Instance(
                 namespace=self.spec.namespace,
@@ -211,7 +219,7 @@ class Worker:
         closing.push_async_callback(lease.close)
 
     async def _listen(self, app: Callable[..., Any], listening: socket.socket) -> Callable[[], Any]:
-        server = HttpServer(app, listening, DRAIN_SECONDS)
+        server = HttpServer(app, listening, self._drain)
         await server.start()
         self._servers.append(server)
         return server.stop

@@ -62,3 +62,10 @@ def test_command_line(bento, capsys, arguments, code, message):
     said = capsys.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_time_to_drain_that_is_none(bento, capsys, monkeypatch):
+    """One line with the variable."""
+    monkeypatch.setenv("DYNAMO_DRAIN_SECONDS", "soon")
+    assert worker.main(["S"]) == 17
+    assert "DYNAMO_DRAIN_SECONDS is `soon`" in capsys.readouterr().err
