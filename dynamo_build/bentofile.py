@@ -6,7 +6,7 @@ Source: BentoML 1.4, "Build options" (`bentofile.yaml`, or `[tool.bentoml.build]
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dynamo_build.errors import UsageError
@@ -29,14 +29,12 @@ _NAMED = {
     "models": "weights are fetched when a worker starts",
     "envs": "`@service(envs=…)` sets them",
     "args": "`--Service.key=value` and `-f` set the configuration",
-    "python.requirements_txt": "only requirements.txt in the project folder is read",
     "python.lock_packages": "packages are always locked",
-    "python.pack_git_packages": "packages from git are locked by commit",
+    "python.pack_git_packages": "packages from git are always packed, as wheels of their commits",
     **{
         f"python.{key}": _INDEX
         for key in ("index_url", "no_index", "trusted_host", "find_links", "extra_index_url", "pip_args")
     },
-    "python.wheels": "list the package by its name",
     "python.is_src_layout": "name the module as `src/...py:Service`",
     "docker.distro": "the base image decides it",
     "docker.cuda_version": "the base image decides it",
@@ -46,11 +44,17 @@ _NAMED = {
     "conda": "packages come from PyPI's kind of index",
 }
 _HARMLESS: Mapping[str, tuple[Any, ...]] = {
-    "python.requirements_txt": ("requirements.txt", "./requirements.txt"),
     "python.lock_packages": (True,),
     "python.pack_git_packages": (True, False),
     "docker.distro": ("debian",),
 }
+_REQUIREMENTS = "build.requirements"
+#: Options that are lines of requirements, and how they are written there.
+_ADDED: Mapping[str, Callable[[str], str]] = {
+    "python.requirements_txt": lambda path: f"-r {path}",
+    "python.wheels": lambda path: path if path.startswith(("./", "../", "/")) else f"./{path}",
+}
+_READ_ANYWAY = ("requirements.txt", "./requirements.txt")
 _SECTIONS = frozenset({"python", "docker"})
 
 
@@ -61,11 +65,19 @@ def translated(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ..
     found: dict[str, Any] = {}
     notes = []
     for name, value in _options(document, where):
+        more = found.get(_REQUIREMENTS, []) if _READ.get(name) == _REQUIREMENTS else []
         if name in _READ:
-            found[_READ[name]] = value
+            found[_READ[name]] = [*more, *value] if more and isinstance(value, list) else value
+        elif name in _ADDED:
+            wanted = value if isinstance(value, list) else [value]
+            if not all(isinstance(item, str) for item in wanted):
+                raise UsageError(f"`{name}` of {where} is {value!r}", ["It needs paths."])
+            before = found.get(_REQUIREMENTS, [])
+            found[_REQUIREMENTS] = [*before, *(_ADDED[name](item) for item in wanted if item not in _READ_ANYWAY)]
         elif name not in _NAMED:
-            close = difflib.get_close_matches(name, [*_READ, *_NAMED], 1)
-            hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(sorted([*_READ, *_NAMED]))}."
+            known = [*_READ, *_ADDED, *_NAMED]
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(sorted(known))}."
             raise UsageError(f"{where} has an unknown option `{name}`", [hint])
         elif value not in (None, "", [], {}) and value not in _HARMLESS.get(name, ()):
             notes.append(f"`{name}` of {where} is not taken over: {_NAMED[name]}")

@@ -102,7 +102,10 @@ def _lines(
     for module in dict.fromkeys(modules):
         yield from _block(project, module, problems)
     for line in options.requirements:
-        yield "settings", Position(file="settings"), line
+        if line.startswith("-r "):
+            yield from _file(project, line[3:].strip(), problems, warnings, ())
+        else:
+            yield "settings", Position(file="settings"), line
 
 
 def _file(

@@ -17,7 +17,8 @@ include: ["*.py"]
 exclude: ["tests/"]
 python:
   packages: ["numpy>=2"]
-  requirements_txt: requirements.txt
+  requirements_txt: needs/serving.txt
+  wheels: [wheels/odd-1.0-py3-none-any.whl]
   lock_packages: false
   extra_index_url: ["https://example.com/simple"]
 docker:
@@ -27,6 +28,7 @@ docker:
   distro: debian
   cuda_version: "12.4"
 """
+REQUIREMENTS = ("numpy>=2", "-r needs/serving.txt", "./wheels/odd-1.0-py3-none-any.whl")
 
 
 def test_what_makes_sense_is_read_and_the_rest_is_named(tmp_path: Path) -> None:
@@ -35,7 +37,7 @@ def test_what_makes_sense_is_read_and_the_rest_is_named(tmp_path: Path) -> None:
     found = settings.load(tmp_path, {}, {})
     options = found.build_options()
     assert (options.name, options.python, options.base) == ("mine", "3.12", "registry.example/base:1")
-    assert (options.include, options.exclude, options.requirements) == (("*.py",), ("tests/",), ("numpy>=2",))
+    assert (options.include, options.exclude, options.requirements) == (("*.py",), ("tests/",), REQUIREMENTS)
     assert (dict(options.labels), options.system_packages) == ({"team": "a"}, ("libgomp1",))
     assert found.source("build.python") == "bentofile.yaml"
     named = [note.split("`")[1] for note in found.notes]
@@ -56,6 +58,7 @@ def test_pyproject_and_precedence(tmp_path: Path) -> None:
     [
         ("inclode: [x]", "unknown option `inclode`"),
         ("python: {package: [x]}", r"unknown option `python\.package`"),
+        ("python: {wheels: [3]}", r"`python\.wheels`"),
         ("docker: 3", "`docker`"),
         ("- a", "not a mapping"),
         ("include: 3", r"`build\.include` of bentofile\.yaml is 3"),

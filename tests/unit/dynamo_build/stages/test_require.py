@@ -44,6 +44,13 @@ def test_every_source_and_the_runtime(tmp_path: Path) -> None:
     assert list(found.lines) == sorted(found.lines)
 
 
+def test_the_settings_may_name_a_file(tmp_path: Path) -> None:
+    """Relative to the project; one that is not there is a problem."""
+    project = write_project(tmp_path / "p", {"needs/serving.txt": "from-named\n"})
+    assert "from-named" in wanted(project, requirements=("-r needs/serving.txt",)).lines
+    assert require(project, [], BuildOptions(requirements=("-r none.txt",)))[1]
+
+
 def test_a_project_without_packages_has_the_runtimes(tmp_path: Path) -> None:
     """Nothing asked for still locks what the runtime needs."""
     assert wanted(write_project(tmp_path / "p")).lines == tuple(sorted(runtime_wheel.requirements()))
