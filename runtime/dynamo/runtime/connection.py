@@ -14,6 +14,8 @@ from dynamo.runtime.wire import WireError
 
 FLUSH = 64 * 1024
 SMALL = 4096
+FRAMES = 16
+"""After so many frames what is there leaves at once, so that the other side begins while this one goes on."""
 CLOSE_SECONDS = 1.0
 
 
@@ -59,6 +61,8 @@ class FrameConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.connected(cast(asyncio.Transport, transport))  # uvloop's are not instances of it
+        # What we write is whole already: it is for the kernel now, and what that does not take holds us up.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
         channel = transport.get_extra_info("socket")
         if channel is not None:
             channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -93,7 +97,7 @@ class FrameConnection(asyncio.Protocol):
                 self._pipe.write(payload)  # by itself: joining it to others would copy it
             return
         self._out_size += size
-        if self._out_size > FLUSH:
+        if self._out_size > FLUSH or len(self._out) >= FRAMES:
             self._write()
 
     def later(self, batch: Batch) -> None:
