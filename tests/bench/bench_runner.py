@@ -114,7 +114,7 @@ def fresh_runner(scratch: Path) -> dict[str, object]:
         "layers still pulls them; `COPY --link` with a newer BuildKit avoids that. The classic builder and buildah cannot.",
         "Goal: at least 20 times less wall and at most 1 % of the bytes.",
     ]
-    title = "Fresh runner: one line of code → pushed, over a base of 2 GB"
+    title = f"Fresh runner: one line of code → pushed, over a base of {SIZE / 1e9:.1f} GB"
     return {
         "title": title,
         "columns": COLUMNS,

@@ -110,4 +110,9 @@ def fresh_engine() -> Iterator[dict[str, str]]:
         finally:
             process.terminate()
             process.wait(60)
+            mounted = [
+                line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if f" {folder}/" in line
+            ]
+            for place in reversed(mounted):
+                subprocess.run(["umount", place], check=False)
             shutil.rmtree(folder, ignore_errors=True)
