@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dynamo_build.cluster import applyset, members
-from dynamo_build.cluster.change import differences
+from dynamo_build.cluster.comparison import NOTHING, compared
 from dynamo_build.cluster.connection import Connection
 from dynamo_build.cluster.deploy import instance, leftovers
 from dynamo_build.cluster.resource import Resources
+from dynamo_build.cluster.revision import manifests_of
+from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import Manifests
 
 _LONGEST = 60
@@ -28,6 +30,8 @@ def diff(manifests: Manifests, connection: Connection) -> Iterator[str]:
     kinds = list(dict.fromkeys(resources.of(document) for document in documents))
     found = members.members(connection, kinds, manifests.namespace, identifier)
     live_ones = {(resource.kind, str(item["metadata"]["name"])): item for resource, item in found}
+    parent = connection.get(f"{members.CONFIG_MAPS.format(manifests.namespace)}/{name}") or {}
+    before = _recorded(connection, parent)
     for document in documents:
         own, kind = str(document["metadata"]["name"]), str(document["kind"])
         live = live_ones.get((kind, own))
@@ -36,30 +40,23 @@ def diff(manifests: Manifests, connection: Connection) -> Iterator[str]:
         if live is None:
             yield f"+ {kind}/{own}"
             continue
-        for path in differences(document, live):
-            yield f"~ {kind}/{own} {path}: {_shown(live, path)} → {_shown(document, path)}"
-    parent = connection.get(f"{members.CONFIG_MAPS.format(manifests.namespace)}/{name}") or {}
+        for path, now, then in compared(document, live, before.get((kind, own), NOTHING)):
+            yield f"~ {kind}/{own} {path}: {_shown(now)} → {_shown(then)}"
     gone = leftovers(connection, resources, documents, manifests.namespace, identifier, members.kinds_of(parent))
     yield from (f"- {resource.kind}/{own}" for resource, own in gone)
 
 
-def _shown(document: Mapping[str, Any], path: str) -> str:
-    found: Any = document
-    rest = path
-    while rest and found is not None:
-        found, rest = _step(found, rest)
-    text = "nothing" if found is None else json.dumps(found, ensure_ascii=False)
+def _recorded(connection: Connection, parent: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """What was applied last; nothing when it is not kept."""
+    if not parent:
+        return {}
+    try:
+        items = manifests_of(connection, parent).items
+    except DeployError:
+        return {}
+    return {(str(one.document["kind"]), str(one.document["metadata"]["name"])): one.document for one in items}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if value is NOTHING else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _step(found: Any, path: str) -> tuple[Any, str]:
-    """One step down: keys may hold dots, so the longest key that fits is taken."""
-    if path.startswith("["):
-        index, _, rest = path[1:].partition("]")
-        items = found if isinstance(found, list) else []
-        return (items[int(index)] if int(index) < len(items) else None), rest.removeprefix(".")
-    if isinstance(found, Mapping):
-        for key in sorted(found, key=len, reverse=True):
-            if path == key or path.startswith((f"{key}.", f"{key}[")):
-                return found[key], path[len(key) :].removeprefix(".")
-    return None, ""

@@ -37,8 +37,11 @@ def counts(live: Mapping[str, Any]) -> tuple[int, int]:
         return sum(int(item.get("readyReplicas", 0)) for item in parts), wanted
     if "observedGeneration" in status and status["observedGeneration"] < live["metadata"].get("generation", 0):
         return 0, int(spec.get("replicas", 1))
-    running = status.get("availableReplicas" if live.get("kind") == "Deployment" else "readyReplicas", 0)
-    return min(int(running), int(status.get("updatedReplicas", 0))), int(spec.get("replicas", 1))
+    updated, wanted = int(status.get("updatedReplicas", 0)), int(spec.get("replicas", 1))
+    if live.get("kind") != "Deployment":
+        return min(int(status.get("readyReplicas", 0)), updated), wanted
+    earlier = int(status.get("replicas", 0)) - updated
+    return min(max(0, int(status.get("availableReplicas", 0)) - earlier), updated), wanted
 
 
 def ready(live: Mapping[str, Any]) -> bool:

@@ -64,7 +64,8 @@ def until_ready(
         if waiting and (failed or time.monotonic() >= deadline):
             how = "failed" if failed else f"was not ready after {seconds:g} s"
             text = "; ".join(f"{kind_}/{name}: {reason}" for (kind_, name), reason in reasons.items())
-            hint = f"Earlier pods keep serving; `dynamo deployment rollback {manifests.deployment}` goes back to them."
+            back = f"dynamo deployment rollback {manifests.deployment} -n {manifests.namespace}"
+            hint = f"Earlier pods keep serving; `{back}` goes back to them."
             raise DeployError(f"the deployment {manifests.deployment} {how}: {text}", [hint])
         if waiting:
             sleep(interval)

@@ -97,8 +97,10 @@ def test_diff_shows_drift_and_revisions(double: Cluster, capsys: Captured) -> No
     code, out, _ = verb(capsys, "diff", "hello", "--exit-code")
     assert (code, out) == (1, "~ Deployment/hello-backend spec.replicas: 7 → 1\n")
     double.get("deployments", "hello-backend")["spec"]["replicas"] = 1
-    deploy(capsys, "--Backend.ServiceArgs.workers=3")
+    deploy(capsys, "--Backend.ServiceArgs.workers=3", "--env", "A=1")
     out = verb(capsys, "diff", "hello", "--revision", "1")[1]
+    environment = "spec.template.spec.containers[main].env[A]"
+    assert f'~ Deployment/hello-backend {environment}: {{"name": "A", "value": "1"}} → nothing\n' in out
     assert "~ Deployment/hello-backend spec.replicas: 3 → 1\n" in out
     assert "- PodDisruptionBudget/hello-backend" in out
     assert verb(capsys, "diff", "hello", "--revision", "9")[0] == 14

@@ -33,4 +33,4 @@ def test_nothing_after_an_apply_then_one_field(double: Cluster, connection: Conn
     live["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
     lines = list(diff(made, connection))
     assert '~ Deployment/hello-world-middle metadata.labels.app.kubernetes.io/version: "old" → "1234e56"' in lines
-    assert any('containers[0].image: "other" → "registry.example.com' in line for line in lines)
+    assert any('containers[main].image: "other" → "registry.example.com' in line for line in lines)
