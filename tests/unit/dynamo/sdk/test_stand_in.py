@@ -38,7 +38,7 @@ def test_what_modules_do_with_a_library_at_import_works(tmp_path):
         assert torch.Tensor.__module__ == "torch" and torch.cuda.Stream.__qualname__ == "cuda.Stream"
         assert Module.__module__ == "torch.nn"
         assert Request.model_json_schema()["properties"]["tensor"] == {"title": "Tensor"}
-        assert finder.used == {"torch"}
+        assert finder.used - {"json"} == {"torch"}  # Python 3.13 imports json for itself
         print("done", torch.float16)
         """,
     )
