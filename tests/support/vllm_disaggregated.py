@@ -44,7 +44,16 @@ async def main(part: str, model: str) -> None:
             tokens += step.tokens
             cached = max(cached, step.cached_tokens)
             handoff = step.handoff or handoff
-        say({"tokens": tokens, "cached": cached, "first": first, "handoff": handoff and handoff.parameters})
+        await asyncio.sleep(0.2)
+        say(
+            {
+                "tokens": tokens,
+                "cached": cached,
+                "first": first,
+                "transferred": engine.transferred,
+                "handoff": handoff and handoff.parameters,
+            }
+        )
     await engine.close()
 
 

@@ -114,10 +114,11 @@ class EmbeddedEngine:
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RequestTooLong."""
-        limit = 1 if request.prefill_only else request.max_tokens
-        if not request.tokens or len(request.tokens) + limit > self._settings.context:
-            asked = f"{len(request.tokens)} tokens and {limit} more"
-            raise RequestTooLong(f"{asked} do not fit into a context of {self._settings.context}")
+        room = self._settings.context - len(request.tokens)
+        if not request.tokens or room < 1:
+            raise RequestTooLong(f"{len(request.tokens)} tokens do not fit into a context of {self._settings.context}")
+        # Clients that say nothing of a limit are given all that a model has; here it is what a slot has.
+        limit = 1 if request.prefill_only else min(request.max_tokens, room)
         loop, stop = asyncio.get_running_loop(), threading.Event()
         arriving: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         server, body = self._server, _body(request, limit)

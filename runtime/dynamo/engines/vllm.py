@@ -60,8 +60,9 @@ def engine_arguments(arguments: Sequence[str]) -> Any:
 class VllmEngine:
     """AsyncLLM. Make one with `start`; its own processes end with it."""
 
-    def __init__(self, engine: Any, events: EngineEvents | None) -> None:
+    def __init__(self, engine: Any, events: EngineEvents | None, numbers: Sequence[_Numbers] = ()) -> None:
         self._engine = engine
+        self._numbers = numbers
         self._events = events
         self._context = int(engine.vllm_config.model_config.max_model_len)
 
@@ -86,15 +87,19 @@ class VllmEngine:
             os.environ.setdefault("VLLM_NIXL_SIDE_CHANNEL_HOST", os.environ.get("DYNAMO_TRANSPORT_HOST", "127.0.0.1"))
             os.environ.setdefault("VLLM_NIXL_SIDE_CHANNEL_PORT", str(_free_port()))
         make = _vllm("vllm.v1.engine.async_llm").AsyncLLM.from_engine_args
+        numbers: list[_Numbers] = []
+
+        def counting(config: Any, index: int = 0) -> _Numbers:
+            numbers.append(_Numbers(config, on_metrics))
+            return numbers[-1]
+
         try:
-            engine = await asyncio.to_thread(
-                make, options, stat_loggers=[lambda config, index=0: _Numbers(config, on_metrics)]
-            )
+            engine = await asyncio.to_thread(make, options, stat_loggers=[counting])
         except (RuntimeError, ValueError, OSError) as error:
             if events is not None:
                 await events.close()
             raise VllmMissing(f"vLLM did not start: {error}") from error
-        return cls(engine, events)
+        return cls(engine, events, numbers)
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RequestTooLong, and Unavailable when vLLM's processes are gone."""
@@ -133,6 +138,11 @@ class VllmEngine:
             if type(error).__name__ not in ("EngineDeadError", "EngineGenerateError"):
                 raise
             raise Unavailable(f"vLLM's engine died: {error}") from error
+
+    @property
+    def transferred(self) -> int:
+        """The tokens of prompts whose blocks came from another engine: an answer's `cached_tokens` leaves them out."""
+        return sum(numbers.transferred for numbers in self._numbers)
 
     @property
     def alive(self) -> bool:
@@ -202,7 +212,7 @@ class _Numbers:
         self._slots = int(config.scheduler_config.max_num_seqs)
         self._cache = config.cache_config
         self._on_metrics = on_metrics
-        self._asked = self._hit = 0
+        self._asked = self._hit = self.transferred = 0
 
     def record(self, scheduler_stats: Any, iteration_stats: Any, *others: Any, **more: Any) -> None:
         """A pass ended."""
@@ -210,6 +220,8 @@ class _Numbers:
             return
         self._asked += int(scheduler_stats.prefix_cache_stats.queries)
         self._hit += int(scheduler_stats.prefix_cache_stats.hits)
+        if scheduler_stats.connector_prefix_cache_stats is not None:
+            self.transferred += int(scheduler_stats.connector_prefix_cache_stats.hits)
         blocks = int(self._cache.num_gpu_blocks or 0)
         self._on_metrics(
             ForwardPassMetrics(

@@ -94,9 +94,11 @@ async def test_at_once(engine):
 
 
 async def test_limits(engine):
-    """What does not fit is refused before the engine hears of it."""
+    """A prompt that does not fit is refused before the engine hears of it; an answer ends with the context."""
     with pytest.raises(RequestTooLong):
-        await answer(engine, request("x", range(510)))
+        await answer(engine, request("x", range(512)))
+    tokens, last = await answer(engine, request("y", range(300, 800), max_tokens=100, stop_tokens=frozenset()))
+    assert (len(tokens), last.finish_reason) == (12, "length")
     with pytest.raises(RequestTooLong):
         await answer(engine, request("x", ()))
 
