@@ -27,6 +27,7 @@ from dynamo_build.stages.destination import destination, earlier
 from dynamo_build.stages.join import join, part
 from dynamo_build.stages.layer import group_images, layer
 from dynamo_build.stages.provided import provided
+from dynamo_build.stages.verify import check
 
 #: The builder that chooses one, and the order in which it asks them.
 AUTO = "auto"
@@ -51,6 +52,7 @@ def containerize(
             f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
             ["Choose another `--builder`, or another destination."],
         )
+    check(bento, surroundings.cache)
     built = []
     for _, items in itertools.groupby(planned, key=lambda item: item[0].services):
         several = list(items)

@@ -11,8 +11,9 @@ from pathlib import Path
 from dynamo.sdk import codec
 from dynamo_build import archive, document, lockfile
 from dynamo_build.errors import StoreError
-from dynamo_build.model.bento import BentoManifest
+from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS
+from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import SIDE, identity
 
 
@@ -24,6 +25,36 @@ def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
 def shape(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
     """As `verify`, without reading the files that the manifest's digests cover: what is missing, added or another."""
     return tuple(_wrong(folder, manifest, read=False))
+
+
+def check(bento: Bento, cache: Path) -> None:
+    """See that every file of a bento has its digest; one whose stamp is that of the last check is not read again.
+
+    What lies beside them is not looked at. Raises StoreError naming the files that were changed.
+    """
+    folder, wrong = Path(bento.folder), []
+    stamps = Stamps.of(cache, bento.folder)
+    reading = Reading(stamps)
+    read = 0
+    for name, digest in expected(folder, bento.manifest).items():
+        try:
+            status = os.lstat(f"{folder}/{name}")
+            known = f"sha256:{stamps.digest(name, status)}"
+            if known != digest:
+                read += 1
+                known = archive.file_digest(f"{folder}/{name}") if stat.S_ISREG(status.st_mode) else ""
+        except OSError as error:
+            wrong.append(f"`{name}` cannot be read ({(error.strerror or str(error)).lower()})")
+            continue
+        if known != digest:
+            wrong.append(f"`{name}` was changed")
+        else:
+            reading.note(name, status, bytes.fromhex(digest.removeprefix("sha256:")))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise StoreError(f"the bento `{bento.tag}` is damaged: {', '.join(wrong[:3])}{more}", ["Build it again."])
+    if read:
+        reading.save()
 
 
 def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
+from dynamo_build import archive, lockfile
+from dynamo_build import document as document_of
 from dynamo_build.model.bento import Bento, BentoManifest
-from dynamo_build.model.plan import Lock, LockedPackage
+from dynamo_build.model.plan import Lock
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer, layout
 from dynamo_build.oci.image import OciImage
@@ -55,6 +57,7 @@ def bento(
     requirements: str = "",
     images: Mapping[str, str] | None = None,
     runtime: Mapping[str, bytes] | None = None,
+    platforms: tuple[str, ...] = ("linux/amd64",),
 ) -> Bento:
     """A bento of two services, `Backend` and its caller `Frontend`."""
     sources = sources or {"graph.py": "print('hello')\n", "data/words.txt": "one two\n"}
@@ -77,26 +80,24 @@ def bento(
     (folder / "config/config.json").write_bytes(b"{}")
     content = wheel(runtime or {"dynamo/__init__.py": b"", "dynamo/worker.py": b"print('worker')\n"})
     (folder / "runtime" / WHEEL).write_bytes(content)
-    packages = tuple(
-        LockedPackage(name=line.split("==")[0], version=line.split("==")[1].split()[0])
-        for line in requirements.splitlines()
-        if "==" in line
-    )
-    if requirements:
-        (folder / "env/python/requirements-linux-amd64.txt").write_text(requirements)
+    packages = lockfile.parse(requirements, "the requirements")
+    if packages:
+        written = lockfile.requirements(packages)
+        (folder / "env/python/requirements-linux-amd64.txt").write_text(written)
     manifest = BentoManifest(
         name="hello",
         version="abc",
         graph=graph,
         python="3.11",
-        platforms=("linux/amd64",),
-        files_digest="sha256:" + "0" * 64,
+        platforms=platforms,
+        files_digest=archive.digest("".join(lines).encode()),
         files_count=len(sources),
         files_size=sum(map(len, sources.values())),
         lock=Lock(python="3.11", packages={"linux/amd64": packages} if packages else {}),
         runtime=WHEEL,
         runtime_digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
     )
+    (folder / document_of.NAME).write_bytes(document_of.dump(manifest))
     return Bento(manifest=manifest, folder=str(folder))
 
 

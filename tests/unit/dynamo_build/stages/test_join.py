@@ -28,8 +28,7 @@ def around(tmp_path: Path) -> Surroundings:
 
 @pytest.fixture
 def bento(tmp_path: Path) -> Bento:
-    made = handmade.bento(tmp_path / "bento")
-    return Bento(manifest=replace(made.manifest, platforms=BOTH), folder=made.folder)
+    return handmade.bento(tmp_path / "bento", platforms=BOTH)
 
 
 def base(folder: Path) -> str:

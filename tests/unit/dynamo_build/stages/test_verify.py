@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build import archive
+from dynamo_build.errors import StoreError
 from dynamo_build.stages.pack import pack
-from dynamo_build.stages.verify import verify
+from dynamo_build.stages.verify import check, verify
 from dynamo_build.store import Store
 from support.projects import LOCK, planned, write_project
 
@@ -39,3 +41,32 @@ def test_an_executable_bit_is_part_of_it(tmp_path: Path, mode: int) -> None:
     bento = pack(planned(write_project(tmp_path / "p")), LOCK, Store(tmp_path / "home"))
     (Path(bento.folder) / "src/graph.py").chmod(mode)
     assert verify(Path(bento.folder), bento.manifest) == ("`src/graph.py` has another executable bit",)
+
+
+def test_what_an_image_is_made_from_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file that differs or is missing is named; what has the stamp of the last check is not read again."""
+    monkeypatch.setattr("dynamo_build.stamps._GRAIN", -(10**18))  # as if checked long after it was built
+    files = {"a/b": "x", "c": "y"}
+    bento = pack(planned(write_project(tmp_path / "p", files)), LOCK, Store(tmp_path / "home"), dockerfile="FROM x\n")
+    folder, cache = Path(bento.folder), tmp_path / "cache"
+    check(bento, cache)
+    read: list[str] = []
+    real = archive.file_digest
+    monkeypatch.setattr("dynamo_build.archive.file_digest", lambda path: read.append(str(path)) or real(path))
+    (folder / "src/stray").write_text("x")
+    check(bento, cache)
+    assert read == []
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name not in ("build.json", "stray")]:
+        content = path.read_bytes()
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:] if content else b"x")
+        with pytest.raises(StoreError, match=path.name):
+            check(bento, cache)
+        path.unlink()
+        with pytest.raises(StoreError, match=path.name):
+            check(bento, cache)
+        path.symlink_to("/etc/passwd")
+        with pytest.raises(StoreError, match=path.name):
+            check(bento, cache)
+        path.unlink()
+        path.write_bytes(content)
+    check(bento, cache)
