@@ -1,8 +1,8 @@
 """What stands before an engine: HTTP, templates, tokens to text. CPU for each token, and how late tokens are told.
 
-The peers are ai-dynamo's `dynamo-run in=http out=echo_core` (0.3.2) and, where BENCH_VLLM names an interpreter that
-has vLLM, its own API server. All use the same small tokenizer; ours and ai-dynamo's engines give the prompt back at a
-fixed pace, vLLM's runs a model of random weights and counts as engine with the process it runs in.
+The peers are ai-dynamo's `dynamo-run in=http out=echo_core` (0.3.2) and vLLM's own API server. All use the same small
+tokenizer; ours and ai-dynamo's engines give the prompt back at a fixed pace, vLLM's runs a model of random weights and
+counts as engine with the process it runs in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
 
 from bench.peers import environment_of  # noqa: E402
-from support import small_models  # noqa: E402
+from support import small_models, vllm_environment  # noqa: E402
 
 STREAMS, TOKENS, PACE_MS = 32, 200, 20
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -147,9 +147,11 @@ def ai_dynamo(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
 @contextlib.contextmanager
 def vllm(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
     """vLLM's API server; its engine is a process of its own."""
-    interpreter = os.environ.get("BENCH_VLLM", "")
-    if not interpreter:
-        raise Absent
+    try:
+        interpreter = vllm_environment.interpreter()
+    except vllm_environment.Absent as error:
+        sys.stderr.write(f"vLLM: {error}\n")
+        raise Absent from error
     weights = scratch / "weights"
     side = {"PYTHONPATH": f"{ROOT / 'runtime'}:{ROOT / 'tests'}", "HF_HUB_OFFLINE": "1"}
     if not weights.exists():
