@@ -252,7 +252,7 @@ def test_dry_run(serve):
     """`--dry-run` prints what the services would see, and starts nothing."""
     one = serve("graph:Front", "--dry-run", "--Worker.number=3", code=CONFIGURED, module="graph")
     assert one.process.wait(30) == 0
-    worker = json.loads(one.said())["Worker"]
+    worker = json.loads(one.said()[one.said().index("\n{\n") :])["Worker"]
     assert (worker["greeting"], worker["number"]) == ("hi", 3)
     assert worker["ServiceArgs"]["dynamo"]["namespace"] == "n"
 

@@ -219,7 +219,7 @@ def test_reload(serve):
 
 def test_ctrl_c_under_load(serve):
     """At any moment: nothing is left, whatever is under way."""
-    for delay in (0.0, 0.3, 0.8):
+    for delay in (0.0, 0.5):
         one = serve("graph:Front", "--port", "0", files={"graph.py": GRAPH}).ready()
         load = Load(one, 4)
         restarting = threading.Thread(target=lambda one=one: subprocess.run(
