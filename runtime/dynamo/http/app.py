@@ -78,7 +78,7 @@ class App:
         self._running = 0
         self._routes: dict[str, dict[str, Route]] = {}
         self._own: Any = getattr(instance, "asgi", None)
-        if hasattr(self._own, "health"):
+        if self._own is not None and hasattr(self._own, "health"):
             self._own.health = health  # it counts its requests where those of the worker are counted
         for endpoint in service.endpoints:
             if endpoint.transport == "http":
