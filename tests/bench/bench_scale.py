@@ -19,8 +19,10 @@ import uvloop
 
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.routing import Component
+from plot import plot
 from support.nats import nats_server
 
+PLOTS = Path(__file__).resolve().parent.parent.parent / "docs" / "plots"
 SIDE = Path(__file__).resolve().parent / "scale_side.py"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 INSTANCES = (1, 8, 64, 512)
@@ -72,15 +74,11 @@ def processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def bar(value: float, largest: float) -> str:
-    """The value as a bar."""
-    return "█" * max(1, round(24 * value / largest))
-
-
-def plotted(rows: list[list], column: int) -> list[list]:
-    """The rows with a bar of one column, whose cells are (value, text)."""
-    largest = max(row[column][0] for row in rows)
-    return [[*row[:column], row[column][1], *row[column + 1 :], bar(row[column][0], largest)] for row in rows]
+def drawn(name: str, across: str, up: str, lines: dict[str, list[tuple[float, float]]]) -> str:
+    """A picture beside the document of the figures; the note that shows it."""
+    PLOTS.mkdir(exist_ok=True)
+    (PLOTS / name).write_text(plot(f"{up}, by {across}", across, up, lines))
+    return f"![{up}, by {across}](plots/{name})"
 
 
 async def closed_loops(one, callers: int, seconds: float) -> tuple[float, float, float]:
@@ -101,7 +99,7 @@ async def closed_loops(one, callers: int, seconds: float) -> tuple[float, float,
 
 async def instances() -> dict:
     """Calls to 1 … 512 real instances."""
-    rows = []
+    rows, line = [], []
     for count in INSTANCES:
         hosts = min(count, PROCESSES)
         with processes("instances", [count // hosts] * hosts):
@@ -111,14 +109,14 @@ async def instances() -> dict:
                 call = runtime.service("bench", "Scale", {"echo": "echo"}, 30.0)["echo"]
                 await closed_loops(lambda: wait(call(b"x" * 64)), 64, 1.0)  # dials all
                 rate, median, cost = await closed_loops(lambda: wait(call(b"x" * 64)), 64, SECONDS)
-                rows.append(
-                    [f"{count} in {hosts} processes", (cost, f"{cost:.1f} µs"), f"{rate:,.0f}", f"{median:.2f} ms"]
-                )
+                line.append((count, cost))
+                rows.append([f"{count} in {hosts} processes", f"{cost:.1f} µs", f"{rate:,.0f}", f"{median:.2f} ms"])
+    picture = drawn("calls_instances.svg", "instances", "µs of the caller's CPU for a request", {"ours": line})
     return {
         "title": "Calls by the number of instances (64 callers, routed at random)",
-        "columns": ["instances", "caller's CPU for a request", "requests/s", "p50", ""],
-        "rows": plotted(rows, 1),
-        "notes": ["All processes share the cores; the caller's CPU is what does not depend on that."],
+        "columns": ["instances", "caller's CPU for a request", "requests/s", "p50"],
+        "rows": rows,
+        "notes": [picture, "All processes share the cores; the caller's CPU is what does not depend on that."],
     }
 
 
@@ -128,7 +126,7 @@ async def wait(call):
 
 async def entries() -> dict:
     """A watch of 1 … 10,000 entries that beat once a second."""
-    rows = []
+    rows, line = [], []
     for count in ENTRIES:
         hosts = min(4, count)
         with processes("simulated", [count // hosts] * hosts):
@@ -151,18 +149,20 @@ async def entries() -> dict:
                     await asyncio.sleep(0.02)
                 pick = statistics.mean(spent) / 1000 * 1e6
                 assert len(watch.instances()) == count, len(watch.instances())
-                rows.append([f"{count:,}", (pick, f"{pick:.2f} µs"), f"{known * 1e3:.0f} ms", f"{idle:.1%} of a core"])
+                line.append((count, pick))
+                rows.append([f"{count:,}", f"{pick:.2f} µs", f"{known * 1e3:.0f} ms", f"{idle:.1%} of a core"])
+    picture = drawn("calls_entries.svg", "entries", "µs to choose an instance", {"ours": line})
     return {
         "title": "Discovery by the number of entries (simulated workers, each beating once a second)",
-        "columns": ["entries", "choosing one, for a call", "all known after", "listening", ""],
-        "rows": plotted(rows, 1),
-        "notes": [],
+        "columns": ["entries", "choosing one, for a call", "all known after", "listening"],
+        "rows": rows,
+        "notes": [picture],
     }
 
 
 async def streams() -> dict:
     """1 … 10,000 streams at once on one connection."""
-    rows = []
+    rows, line = [], []
     with processes("instances", [1]):
         async with await calling() as runtime:
             call = runtime.service("bench", "Scale", {"stream": "stream"}, 120.0)["stream"]
@@ -181,25 +181,27 @@ async def streams() -> dict:
                 await asyncio.gather(*(one() for _ in range(count)))
                 cost = (processor() - before) / (count * ITEMS) * 1e6
                 memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+                line.append((count, cost))
                 rows.append(
                     [
                         f"{count:,}",
-                        (cost, f"{cost:.1f} µs"),
+                        f"{cost:.1f} µs",
                         f"{statistics.median(firsts) * 1e3:.1f} ms",
                         f"{memory:.0f} MiB",
                     ]
                 )
+    picture = drawn("calls_streams.svg", "streams at once", "µs of the caller's CPU for an item", {"ours": line})
     return {
         "title": f"Streams at once on one connection ({ITEMS} items each, one every 50 ms; every 500 ms at 10,000)",
-        "columns": ["streams", "caller's CPU for an item", "first item p50", "caller's memory", ""],
-        "rows": plotted(rows, 1),
-        "notes": ["All streams begin in the same instant, so the first items wait for each other."],
+        "columns": ["streams", "caller's CPU for an item", "first item p50", "caller's memory"],
+        "rows": rows,
+        "notes": [picture, "All streams begin in the same instant, so the first items wait for each other."],
     }
 
 
 async def payloads() -> dict:
     """Echoes of 1 KiB … 64 MiB, beside the same bytes through a bare socket."""
-    rows = []
+    rows, line, bare_line = [], [], []
     with processes("instances", [1]):
         server = subprocess.Popen([sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True)
         try:
@@ -220,18 +222,21 @@ async def payloads() -> dict:
                     _, ours, _ = await closed_loops(lambda data=data: wait(call(data)), 1, seconds)
                     _, floor, _ = await closed_loops(bare, 1, seconds)
                     each = ours * 1e3 / (size / 1024)
+                    line.append((size / 1024, ours))
+                    bare_line.append((size / 1024, floor))
                     shown = f"{size // 1024:,} KiB" if size < 2**20 else f"{size // 2**20} MiB"
                     rate = f"{2 * size / 2**20 / ours * 1e3:,.0f} MiB/s"
-                    rows.append([shown, (ours, f"{ours:.2f} ms"), f"{floor:.2f} ms", rate, f"{each:.2f} µs"])
+                    rows.append([shown, f"{ours:.2f} ms", f"{floor:.2f} ms", rate, f"{each:.2f} µs"])
         finally:
             writer.close()
             server.kill()
             server.wait()
+    picture = drawn("calls_payloads.svg", "KiB", "ms for an echo", {"ours": line, "bare socket": bare_line})
     return {
         "title": "Payloads: an echo, one caller",
-        "columns": ["payload", "ours", "bare socket", "both ways", "for a KiB", ""],
-        "rows": plotted(rows, 1),
-        "notes": ["Bare socket: the same bytes with their length through asyncio streams."],
+        "columns": ["payload", "ours", "bare socket", "both ways", "for a KiB"],
+        "rows": rows,
+        "notes": [picture, "Bare socket: the same bytes with their length through asyncio streams."],
     }
 
 
