@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -15,6 +16,7 @@ from dynamo.http.app import App
 from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
 from dynamo.sdk.graph import EndpointSpec, ServiceSpec
+from support.effort import points
 
 
 class Front:
@@ -166,6 +168,45 @@ async def test_bad_requests(data, status):
     async with served(max_body=1000) as (_, port):
         answer = await sent(port, data)
         assert answer.startswith(b"HTTP/1.1 " + status), answer[:200]
+        await works(port)
+
+
+async def test_anything_at_all():
+    """Valid requests with bytes changed, cut and doubled: no answer but a typed one, and the server goes on."""
+    chance = random.Random(7)
+    valid = [request("/echo", b'{"text": "x"}'), request("/ticks"), b"GET /docs?a=%zz HTTP/1.1\r\nhost: x\r\n\r\n"]
+
+    def fuzzed() -> bytes:
+        data = bytearray(chance.choice(valid))
+        for _ in range(chance.randrange(1, 6)):
+            place = chance.randrange(len(data))
+            match chance.randrange(4):
+                case 0:
+                    data[place] = chance.randrange(256)
+                case 1:
+                    del data[place : place + chance.randrange(1, 20)]
+                case 2:
+                    data[place:place] = data[: chance.randrange(60)]
+                case _:
+                    data[place:place] = chance.randbytes(chance.randrange(1, 20))
+            if not data:
+                return b"\0"
+        return bytes(data)
+
+    async def one(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError):
+            writer.write(fuzzed())
+            writer.write_eof()
+            async with asyncio.timeout(20):
+                answer = await reader.read()
+            assert not answer or answer.startswith(b"HTTP/1.1 "), answer[:100]
+            assert not answer.startswith(b"HTTP/1.1 500"), answer
+        await closed(writer)
+
+    async with served() as (_, port):
+        for _ in range(points(10, 400)):
+            await asyncio.gather(*(one(port) for _ in range(20)))
         await works(port)
 
 
