@@ -24,6 +24,7 @@ LIMIT = 1 << 40
 RATIO, SMALL = 1000, 1 << 30
 _CHUNK = 1 << 20
 _BLOCK, _RECORD = 512, 10240
+_NAME, _SIZE = 100, 0o77777777777
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _WINDOW = 8 << 20
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n\\]+)")
@@ -96,23 +97,45 @@ def _pack(
         digest = hashlib.sha256()
         with open(folder / name, "rb", buffering=0) as content:
             status = os.fstat(content.fileno())
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mtime = status.st_size, STAMP
-            entry.mode = 0o755 if status.st_mode & 0o100 else 0o644
-            header = entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+            size = left = status.st_size
+            header = _header(name, size, 0o755 if status.st_mode & 0o100 else 0o644)
             write(header)
-            left = entry.size
             while left and (chunk := content.read(min(left, _CHUNK))):
                 write(chunk)
                 digest.update(chunk)
                 left -= len(chunk)
             if left or content.read(1) or f"sha256:{digest.hexdigest()}" != digests[name]:
                 raise StoreError(f"`{name}` was changed")
-        write(bytes(-entry.size % _BLOCK))
-        total += len(header) + entry.size + -entry.size % _BLOCK
+        write(bytes(-size % _BLOCK))
+        total += len(header) + size + -size % _BLOCK
         if progress:
-            progress(entry.size)
+            progress(size)
     write(bytes(2 * _BLOCK + -(total + 2 * _BLOCK) % _RECORD))
+
+
+def _header(name: str, size: int, mode: int) -> bytes:
+    """The header of a plain file; what does not fit into ustar's fields goes into one of pax before it."""
+    raw = name.encode()
+    fits = name.isascii() and len(raw) <= _NAME and size <= _SIZE
+    if fits:
+        return _block(raw, size, mode, b"0")
+    records = b"".join(_record(key, value) for key, value in ((b"path", raw), (b"size", str(size).encode())))
+    more = _block(b"././@PaxHeader", len(records), 0o644, b"x") + records + bytes(-len(records) % _BLOCK)
+    return more + _block(name.encode("ascii", "replace")[:_NAME], min(size, _SIZE), mode, b"0")
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """A record of pax, which says its own length in decimal."""
+    length = len(key) + len(value) + 3
+    total = length + len(str(length))
+    total = length + len(str(total))
+    return b"%d %s=%s\n" % (total, key, value)
+
+
+def _block(name: bytes, size: int, mode: int, kind: bytes) -> bytes:
+    head = name.ljust(_NAME, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, 0, 0, size, STAMP)
+    tail = kind + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\x000000000\0" + bytes(167)
+    return head + b"%06o\0 " % (sum(head) + 8 * 32 + sum(tail)) + tail
 
 
 def unpack(

@@ -67,6 +67,10 @@ class Stamps:
             return ""
         return self._records[place + _STAMP.size : place + _RECORD].hex()
 
+    def forget(self) -> None:
+        """Give the memory back, once every file is to be read."""
+        self._places, self._records = {}, b""
+
     def approve(self, ruling: str) -> None:
         """Note that all known files passed these rules too."""
         if ruling != self.ruling and self._places:

@@ -48,6 +48,8 @@ def pack(
         manifest = _manifest(plan, lock, wheel, _listed(plan))
         if bento := store.reuse(manifest, plan.project):
             return bento
+    if stamps is not None:
+        stamps.forget()
     on(Started(what="packing"))
     with store.staging() as staged, disk.reporting("write the bento"):
         reading = Reading(stamps, plan.ruling) if stamps is not None else None

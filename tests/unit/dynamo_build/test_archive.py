@@ -137,6 +137,25 @@ def test_it_is_a_tar_that_others_read(tmp_path: Path) -> None:
     assert plain.getvalue() == content and len(content) % 10240 == 0
 
 
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300).filter(
+        lambda name: archive.safe(name)
+    ),
+    st.one_of(st.integers(0, 10**6), st.integers(8**11 - 2, 1 << 45)),
+    st.booleans(),
+)
+def test_headers_are_read_by_others(name: str, size: int, executable: bool) -> None:
+    """Whatever the name and the size; they do not depend on Python's own writer, which changed over time."""
+    mode = 0o755 if executable else 0o644
+    head = archive._header(name, size, mode)
+    assert len(head) % 512 == 0
+    with tarfile.open(fileobj=io.BytesIO(head + bytes(1024)), mode="r|", encoding="utf-8", errors="strict") as tar:
+        found = tar.next()
+    assert found is not None
+    assert (found.name, found.size, found.mode, found.mtime) == (name, size, mode, archive.STAMP)
+    assert found.isreg() and (found.uid, found.gid, found.uname, found.gname) == (0, 0, "", "")
+
+
 def test_a_changed_file_is_not_packed(tmp_path: Path) -> None:
     """It is named."""
     write(tmp_path, {"a": (b"1", False), "b": (b"2", False)}, 0o022)
