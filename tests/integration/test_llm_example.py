@@ -67,7 +67,9 @@ def test_a_real_model(start):
     assert first.choices[0].message.content == again.choices[0].message.content
     assert again.usage.prompt_tokens_details.cached_tokens > first.usage.prompt_tokens // 2
     assert text.choices[0].text
-    assert took < 30, f"{took:.1f} s to the first answer"
+    # 15 s is the promise for a machine that has nothing else to do.
+    crowded = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert took < 15 * crowded, f"{took:.1f} s to the first answer"
     one.stop()
     gone(one)
 
