@@ -7,7 +7,7 @@ from typing import Any
 from components.kv_router import Router
 from components.worker import VllmWorker
 
-from dynamo.llm import EngineRequest, EngineStep
+from dynamo.llm import EngineRequest, EngineStep, resumed
 from dynamo.llm.serving import processor, routed, steps
 from dynamo.sdk import (
     DYNAMO_IMAGE,
@@ -51,7 +51,9 @@ class Processor:
             await self.own.service.close()
 
     def ask(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
-        return steps(self.client.round_robin(request)) if self.own is None else self.own.generate(request)
+        if self.own is not None:
+            return self.own.generate(request)
+        return resumed(lambda asked: steps(self.client.round_robin(asked)), request)
 
     @dynamo_endpoint(name="chat/completions")
     async def chat_completions(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dynamo.llm.indexer import KvIndexer
     from dynamo.llm.load import ForwardPassMetrics, KvMetricsAggregator
     from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+    from dynamo.llm.resuming import resumed
     from dynamo.llm.routed import RoutedClient
     from dynamo.llm.router import Decision, KvRouter, RouterSettings
     from dynamo.llm.service import RoutingService, routing
@@ -45,6 +46,7 @@ _HOME = {
     "WorkerMetricsPublisher": "publishing",
     "block_hashes": "hashing",
     "decode_batch": "engine_events",
+    "resumed": "resuming",
     "router_settings": "configuration",
     "routing": "service",
 }
@@ -70,6 +72,7 @@ __all__ = [
     "WorkerMetricsPublisher",
     "block_hashes",
     "decode_batch",
+    "resumed",
     "router_settings",
     "routing",
 ]

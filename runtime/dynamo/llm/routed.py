@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from dynamo.llm.generation import EngineRequest, EngineStep
+from dynamo.llm.resuming import ATTEMPTS, always, resumed
 from dynamo.llm.router import Decision, NoWorkers
 from dynamo.llm.service import RoutingService
 from dynamo.runtime.raw import Client
-from dynamo.sdk.errors import NotFound, RemoteError, Unavailable
+from dynamo.sdk.errors import RemoteError, Unavailable
 
 logger = logging.getLogger("dynamo.llm")
-MIGRATIONS = 3
 PATIENCE_SECONDS = 10.0
 
 
@@ -35,8 +35,8 @@ class RoutedClient:
         service: RoutingService,
         client: Client,
         *,
-        migrations: int = MIGRATIONS,
-        resumable: Callable[[EngineRequest], bool] = lambda request: True,
+        migrations: int = ATTEMPTS,
+        resumable: Callable[[EngineRequest], bool] = always,
         on_decision: Callable[[EngineRequest, Decision], None] = lambda request, decision: None,
     ) -> None:
         self.service = service
@@ -47,32 +47,24 @@ class RoutedClient:
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RemoteError; Unavailable when no worker is left to go on."""
-        made: list[int] = []
         without: set[int] = set()
-        asked = request
-        for attempt in range(1, self._migrations + 2):
+
+        async def ask(asked: EngineRequest) -> AsyncGenerator[EngineStep, None]:
             decision = await self._route(asked, without)
             logger.debug("request %s goes to worker %s: %s", asked.id, decision.worker, decision.reason)
             self._on_decision(asked, decision)
+            without.add(decision.worker)
             try:
                 async with contextlib.aclosing(self._steps(asked, decision)) as steps:
                     async for step in steps:
-                        made += step.tokens
                         yield step
-                        if step.finish_reason:
-                            return
-                raise Unavailable("the answer ended before it was complete")
-            except RemoteError as error:
-                if not _lost(error) or attempt > self._migrations or (made and not self._resumable(request)):
-                    raise
-                logger.warning("request %s leaves worker %s: %s", request.id, decision.worker, error.message)
             finally:
                 self.service.finished(asked.id)
-            without.add(decision.worker)
-            if len(made) >= request.max_tokens:
-                yield EngineStep(tokens=(), finish_reason="length")
-                return
-            asked = request.continued(made, attempt)
+
+        answer = resumed(ask, request, attempts=self._migrations, resumable=self._resumable)
+        async with contextlib.aclosing(answer) as steps:
+            async for step in steps:
+                yield step
 
     async def _route(self, request: EngineRequest, without: set[int]) -> Decision:
         loop = asyncio.get_running_loop()
@@ -94,8 +86,6 @@ class RoutedClient:
         try:
             async for item in reply:
                 step = msgspec.convert(item, EngineStep)
-                if step.finish_reason == "cancelled":
-                    raise Unavailable("the worker is closing")
                 if first:
                     first = False
                     self.service.first_token(request.id)
@@ -108,8 +98,3 @@ class RoutedClient:
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def _lost(error: RemoteError) -> bool:
-    """Whether another worker may do better: the worker is gone, or refuses for now."""
-    return error.retryable or (isinstance(error, NotFound) and not error.kind)

@@ -1,0 +1,64 @@
+"""A Router service is killed under streams: they go on through another one, and come out as if nothing had been."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+
+import pytest
+
+from dynamo.bench.stream import Endpoint, ask
+from support.hello import ROOT
+from support.nats import binary
+from support.serving import Serve
+
+pytestmark = pytest.mark.skipif(not binary(), reason="needs nats-server")
+ARGUMENTS = (
+    "graphs.agg_router:Frontend",
+    "-f",
+    "configs/laptop/agg_router.yaml",
+    "--port",
+    "0",
+    "--Common.model=bytes",
+    "--Common.max-model-len=20000",
+    "--VllmWorker.engine=simulated",
+    "--VllmWorker.ServiceArgs.workers=2",
+    "--Router.ServiceArgs.workers=2",
+    "--Router.min-workers=2",
+    "--Frontend.served_model_name=m",
+)
+
+
+@pytest.fixture
+def served(tmp_path):
+    shutil.copytree(ROOT / "examples/llm", tmp_path / "llm", ignore=shutil.ignore_patterns("__pycache__"))
+    running = Serve(tmp_path / "llm", *ARGUMENTS).ready()
+    yield running
+    running.stop()
+
+
+async def answers(endpoint, count, limit):
+    prompts = [[{"role": "user", "content": f"{number} " + "tell me more " * (20 + number)}] for number in range(count)]
+    return await asyncio.gather(*(ask(endpoint, prompt, limit) for prompt in prompts))
+
+
+async def test_streams_outlive_their_router(served):
+    """Eight streams over two routers; one is killed in the middle; every answer is whole, and the same as before."""
+    endpoint = Endpoint(url=f"http://127.0.0.1:{served.port}", model="m", timeout=60)
+    before = await answers(endpoint, 8, 200)
+    assert [one.problem for one in before] == [""] * 8
+    assert [one.output_tokens for one in before] == [200] * 8
+    running = asyncio.ensure_future(answers(endpoint, 8, 200))
+    await asyncio.sleep(0.7)
+    victim = re.search(r"Router:1\W.*ready after .*? process (\d+)", served.said())
+    assert victim, served.said()
+    os.kill(int(victim[1]), signal.SIGKILL)
+    during = await running
+    assert [one.problem for one in during] == [""] * 8
+    assert [one.output_tokens for one in during] == [200] * 8
+    assert [one.text for one in during] == [one.text for one in before]
+    assert len({one.text for one in before}) > 1
+    assert "goes on elsewhere" in served.said()
