@@ -10,7 +10,6 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +176,17 @@ def _named(base: ImageReference) -> str:
 
 
 def _over(base: OciImage, built: OciImage) -> OciImage:
-    """The image with the base's own blobs where they unpack to the same, and the health check that OCI leaves out."""
+    """The image with the base's own blobs where they unpack to the same, and the health check that OCI leaves out.
+
+    Comments of the history name intermediate images, whose ids are drawn by chance; without them a second build over
+    an empty storage gives the same image.
+    """
     below = {layer.diff_id: layer for layer in base.layers}
     settings: Mapping[str, Any] = {**built.settings, "Healthcheck": HEALTHCHECK}
     layers = tuple(below.get(layer.diff_id, layer) for layer in built.layers)
-    return OciImage.compose({**built.document, "config": settings}, [replace(layer) for layer in layers])
+    history = [
+        {name: value for name, value in entry.items() if name != "comment" or not str(value).startswith("FROM ")}
+        for entry in built.document.get("history") or []
+        if isinstance(entry, dict)
+    ]
+    return OciImage.compose({**built.document, "config": settings, "history": history}, layers)
