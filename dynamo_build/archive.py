@@ -13,7 +13,7 @@ import os
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from dynamo_build.errors import StoreError
@@ -63,8 +63,7 @@ def read_listing(content: bytes) -> dict[str, str]:
 
 def safe(name: str) -> bool:
     """Whether a name stays below the folder that it is relative to."""
-    path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and str(path) == name and "\0" not in name
+    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
 def pack(

@@ -96,24 +96,24 @@ def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Itera
     except StoreError as error:
         yield error.message
         return
+    executables, top = frozenset(manifest.executables), f"{folder}/"
     for name in sorted(wanted):
-        path = folder / name
         try:
             if changed and name == document.NAME:
                 continue
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or (read and archive.file_digest(path) != wanted[name]):
+            status = os.lstat(top + name)
+            if not stat.S_ISREG(status.st_mode) or (read and archive.file_digest(top + name) != wanted[name]):
                 yield f"`{name}` was changed"
-            elif name.startswith("src/") and bool(status.st_mode & 0o100) != (name[4:] in manifest.executables):
+            elif name.startswith("src/") and bool(status.st_mode & 0o100) != (name[4:] in executables):
                 yield f"`{name}` has another executable bit"
         except FileNotFoundError:
             yield f"`{name}` is missing"
         except OSError as error:
             yield f"`{name}` cannot be read: {(error.strerror or str(error)).lower()}"
     for parent, folders, names in os.walk(folder):
-        links = [name for name in folders if Path(parent, name).is_symlink()]
-        for name in sorted([*names, *links]):
-            found = Path(parent, name).relative_to(folder).as_posix()
+        below = f"{parent}/"[len(top) :]
+        links = [name for name in folders if os.path.islink(f"{parent}/{name}")]  # noqa: PTH114
+        for found in sorted(below + name for name in [*names, *links]):
             if found not in wanted and found != SIDE:
                 yield f"`{found}` does not belong to it"
 
