@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
 
 WHEEL = "dynamo_runtime-0.1.0-py3-none-any.whl"
+
+#: Layers of packages are made by the Python that runs here.
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def wheel(files: Mapping[str, bytes]) -> bytes:
@@ -88,12 +92,12 @@ def bento(
         name="hello",
         version="abc",
         graph=graph,
-        python="3.11",
+        python=PYTHON,
         platforms=platforms,
         files_digest=archive.digest("".join(lines).encode()),
         files_count=len(sources),
         files_size=sum(map(len, sources.values())),
-        lock=Lock(python="3.11", packages={"linux/amd64": packages} if packages else {}),
+        lock=Lock(python=PYTHON, packages={"linux/amd64": packages} if packages else {}),
         runtime=WHEEL,
         runtime_digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
     )
