@@ -1,6 +1,7 @@
 """Chooses a worker by the blocks that it holds and the work that it has."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from components.worker import VllmWorker
@@ -10,6 +11,8 @@ from dynamo.llm import EngineRequest, EngineStep
 from dynamo.llm.serving import routed
 from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends, dynamo_endpoint, service
 from dynamo.sdk.lib.config import ServiceConfig
+
+logger = logging.getLogger(__name__)
 
 
 class Tokens(BaseModel):
@@ -31,7 +34,8 @@ class Router:
     async def start(self) -> None:
         config = ServiceConfig.get_instance().get_parsed_config("Router")
         self.client = await routed("Router", VllmWorker.dynamo_address())
-        await self.client.service.ready(int(config.get("min-workers", 1)))
+        while not await self.client.service.ready(int(config.get("min-workers", 1))):
+            logger.info("waiting for workers")
 
     @async_on_shutdown
     async def stop(self) -> None:
