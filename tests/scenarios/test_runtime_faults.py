@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from dynamo.sdk import codec
 from dynamo.sdk.errors import Deadline, Unavailable
 from dynamo.sdk.graph import ServiceGraph
 from support import fault_worker, rolling_service, two_hosts
-from support.effort import points
+from support.effort import CAMPAIGN, points
 from support.load import ENDPOINTS, Process, Requests, connected, workers
 from support.nats import nats_server
 
@@ -123,7 +123,7 @@ async def counted(requests: Requests, count: int) -> int:
 async def followed(topic, count: int) -> list[int]:
     """The first events of a topic."""
     found = []
-    async with aclosing(topic.follow()) as events:
+    async with contextlib.aclosing(topic.follow()) as events:
         async for event in events:
             found.append(event.value)
             if len(found) == count:
@@ -346,9 +346,31 @@ async def test_a_slow_reader_holds_up_nobody():
                 await reply.aclose()
 
 
-async def test_the_disk_of_jetstream_is_full():
+@contextlib.contextmanager
+def small_disk(folder: Path):
+    """A file system of 12 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs to mount: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["limit", "disk"] if CAMPAIGN else ["limit"])
+async def test_the_disk_of_jetstream_is_full(kind, tmp_path):
     """Who publishes is told; discovery and calls need no disk, and go on; with room again events are taken again."""
-    with nats_server(settings=["jetstream { max_file_store: 2MB }"]) as server:
+    with contextlib.ExitStack() as stack:
+        if kind == "disk":
+            store = stack.enter_context(small_disk(tmp_path))
+            server = stack.enter_context(nats_server(store=store, jetstream="max_file_store: 1GB"))
+        else:
+            server = stack.enter_context(nats_server(jetstream="max_file_store: 2MB"))
         given = settings(server.url)
         async with workers(1, given) as running, connected(given) as runtime:
             requests = Requests(runtime)
@@ -356,12 +378,16 @@ async def test_the_disk_of_jetstream_is_full():
             requests.start(4)
             topic = runtime.events.topic("n", "full")
             with pytest.raises(Unavailable, match=r"keeps nothing more|did not take"):
-                for _ in range(100):
+                for _ in range(200):
                     await topic.publish(b"x" * 100_000, key="big")
             with pytest.raises(Unavailable):
                 await runtime.queues.queue("n", "full").put(b"x" * 100_000)
             running.append(await Process("C", given).ready())
             await seen(requests, 2)
+            if kind == "disk":
+                subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path)], check=True)
+                server.stop()  # it remembers a failed write until then
+                server.start()
             await topic.forget("big")
             assert await topic.publish("again") > 0
             counts = await requests.stop()

@@ -23,9 +23,18 @@ class NatsServer:
     """One server with JetStream; it can be stopped and started again on its port."""
 
     def __init__(
-        self, folder: Path, token: str = "", settings: Sequence[str] = (), on: tuple[str, ...] = (), host: str = ""
+        self,
+        folder: Path,
+        token: str = "",
+        settings: Sequence[str] = (),
+        on: tuple[str, ...] = (),
+        host: str = "",
+        jetstream: str = "",
+        store: Path | None = None,
     ) -> None:
         self.folder = folder
+        self.jetstream = jetstream
+        self.store = store or folder / "store"
         self.token = token
         self.settings = settings
         self.on = on
@@ -42,7 +51,7 @@ class NatsServer:
             f"host: {self.host}",
             f"port: {self.port or -1}",
             f'ports_file_dir: "{self.folder}"',
-            f'jetstream {{ store_dir: "{self.folder}/store" }}',
+            f'jetstream {{\nstore_dir: "{self.store}"\n{self.jetstream}\n}}',
         ]
         if self.token:
             config.append(f'authorization {{ token: "{self.token}" }}')
@@ -69,11 +78,19 @@ class NatsServer:
 
 @contextlib.contextmanager
 def nats_server(
-    token: str = "", settings: Sequence[str] = (), on: tuple[str, ...] = (), host: str = ""
+    token: str = "",
+    settings: Sequence[str] = (),
+    on: tuple[str, ...] = (),
+    host: str = "",
+    jetstream: str = "",
+    store: Path | None = None,
 ) -> Iterator[NatsServer]:
-    """A server for the length of a block; `settings` are lines of its configuration, `on` begins its command line."""
+    """A server for the length of a block.
+
+    `settings` are lines of its configuration, `jetstream` some of that part, `on` begins its command line.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        server = NatsServer(Path(folder), token, settings, on, host)
+        server = NatsServer(Path(folder), token, settings, on, host, jetstream, store)
         server.start()
         try:
             yield server

@@ -115,11 +115,19 @@ class NatsTopic:
         return Event(number, "" if key == _NO_KEY else naming.name_of(key), decoded(message.data))
 
     async def forget(self, key: str) -> None:
-        try:
-            stream = await self._connection.stream(self._settings)
-            await stream.purge_stream(self._settings.name, subject=self._subject_of(key))
-        except FAILURES as error:
-            raise Unavailable(f"cannot forget events: {error}") from error
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                stream = await self._connection.stream(self._settings)
+                await stream.purge_stream(self._settings.name, subject=self._subject_of(key))
+                return
+            except nats.js.errors.APIError as error:
+                raise Unavailable(f"cannot forget events: {error}") from error
+            except (*FAILURES, Unavailable) as error:
+                if loop.time() >= until:
+                    raise Unavailable(f"cannot forget events: {error}") from error
+                await asyncio.sleep(0.1)
 
 
 async def _ended(subscription: Any) -> None:
