@@ -60,19 +60,23 @@ def main() -> None:
     }
     rate = {
         "title": "HTTP through three services (POST /generate, hello world)",
-        "columns": ["what", "1 connection", "p50", "p99", "32 connections", "p50", "p99", "ours is faster by"],
+        "columns": [
+            *("what", "1 connection", "p50", "p99", "CPU", "32 connections", "p50", "p99", "CPU"),
+            *("ours is faster by", "and takes less CPU by"),
+        ],
         "rows": [
             [
                 name,
                 *cells(runs, "one"),
                 *cells(runs, "many"),
-                "" if name == "ours" or "alone" in name else ratio(ours, runs),
+                *(("", "") if "alone" in name else ratios(ours, runs)),
             ]
             for name, runs in found.items()
         ],
         "notes": [
             f"Medians of {ROUNDS} rounds, in each of which every side runs 3 s with 1 and 3 s with 32 connections; the client"
-            " and all services share the cores. Goal: 8 times ai-dynamo.",
+            " and all services share the cores. Goal: 8 times ai-dynamo. CPU is that of all processes of the side for one"
+            " answer, brokers included; it says the same on a busy machine.",
             "`alone` is the HTTP server with the same answer and no other service behind it: the distance of ours to it is"
             " the cost of two hops. granian is there to compare the servers; it takes neither the worker's listening sockets"
             " (which outlive a worker, so that none is refused while it restarts) nor its event loop, so uvicorn is kept.",
@@ -82,12 +86,14 @@ def main() -> None:
 
 
 class Run(NamedTuple):
-    """One round of one side: seconds to its first answer, MiB, and (rate, p50, p99) with one and with many connections."""
+    """One round of one side: seconds to its first answer, MiB, and with one and with many connections
+    (rate, p50, p99, CPU of an answer in ms).
+    """
 
     start: float
     memory: float
-    one: tuple[float, float, float]
-    many: tuple[float, float, float]
+    one: tuple[float, float, float, float]
+    many: tuple[float, float, float, float]
 
 
 def run(side: Side) -> Run:
@@ -95,7 +101,7 @@ def run(side: Side) -> Run:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with side.served(port) as pid:
+    with side.served(port) as pids:
         begun = time.monotonic()
         while True:
             try:
@@ -112,8 +118,24 @@ def run(side: Side) -> Run:
                 raise RuntimeError(f"no right answer in 90 s: {answer!r}")
             time.sleep(0.005)
         seconds = time.monotonic() - begun
-        memory = sum(pss(each) for each in tree(pid)) / 1024
-        return Run(seconds, memory, load(port, 1, SECONDS), load(port, 32, SECONDS))
+        memory = sum(pss(each) for each in tree(pids[0])) / 1024
+        return Run(seconds, memory, loaded(pids, port, 1), loaded(pids, port, 32))
+
+
+def loaded(pids: tuple[int, ...], port: int, connections: int) -> tuple[float, float, float, float]:
+    """As `load`, and the milliseconds of CPU that all processes of the side spent on each answer."""
+    before = processor(pids)
+    rate, half, tail = load(port, connections, SECONDS)
+    return rate, half, tail, (processor(pids) - before) * 1000 / (rate * SECONDS)
+
+
+def processor(pids: tuple[int, ...]) -> float:
+    """CPU seconds of the processes and their descendants that still run."""
+    ticks = 0
+    for each in (found for pid in pids for found in tree(pid)):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def middle(runs: list[Run], what: str) -> float:
@@ -122,19 +144,23 @@ def middle(runs: list[Run], what: str) -> float:
 
 
 def cells(runs: list[Run], what: str) -> list[str]:
-    """Rate, p50 and p99, each the median of the rounds."""
-    rate, half, tail = (statistics.median(getattr(one, what)[index] for one in runs) for index in range(3))
-    return [f"{rate:,.0f}/s", f"{half:.2f} ms", f"{tail:.2f} ms"]
+    """Rate, p50, p99 and CPU, each the median of the rounds."""
+    rate, half, tail, spent = (middle_of(runs, what, index) for index in range(4))
+    return [f"{rate:,.0f}/s", f"{half:.2f} ms", f"{tail:.2f} ms", f"{spent:.2f} ms"]
 
 
-def ratio(ours: list[Run], runs: list[Run]) -> str:
-    """How many times as fast ours is, with one and with many connections."""
-    both = [
-        statistics.median(getattr(one, what)[0] for one in ours)
-        / statistics.median(getattr(one, what)[0] for one in runs)
-        for what in ("one", "many")
-    ]
-    return " and ".join(f"{times:.1f}×" for times in both)
+def middle_of(runs: list[Run], what: str, index: int) -> float:
+    """The median of one of the figures of a load."""
+    return statistics.median(getattr(one, what)[index] for one in runs)
+
+
+def ratios(ours: list[Run], runs: list[Run]) -> tuple[str, str]:
+    """How many times as fast ours is, with one and with many connections, and how many times less CPU it takes."""
+    if runs is ours:
+        return "", ""
+    faster = [middle_of(ours, what, 0) / middle_of(runs, what, 0) for what in ("one", "many")]
+    less = [middle_of(runs, what, 3) / middle_of(ours, what, 3) for what in ("one", "many")]
+    return f"{faster[0]:.1f}× and {faster[1]:.1f}×", f"{less[0]:.1f}× and {less[1]:.1f}×"
 
 
 def shares(ours: list[Run], runs: list[Run]) -> str:

@@ -143,11 +143,10 @@ async def app(scope, receive, send):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way to serve: its name, and a context that serves on a port; it gives the process and the address's path."""
+    """One way to serve: its name, and a context that serves on a port; it gives the process, and those that it needs."""
 
     name: str
-    served: Callable[[int], contextlib.AbstractContextManager[int]]
-    path: str = "/generate"
+    served: Callable[[int], contextlib.AbstractContextManager[tuple[int, ...]]]
 
 
 def sides() -> list[Side]:
@@ -193,31 +192,33 @@ def _process(
     folder: Path | None = None,
     files: dict[str, str] | None = None,
     **environment: str,
-) -> Callable[[int], contextlib.AbstractContextManager[int]]:
+) -> Callable[[int], contextlib.AbstractContextManager[tuple[int, ...]]]:
     @contextlib.contextmanager
-    def served(port: int) -> Iterator[int]:
+    def served(port: int) -> Iterator[tuple[int, ...]]:
         with contextlib.ExitStack() as closing:
             place = folder or Path(closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
             for name, text in (files or {}).items():
                 (place / name).write_text(text)
             process = _started(command(port), place, {**os.environ, **environment})
             closing.callback(_ended, process)
-            yield process.pid
+            yield (process.pid,)
 
     return served
 
 
 @contextlib.contextmanager
-def _ai_dynamo(binaries: Path, port: int) -> Iterator[int]:
+def _ai_dynamo(binaries: Path, port: int) -> Iterator[tuple[int, ...]]:
     """With an etcd and a NATS server of its own, which it needs to be there."""
     nats = Path(sys.executable).parent / "nats-server"
     client, member = "http://127.0.0.1:14579", "http://127.0.0.1:14580"
+    beside: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, contextlib.ExitStack() as closing:
         etcd = ["etcd", "--data-dir", f"{name}/etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
                 "--listen-peer-urls", member, "--initial-advertise-peer-urls", member,
                 "--initial-cluster", f"default={member}"]  # fmt: skip
         for command in (etcd, [str(nats), "-a", "127.0.0.1", "-p", "14581", "-js", "-sd", f"{name}/nats"]):
-            closing.callback(_ended, _started(command, Path(name), dict(os.environ)))
+            beside.append(_started(command, Path(name), dict(os.environ)))
+            closing.callback(_ended, beside[-1])
         time.sleep(2)
         environment = {
             **os.environ, "NATS_SERVER": "nats://127.0.0.1:14581", "ETCD_ENDPOINTS": client, "DYNAMO_PORT": str(port),
@@ -228,7 +229,7 @@ def _ai_dynamo(binaries: Path, port: int) -> Iterator[int]:
         Path(name, "hello_world.py").write_text(AI_DYNAMO)
         process = _started([str(binaries / "dynamo"), "serve", "hello_world:Frontend"], Path(name), environment)
         closing.callback(_ended, process)
-        yield process.pid
+        yield process.pid, *(one.pid for one in beside)
 
 
 def _started(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
