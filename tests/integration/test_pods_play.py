@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from support.composed import composed
 from support.pod_network import pod_network
 from support.pods import ARBITRARY_USER, Pods, nats_image, played
 
-pytestmark = [pytest.mark.registry, pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.registry, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(400)]
 
 #: What nothing but a cluster can honour.
 UNHONOURED = ["nodeSelector", "serviceAccountName"]
@@ -66,7 +67,7 @@ def pods(double: Cluster, project: Path, arguments: tuple[str, ...], base_image:
 
 def test_hello_world_answers_over_service_names(pods: Pods, project: Path) -> None:
     """Every pod becomes ready under its policies, and the graph answers; what stops, stops well."""
-    ready = dynamo("deployment", "status", "frontend", "-n", "demo", "--wait", "--timeout", "90s", folder=project)
+    ready = dynamo("deployment", "status", "frontend", "-n", "demo", "--wait", "--timeout", "180s", folder=project)
     logs = "\n".join(f"{pod.name}: {pods.log(pod.workload[1])[-2000:]}" for pod in pods.pods if not pod.ready)
     assert ready.returncode == 0, ready.stderr + logs
     answer = pods.ask("frontend-frontend", 8000, "/generate", b'{"text": "Hello World"}')
@@ -113,7 +114,6 @@ def _policies(pods: Pods) -> None:
         assert (done.returncode == 0) == open_, f"{source} to {target}:{port}: {done.stderr[-300:]}"
 
 
-@pytest.mark.timeout(400)
 def test_the_aggregated_llm_graph_answers(
     double: Cluster, arguments: tuple[str, ...], base_image: str, tmp_path: Path
 ) -> None:
@@ -130,7 +130,7 @@ def test_the_aggregated_llm_graph_answers(
     name = done.stdout.strip()
     question = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "max_tokens": 100}
     with pod_network() as network, played(double, network, "demo", base_image, tmp_path) as pods:
-        ready = dynamo("deployment", "status", name, "-n", "demo", "--wait", "--timeout", "120s", folder=folder)
+        ready = dynamo("deployment", "status", name, "-n", "demo", "--wait", "--timeout", "180s", folder=folder)
         logs = "\n".join(f"{pod.name}: {pods.log(pod.workload[1])[-2000:]}" for pod in pods.pods if not pod.ready)
         assert ready.returncode == 0, ready.stderr + logs
         answer = json.loads(pods.ask(f"{name}-frontend", 8000, "/v1/chat/completions", json.dumps(question).encode()))
@@ -151,7 +151,7 @@ def test_the_compose_file_runs(
             yaml.safe_load(done.stdout), network, {"DYNAMO_TRANSPORT_TOKEN": token}, base_image, tmp_path
         ) as running,
     ):
-        assert running.healthy(90)
+        assert running.healthy(180)
         url = f"http://{running.addresses['frontend'].ip}:8000/generate"
 
         def ask() -> str:
@@ -169,7 +169,12 @@ def test_a_broken_probe_is_noticed(
     done = dynamo("deploy", *arguments, "--option", f"overrides={json.dumps(broken)}", "--apply", folder=project)
     assert done.returncode == 0, done.stderr
     with pod_network() as network, played(double, network, "demo", base_image, tmp_path) as pods:
-        status = dynamo("deployment", "status", "frontend", "-n", "demo", "--wait", "--timeout", "20s", folder=project)
+        until = time.monotonic() + 120
+        while (
+            not (pods.of("frontend-middle").ready and pods.of("frontend-backend").started) and time.monotonic() < until
+        ):
+            time.sleep(0.2)
+        status = dynamo("deployment", "status", "frontend", "-n", "demo", "--wait", "--timeout", "10s", folder=project)
         assert status.returncode == 14
         assert (
             "Deployment/frontend-backend: Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 404"

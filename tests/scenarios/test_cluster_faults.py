@@ -138,7 +138,7 @@ def test_an_interrupt_in_the_middle_is_completed_by_the_next_deploy(
     double: Cluster, capsys: Captured, tmp_path: Path
 ) -> None:
     """Ctrl-C ends it at once with 130; the second run makes what is missing and the third changes nothing."""
-    double.fail("PATCH", "services/hello-frontend", 500, hang=3)
+    double.fail("PATCH", "services/hello-frontend", 500, hang=20)
     process = subprocess.Popen(
         [sys.executable, "-m", "dynamo_build", *DEPLOY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -149,7 +149,7 @@ def test_an_interrupt_in_the_middle_is_completed_by_the_next_deploy(
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     out, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 15
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "interrupted" and "Traceback" not in err
     assert double.names("deployments") == []
