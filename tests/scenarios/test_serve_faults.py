@@ -16,7 +16,7 @@ import pytest
 from support.effort import points
 from support.serving import GRAPH, Load, Serve, gone
 
-pytestmark = pytest.mark.nats
+pytestmark = [pytest.mark.nats, pytest.mark.timeout(points(180, 1500))]
 
 
 @pytest.fixture

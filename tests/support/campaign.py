@@ -27,8 +27,8 @@ def main() -> None:
             1,
         )
     ]
-    for path in sorted((ROOT / "tests" / "scenarios").glob("test_*.py")):
-        if imports(path, "support.effort"):
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if imports(path, "support.effort") and path not in fuzzed:
             rows.append(pytest(f"{path.stem}, long", [str(path)], 1))
     for path in sorted((ROOT / "tests" / "integration").glob("test_serve*.py")):
         rows.append(pytest(f"{path.stem}, {ROUNDS} rounds", [str(path)], ROUNDS))
