@@ -68,12 +68,13 @@ def cold(project: Project, others: Sequence[Peer], title: str) -> dict[str, obje
 def one_line(project: Project, others: Sequence[Peer], title: str) -> dict[str, object]:
     """Medians of interleaved rounds with warm caches."""
     ours = " ".join([*project.containerize(f"{project.repository}/ours:v1"), "> /dev/null"])
+    push = " ".join(project.containerize(f"{project.repository}/ours:v1", tag="$TAG"))
     fresh = project.folder / "fresh"
     empty = f"rm -rf {fresh} && mkdir -p {fresh} && ln -s {project.home}/bentos {fresh}/bentos"
     elsewhere = {**project.environment, "DYNAMO_HOME": str(fresh)}
     change = 'echo "# $(date +%s%N)" >> hello_world.py'
     built = f"{' '.join(DYNAMO)} build hello_world:Frontend --output name -q"
-    push = " ".join(project.containerize(f"{project.repository}/ours:v1", tag="$TAG"))
+    here, away = project.changed("here", ROUNDS + 2), project.changed("away", ROUNDS + 1)
     commands: dict[str, tuple[list[str], Path, Mapping[str, str]]] = {
         "floor: Python and the image rooms' imports": (
             [
@@ -85,8 +86,12 @@ def one_line(project: Project, others: Sequence[Peer], title: str) -> dict[str, 
             project.environment,
         ),
         "ours, nothing changed": (["sh", "-c", ours], project.bento, project.environment),
-        "ours, one line": (["sh", "-c", f"{LINE} && {ours}"], project.bento, project.environment),
-        "ours, one line, no local cache": (["sh", "-c", f"{LINE} && {empty} && {ours}"], project.bento, elsewhere),
+        "ours, one line": (["sh", "-c", f"{here} && {push} > /dev/null"], project.source, project.environment),
+        "ours, one line, no local cache": (
+            ["sh", "-c", f"{away} && {empty} && {push} > /dev/null"],
+            project.source,
+            elsewhere,
+        ),
         "ours, one line, build and containerize": (
             ["sh", "-c", f"{change} && TAG=$({built}) && {push} > /dev/null"],
             project.source,
@@ -111,9 +116,7 @@ def one_line(project: Project, others: Sequence[Peer], title: str) -> dict[str, 
                 variables,
             )
     costs = interleaved(commands, ROUNDS)
-    image = json.loads(
-        project.said(["sh", "-c", f"cd {project.bento} && {LINE} && {ours.removesuffix('> /dev/null')}"])
-    )
+    image = json.loads(project.said(["sh", "-c", f"{here} && {push}"]))
     sent = sum(layer["size"] for layer in image["layers"] if layer["sent"])
     reference = costs["ours, one line"]
     floor = costs["floor: Python and the image rooms' imports"]

@@ -24,7 +24,7 @@ from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer
 from dynamo_build.oci.compression import compressor
 from dynamo_build.oci.layer import Entry, Layer
-from image_bento import DYNAMO, LINE, Project, missing
+from image_bento import DYNAMO, Project, missing
 from image_peers import fresh_engine, peers
 from measure import Cost, median, once
 
@@ -76,11 +76,13 @@ def fresh_runner(scratch: Path) -> dict[str, object]:
     empty = f"rm -rf {fresh} && mkdir -p {fresh} && ln -s {project.home}/bentos {fresh}/bentos"
     elsewhere = {**project.environment, "DYNAMO_HOME": str(fresh), "UV_CACHE_DIR": str(fresh / "uv")}
     first = once(project.containerize(target, base=base), project.bento, project.environment)
-    line = f"{LINE} && {empty} && {' '.join(project.containerize(target, base=base))} > {scratch}/said"
-    ours = [once(["sh", "-c", line], project.bento, elsewhere) for _ in range(ROUNDS)]
+    change = project.changed("fresh", ROUNDS + 1)
+    push = project.containerize(target, tag="$TAG", base=base)
+    line = f"{change} && {empty} && {' '.join(push)} > {scratch}/said"
+    ours = [once(["sh", "-c", line], project.source, elsewhere) for _ in range(ROUNDS)]
     with relay(os.environ["REGISTRY"]) as (address, moved):
-        far = [word.replace(os.environ["REGISTRY"], address) for word in project.containerize(target, base=base)]
-        once(["sh", "-c", f"{LINE} && {empty} && {' '.join(far)} > {scratch}/said"], project.bento, elsewhere)
+        far = " ".join(push).replace(os.environ["REGISTRY"], address)
+        once(["sh", "-c", f"{change} && {empty} && {far} > {scratch}/said"], project.source, elsewhere)
     bytes_of = {"ours, packages as they were": sum(moved)}
     costs: dict[str, Cost] = {
         "ours, packages as they were": median(ours),
@@ -162,12 +164,11 @@ def memory(scratch: Path) -> dict[str, object]:
     """A layer of 4 GB: a sparse file among the sources, since its reading costs the same."""
     project = Project(scratch / "p")
     size = 4 << 30
-    with (project.bento / "src/weights.bin").open("wb") as out:
+    with (project.source / "weights.bin").open("wb") as out:
         out.truncate(size)
-    with (project.bento / "files.sha256").open("a") as listing:
-        listing.write(f"{'0' * 64}  src/weights.bin\n")
-    command = project.containerize(f"{project.repository}/weights:v1")
-    costs = {"ours, a layer of 4 GB": once(command, project.bento, project.environment)}
+    tag, _ = project.build(())
+    command = project.containerize(f"{project.repository}/weights:v1", tag=tag)
+    costs = {"ours, a layer of 4 GB": once(command, project.source, project.environment)}
     note = f"Peak memory {costs['ours, a layer of 4 GB'].memory >> 20} MiB (goal: at most 200 MB)."
     return {
         "title": "Memory of a 4 GB layer",

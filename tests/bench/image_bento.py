@@ -65,6 +65,17 @@ class Project:
         tag = self.said([*DYNAMO, "build", "hello_world:Frontend", "--output", "name"]).strip()
         return tag, self.home / "bentos" / tag.replace(":", "/")
 
+    def changed(self, name: str, count: int) -> str:
+        """Bentos that differ in one line of code each; gives a shell command that sets TAG to the next of them."""
+        tags = []
+        for number in range(count):
+            with (self.source / "hello_world.py").open("a") as code:
+                code.write(f"# {name} {number}\n")
+            tags.append(self.said([*DYNAMO, "build", "hello_world:Frontend", "--output", "name"]).strip())
+        listed = self.folder / f"tags-{name}"
+        listed.write_text("\n".join(tags) + "\n")
+        return f"TAG=$(head -n 1 {listed}) && sed -i 1d {listed}"
+
     def containerize(self, target: str, *more: str, tag: str = "", base: str = "") -> list[str]:
         names = ["--base", base or self.base, "-t", target, "--push", "--output", "json"]
         return [*DYNAMO, "containerize", tag or self.tag, *names, *more]
