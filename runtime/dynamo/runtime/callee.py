@@ -135,6 +135,10 @@ class WorkerConnection(FrameConnection):
     def busy(self) -> bool:
         return bool(self._answers)
 
+    @property
+    def alone(self) -> bool:
+        return len(self._answers) <= 1
+
     def received(self, stream: int, kind: int, payload: bytes) -> None:
         if not self._known:
             if not self._refused:

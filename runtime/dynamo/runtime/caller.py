@@ -73,6 +73,10 @@ class CallerConnection(FrameConnection):
     def busy(self) -> bool:
         return bool(self._streams)
 
+    @property
+    def alone(self) -> bool:
+        return len(self._streams) <= 1
+
     def received(self, stream: int, kind: int, payload: bytes) -> None:
         exchange = self._streams.get(stream)
         if kind in (wire.ITEM, wire.ITEMS, wire.OPEN):

@@ -14,6 +14,7 @@ from dynamo.runtime.wire import WireError
 
 FLUSH = 64 * 1024
 SMALL = 4096
+WHOLE = (wire.REQUEST, wire.VALUE)
 FRAMES = 16
 """After so many frames what is there leaves at once, so that the other side begins while this one goes on."""
 CLOSE_SECONDS = 1.0
@@ -81,11 +82,15 @@ class FrameConnection(asyncio.Protocol):
 
     def send(self, stream: int, kind: int, payload: bytes = b"") -> None:
         """Write one frame in this turn of the loop."""
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
         size = len(payload)
         header = wire.HEADER.pack(size, stream, kind)
+        if not self._flushing:
+            if kind in WHOLE and size < FLUSH and self.alone and self._pipe is not None:
+                if not self._pipe.is_closing():
+                    self._pipe.write(header + payload)  # nothing else comes in this turn
+                return
+            self._flushing = True
+            self._loop.call_soon(self._flush)
         if size < SMALL:
             self._out.append(header + payload)
         elif size < FLUSH:
@@ -160,6 +165,11 @@ class FrameConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is open."""
+        raise NotImplementedError
+
+    @property
+    def alone(self) -> bool:
+        """Whether no more than one request is open."""
         raise NotImplementedError
 
     def abort(self, reason: str) -> None:

@@ -22,7 +22,7 @@ from dynamo.sdk.errors import BadRequest, Deadline, RemoteError
 
 logger = logging.getLogger("dynamo.server")
 _END = object()
-TURN_ITEMS = 8
+TURN_ITEMS = 4
 SHOWN = 200
 
 
