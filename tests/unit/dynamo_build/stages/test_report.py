@@ -9,11 +9,11 @@ import pytest
 
 from dynamo_build.drawing.treemap import HEIGHT, WIDTH, Area, page, treemap
 from dynamo_build.errors import RegistryError, UsageError
+from dynamo_build.oci.budget import exceeded, parsed
 from dynamo_build.oci.compression import ZSTD, compressor
 from dynamo_build.oci.contents import held
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
-from dynamo_build.oci.budget import exceeded, parsed
 from dynamo_build.stages.contrast import contrast
 from dynamo_build.stages.report import own_layers, report
 from support import handmade
