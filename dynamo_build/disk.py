@@ -19,6 +19,7 @@ _HINTS = {
     errno.EACCES: "Set DYNAMO_HOME to a folder that can be written.",
     errno.EPERM: "Set DYNAMO_HOME to a folder that can be written.",
 }
+_LOCK = "lock"
 #: From this many files on, one flush of the whole file system is cheaper than one per file.
 MANY = 64
 
@@ -56,6 +57,21 @@ def forget(folder: Path) -> None:
     for name in os.listdir(folder):
         if name.startswith("."):
             os.unlink(os.path.join(folder, name))
+
+
+def keep(path: Path, *contents: bytes | bytearray) -> None:
+    """Write a file of a cache, which may be missing, and remove what writers that died left beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent / _LOCK):
+        forget(path.parent)
+        write(path, *contents)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what writers of a cache that died left behind."""
+    if (folder / _LOCK).exists():
+        with locked(folder / _LOCK):
+            forget(folder)
 
 
 def flush_folder(folder: Path) -> None:

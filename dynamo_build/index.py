@@ -19,6 +19,7 @@ from dynamo_build.model.summary import BentoSummary
 
 SIDE = "build.json"
 MANIFEST = "bento.yaml"
+_WHERE = "cache/list/index.json"
 _FORMAT = 1
 _GRAIN = 2_000_000_000
 _FEW = 50
@@ -92,7 +93,7 @@ def _stamp(folder: str) -> tuple[list[int], int]:
 
 def _load(root: Path) -> Mapping[str, tuple[list[int], list[Any]]]:
     try:
-        document = json.loads((root / "cache" / "index.json").read_bytes())
+        document = json.loads((root / _WHERE).read_bytes())
         if document["format"] != _FORMAT:
             return {}
         return {tag: (stamp, line) for tag, (stamp, line) in document["bentos"].items() if _is_line(line)}
@@ -120,7 +121,6 @@ def _save(root: Path, lines: Mapping[str, Iterable[Any]]) -> None:
     content = json.dumps({"format": _FORMAT, "bentos": lines}, separators=(",", ":")).encode()
     try:
         with disk.reporting("write the index"):
-            (root / "cache").mkdir(exist_ok=True)
-            disk.write(root / "cache" / "index.json", content)
+            disk.keep(root / _WHERE, content)
     except StoreError:
         return

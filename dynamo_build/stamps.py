@@ -119,7 +119,6 @@ def _keep(path: Path, ruling: str, count: int, body: bytes | bytearray) -> None:
     head = f"{_HEAD}\t{ruling}\t{count}\t{zlib.crc32(body)}\n".encode()
     try:
         with disk.reporting("write the cache"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            disk.write(path, head, body)
+            disk.keep(path, head, body)
     except StoreError:
         return

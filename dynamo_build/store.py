@@ -207,6 +207,8 @@ class Store:
 
     def _sweep(self) -> int:
         freed = 0
+        for name in ("stamps", "list", "bases", "modules"):
+            disk.tidy(self.root / "cache" / name)
         for name in os.listdir(self.root / "tmp"):
             folder = self.root / "tmp" / name
             if not folder.is_dir():

@@ -77,8 +77,7 @@ class Wheels:
             with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, disk.reporting("write the cache"):
                 made = make(Path(name))
                 content = made.read_bytes() if key == archive.file_digest(made) else _rewritten(made)
-                folder.mkdir(parents=True, exist_ok=True)
-                disk.write(folder / made.name, content)
+                disk.keep(folder / made.name, content)
                 known = [folder / made.name]
         match = _NAME.fullmatch(known[0].name)
         if match is None:

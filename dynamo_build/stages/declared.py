@@ -86,8 +86,7 @@ def _label(base: ImageReference, platform: str, registry: Callable[[ImageReferen
     label = registry(base).pull(base, platform).labels.get(LABEL, "")
     try:
         with disk.reporting("write the cache"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            disk.write(path, json.dumps(label).encode())
+            disk.keep(path, json.dumps(label).encode())
     except StoreError:
         pass  # asked again then
     return label

@@ -86,8 +86,7 @@ class Records:
         path = self._path(package, platform)
         try:
             with disk.reporting("write the cache"):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                disk.write(path, json.dumps(sorted(modules)).encode())
+                disk.keep(path, json.dumps(sorted(modules)).encode())
         except StoreError:
             pass  # fetched again then
 

@@ -82,14 +82,14 @@ def test_a_damaged_index_is_no_index(tmp_path_factory: pytest.TempPathFactory, n
     """Whatever it holds, the lines are those of the bentos."""
     root = tmp_path_factory.getbasetemp() / "damaged"
     folder = put(root, "v1", LINE)
-    (root / "cache").mkdir(exist_ok=True)
+    (root / "cache/list").mkdir(exist_ok=True, parents=True)
     content = noise if isinstance(noise, bytes) else json.dumps(noise).encode()
-    (root / "cache/index.json").write_bytes(content)
+    (root / "cache/list/index.json").write_bytes(content)
     (found,) = index.summaries(root)
     assert (found.tag, found.size, found.services) == ("a:v1", 3, ("A",))
     status = os.stat(folder / index.SIDE)
     for line in ([], {}, [1, "x"], [True, "", "", [], ""], [1, "", "", [2], ""]):
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
         stamp.append(os.stat(folder / index.MANIFEST).st_ino)
-        (root / "cache/index.json").write_text(json.dumps({"format": 1, "bentos": {"a:v1": [stamp, line]}}))
+        (root / "cache/list/index.json").write_text(json.dumps({"format": 1, "bentos": {"a:v1": [stamp, line]}}))
         assert index.summaries(root) == (found,)
