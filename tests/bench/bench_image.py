@@ -52,7 +52,7 @@ def cold(project: Project, others: Sequence[Peer], title: str) -> dict[str, obje
     for peer in others:
         if peer.name == "docker-py":  # the classic builder again, with its cache
             continue
-        command = peer.command(project.base, f"{project.repository}/{peer.name.split()[0].lower()}:v1")
+        command = peer.command(project.base, f"{project.repository}/{peer.name.split()[0].lower()}:v1", cold=True)
         found[f"{peer.name}, cold"] = once(
             command, project.copy(peer.name), {**project.environment, **peer.environment}
         )

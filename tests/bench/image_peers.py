@@ -33,8 +33,10 @@ class Peer:
     build: str
     environment: dict[str, str] = field(default_factory=dict)
 
-    def command(self, base: str, target: str) -> list[str]:
-        return ["sh", "-c", self.build.format(base=base, target=target)]
+    def command(self, base: str, target: str, *, cold: bool = False) -> list[str]:
+        """`cold` leaves out what the tool's own cache has of earlier builds; pip's cache, where one is kept, stays."""
+        line = self.build.replace(" -q ", " -q --no-cache ", 1) if cold else self.build
+        return ["sh", "-c", line.format(base=base, target=target)]
 
 
 def peers(scratch: Path) -> list[Peer]:
