@@ -6,9 +6,11 @@ uvicorn bounds neither with httptools: a client could fill the memory with heade
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from dynamo.http.gathering import Gathering
 
 LARGEST_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
@@ -25,7 +27,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _awaited: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
