@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,13 +80,8 @@ def test_a_push_to_a_real_registry(
     assert again.digest == first.digest and not any(layer.sent for layer in again.layers)
     reference = ImageReference.parse(first.reference)
     assert check.problems(around.registry(reference).pull(reference, "linux/amd64")) == ()
-    changed = tmp_path / "changed"
-    shutil.copytree(bento.folder, changed)
-    with (changed / "src/hello_world.py").open("a") as stream:
-        stream.write("# changed\n")
-    third = hello.built(
-        Bento(manifest=bento.manifest, folder=str(changed)), around, base, references=(name,), push=True
-    )
+    changed = hello.bento_made(tmp_path, around, more="# changed\n")
+    third = hello.built(changed, around, base, references=(name,), push=True)
     assert [layer.name for layer in third.layers if layer.sent] == ["code"]
     assert sum(layer.size for layer in third.layers if layer.sent) < 65536
 

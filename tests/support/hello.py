@@ -27,10 +27,12 @@ def base_made(folder: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def bento_made(folder: Path, around: Surroundings, options: BuildOptions | None = None) -> Bento:
-    """The bento of the example, from a copy of it."""
+def bento_made(folder: Path, around: Surroundings, options: BuildOptions | None = None, more: str = "") -> Bento:
+    """The bento of the example, from a copy of it; `more` is added to its code."""
     project = folder / "hello_world"
     shutil.copytree(ROOT / "examples/hello_world", project)
+    with (project / "hello_world.py").open("a") as stream:
+        stream.write(more)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return pipeline.build("hello_world:Frontend", project, options or BuildOptions(python=python), surroundings=around)
 
