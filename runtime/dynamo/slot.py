@@ -64,6 +64,7 @@ class Slot:
         self.starts += 1
         self.lines.clear()
         parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)  # the child would lose what comes before it has our defaults
         self.pid = os.fork()
         if not self.pid:
             code = 1
@@ -74,6 +75,7 @@ class Slot:
                 sys.stderr.flush()
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WAKING)
         os.close(write)
         os.close(state)
         with contextlib.suppress(OSError):
@@ -101,6 +103,7 @@ class Slot:
         signal.set_wakeup_fd(-1)
         for number in WAKING:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WAKING)
         os.dup2(out, 1)
         os.dup2(out, 2)
         cast(Any, sys.stdout).reconfigure(line_buffering=True)

@@ -276,9 +276,9 @@ def supervise(options: argparse.Namespace) -> None:
     if options.parent:
         die_with_parent(signal.SIGTERM, options.parent)
     supervisor = Supervisor(options)
+    signal.set_wakeup_fd(supervisor.wake_write, warn_on_full_buffer=False)  # first: no signal is heard without it
     for number in WAKING:
         signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(supervisor.wake_write, warn_on_full_buffer=False)
     with contextlib.ExitStack() as closing:
         if options.temporary:
             closing.callback(shutil.rmtree, options.bento, ignore_errors=True)
