@@ -238,6 +238,8 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Pass on the signals that end us; the supervisor ends the rest."""
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # nohup
+            continue
         before[number] = signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM))
     try:
         yield

@@ -278,7 +278,8 @@ def supervise(options: argparse.Namespace) -> None:
     supervisor = Supervisor(options)
     signal.set_wakeup_fd(supervisor.wake_write, warn_on_full_buffer=False)  # first: no signal is heard without it
     for number in WAKING:
-        signal.signal(number, lambda *_: None)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: None)
     with contextlib.ExitStack() as closing:
         if options.temporary:
             closing.callback(shutil.rmtree, options.bento, ignore_errors=True)

@@ -64,6 +64,7 @@ class Serve:
                 env=self.environment,
                 stdout=log,
                 stderr=log,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where the tests run under nohup
             )
         self.port = 0
 
