@@ -163,7 +163,7 @@ async def test_a_long_prompt_holds_nobody_up():
     while not long.done():
         await asyncio.sleep(0.001)
         turns += 1
-    assert len((await long)[-1]) and turns > 3
+    assert len((await long)[-1]) and turns > 1  # one turn is what a held loop would give
     assert len(engine.asked[0].tokens) > 5_000_000
 
 
