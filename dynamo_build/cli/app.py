@@ -8,8 +8,11 @@ import sys
 from typing import Any, NamedTuple
 
 import typer
-from typer._click.exceptions import ClickException  # typer ships its own click and does not re-export this
-from typer.core import TyperGroup
+from typer._click.exceptions import (
+    ClickException,
+    NoArgsIsHelpError,
+)  # typer ships its own click and does not re-export this
+from typer.core import TyperCommand, TyperGroup
 
 from dynamo_build import __version__
 from dynamo_build.cli import console
@@ -73,8 +76,9 @@ class LazyGroup(TyperGroup):
         if isinstance(loaded, typer.Typer):
             return typer.main.get_command(loaded)
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        settings = {"help_option_names": ["-h", "--help"], **getattr(module, "context_settings", {})}
-        single.command(cmd_name, context_settings=settings)(loaded)
+        settings = {"help_option_names": ["-h", "--help"]}
+        kind = getattr(module, "command_class", TyperCommand)
+        single.command(cmd_name, cls=kind, context_settings=settings)(loaded)
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -126,6 +130,9 @@ def run(arguments: list[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except DynamoError as error:
         console.show_error(error)
+        return error.exit_code
+    except NoArgsIsHelpError as error:
+        error.show()
         return error.exit_code
     except ClickException as error:
         hint = "See `dynamo --help`."

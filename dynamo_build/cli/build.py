@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Target, checked_output, service_arguments
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, checked_output
 
 if TYPE_CHECKING:
     from dynamo_build.model.plan import BuildPlan
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 20
 
-context_settings = service_arguments
+command_class = ServiceCommand
 
 
 def build(
@@ -59,7 +59,6 @@ def build(
     import os
 
     from dynamo_build import freeze, settings
-    from dynamo_build.cli.options import checked_service_arguments
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
 
@@ -82,7 +81,7 @@ def build(
         "build.rehash": rehash or None,
     }
     chosen = settings.load(project, os.environ, flags)
-    options = chosen.build_options(arguments=tuple(checked_service_arguments(context.args)))
+    options = chosen.build_options(arguments=tuple(context.args))
     listener = console.listener(quiet or output != "text")
     for note in chosen.notes:
         listener(Warned(text=note))

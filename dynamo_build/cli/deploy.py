@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, Tag, checked_output, seconds, service_arguments
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Tag, checked_output, seconds
 
 if TYPE_CHECKING:
     from dynamo_build.model.deployment import Deployment, Manifests, SecretReference
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.settings import Settings
 
-context_settings = service_arguments
+command_class = ServiceCommand
 _Repeated = list[str] | None
 
 
@@ -82,7 +82,6 @@ def deploy(
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
     from dynamo_build import catalog, pipeline, settings
-    from dynamo_build.cli.options import checked_service_arguments
     from dynamo_build.events import Noted, Warned
     from dynamo_build.manifests import files
     from dynamo_build.stages.place import PlaceOptions
@@ -91,7 +90,7 @@ def deploy(
     files.checked_form(form, output_dir)
     listener = console.listener(quiet)
     limit = seconds(timeout) if timeout else 0.0
-    arguments = tuple(checked_service_arguments(context.args))
+    arguments = tuple(context.args)
     given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
     flags = {f"deploy.{key}": value or None for key, value in {**given, "context": cluster}.items()}
     declared = settings.load(Path.cwd(), os.environ, flags)

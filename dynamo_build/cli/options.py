@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from dynamo_build.errors import UsageError
-
-#: For commands that take `--Service.key=value` besides their own options.
-service_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 Target = Annotated[str, typer.Argument(metavar="MODULE:SERVICE", help="The graph's entry service.")]
 Tag = Annotated[
@@ -38,20 +36,35 @@ def checked_output(output: str) -> str:
     return output
 
 
-def checked_service_arguments(arguments: list[str]) -> list[str]:
-    """The `--Service.key=value` arguments (or `--Service.key value`). Raises UsageError for anything else."""
-    expects_value = False
-    for argument in arguments:
-        if expects_value and not re.match(r"--[A-Za-z_]\w*\.", argument):
-            expects_value = False
-            continue
+def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is the command's own, and what sets keys of services: `--Service.key=value`, wherever it stands."""
+    from dynamo.sdk.arguments import is_value
+
+    own: list[str] = []
+    theirs: list[str] = []
+    at = 0
+    while at < len(arguments) and arguments[at] != "--":
+        argument, following = arguments[at], arguments[at + 1 : at + 2]
+        taken = 1
         if not re.match(r"--[A-Za-z_]\w*\.", argument):
-            kind = "option" if argument.startswith("-") else "argument"
-            raise UsageError(
-                f"unknown {kind} `{argument}`", ["See `--help`; a service's setting is written `--Service.key=value`."]
-            )
-        expects_value = "=" not in argument
-    return arguments
+            own.append(argument)
+        else:
+            if "=" not in argument and following:
+                taken += 2 if following == ["="] else int(is_value(following[0]))
+            theirs += arguments[at : at + taken]
+        at += taken
+    own += arguments[at:]
+    return own, theirs
+
+
+class ServiceCommand(TyperCommand):
+    """A command that takes `--Service.key=value` besides its own options; they are `context.args`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own, theirs = split(args)
+        super().parse_args(ctx, own)
+        ctx.args = theirs
+        return theirs
 
 
 def seconds(text: str) -> float:

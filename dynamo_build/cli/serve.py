@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import WorkingDirectory, checked_service_arguments, service_arguments
+from dynamo_build.cli.options import ServiceCommand, WorkingDirectory
 
-context_settings = service_arguments
+command_class = ServiceCommand
 
 
 def serve(
@@ -100,7 +100,7 @@ def serve(
         service_name=service_name,
         depends=tuple(depends or ()),
         config_file=Path(config_file) if config_file else None,
-        arguments=tuple(checked_service_arguments(context.args)),
+        arguments=tuple(context.args),
         pages=system_app,
         system_host=system_app_host,
         system_port=system_app_port,

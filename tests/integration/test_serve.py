@@ -262,7 +262,7 @@ def test_dry_run(serve):
     [
         (("hello_world:Nobody",), 10, "Nobody"),
         (("hello_world:Frontend", "--Nobody.x=1"), 10, "unknown service `Nobody`"),
-        (("hello_world:Frontend", "--bogus"), 2, "unknown option `--bogus`"),
+        (("hello_world:Frontend", "--bogus"), 2, "no such option: --bogus"),
         (("hello_world:Frontend", "--service-name", "Nobody"), 2, "no service `Nobody`"),
         (("hello_world:Frontend", "--depends", "Backend"), 2, "no address of a dependency"),
     ],

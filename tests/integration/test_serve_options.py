@@ -254,7 +254,7 @@ def test_too_few_gpus(serve):
         (("graph:Front", "--port", "70000"), "70000 is not in the range"),
         (("graph:Front", "-f", "nowhere.yaml"), "`nowhere.yaml` cannot be read"),
         (("graph:Front", "--Worker.a..b=1"), "empty name"),
-        (("graph:Front", "foo.bar"), "unknown argument `foo.bar`"),
+        (("graph:Front", "foo.bar"), "foo.bar"),
         (("graph:Front", "--working-dir", "nowhere"), "`nowhere` is not a folder"),
     ],
 )

@@ -39,7 +39,7 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
                 raise ArgumentError(f"`{argument} =` has no value: {_FORM}")
             given, text = True, arguments[position + 1]
             position += 2
-        elif not given and position < len(arguments) and _is_value(arguments[position]):
+        elif not given and position < len(arguments) and is_value(arguments[position]):
             given, text = True, arguments[position]
             position += 1
         keys = path.strip().split(".")
@@ -51,7 +51,8 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def _is_value(argument: str) -> bool:
+def is_value(argument: str) -> bool:
+    """Whether what follows `--S.key` is its value, and not the next option."""
     return not argument.startswith("-") or bool(_NEGATIVE.match(argument)) or argument == "-"
 
 

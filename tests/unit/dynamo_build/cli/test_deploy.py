@@ -99,7 +99,7 @@ def test_a_dry_run_needs_no_image(capsys: pytest.CaptureFixture[str]) -> None:
         (("--image", IMAGE, "--timeout", "soon"), 2, "is not a time"),
         (("--image", IMAGE, "--format", "toml"), 2, "not a form of manifests"),
         (("--image", IMAGE, "--apply"), 14, "no cluster is configured"),
-        (("--image", IMAGE, "--applly"), 2, "unknown option `--applly`"),
+        (("--image", IMAGE, "--applly"), 2, "no such option: --applly"),
         (("--image", IMAGE, "--option", 'overrides={"Backend": {"container": {"imagePullPolicy": "Alwayss"}}}'), 14,
          "`Alwayss` is not one of"),
     ],

@@ -9,21 +9,20 @@ from dynamo_build.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--Worker.x=1"], ["--Worker.x", "-1"], ["--Worker.flag", "--Worker.y=2"], ["--Worker.ServiceArgs.workers=2"], []],
+    ("arguments", "own", "theirs"),
+    [
+        (["--Worker.x=1", "tag", "-q"], ["tag", "-q"], ["--Worker.x=1"]),
+        (["tag", "--Worker.x", "-1", "--apply"], ["tag", "--apply"], ["--Worker.x", "-1"]),
+        (["--Worker.flag", "--apply", "--Worker.y=2"], ["--apply"], ["--Worker.flag", "--Worker.y=2"]),
+        (["--Worker.x", "=", "3", "tag"], ["tag"], ["--Worker.x", "=", "3"]),
+        (["--Word=3", "--bogus"], ["--Word=3", "--bogus"], []),
+        (["a", "--", "--Worker.x=1"], ["a", "--", "--Worker.x=1"], []),
+        ([], [], []),
+    ],
 )
-def test_settings_of_services_pass(arguments: list[str]) -> None:
-    """`--Service.key=value`, with a space, or as a flag."""
-    assert options.checked_service_arguments(arguments) == arguments
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--bogus"], ["stray"], ["--Word=3"], ["--Worker.x=1", "stray"], ["--Worker.x", "1", "2"]]
-)
-def test_anything_else_is_refused(arguments: list[str]) -> None:
-    """An unknown option or a stray argument is named."""
-    with pytest.raises(UsageError, match=r"unknown (option|argument)"):
-        options.checked_service_arguments(arguments)
+def test_settings_of_services_stand_anywhere(arguments: list[str], own: list[str], theirs: list[str]) -> None:
+    """Before or after the tag, with `=`, a space, or as a flag; what is left is the command's."""
+    assert options.split(arguments) == (own, theirs)
 
 
 def test_output_forms_are_checked_first() -> None:
