@@ -238,7 +238,7 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Pass on the signals that end us; the supervisor ends the rest."""
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_IGN:  # nohup
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:  # nohup
             continue
         before[number] = signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM))
     try:

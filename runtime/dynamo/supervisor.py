@@ -278,7 +278,7 @@ def supervise(options: argparse.Namespace) -> None:
     supervisor = Supervisor(options)
     signal.set_wakeup_fd(supervisor.wake_write, warn_on_full_buffer=False)  # first: no signal is heard without it
     for number in WAKING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, lambda *_: None)
     with contextlib.ExitStack() as closing:
         if options.temporary:
