@@ -27,7 +27,7 @@ bench: environment
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 campaign: environment
-	@bash .ci/campaign.sh
+	@bash .ci/campaign.sh $(ARGS)
 
 stack-up: environment
 	@bash tests/support/stack.sh up

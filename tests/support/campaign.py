@@ -1,57 +1,82 @@
-"""`make campaign`: run the long fault and fuzz runs and write docs/campaign.md with the date and the machine."""
+"""`make campaign`: run the long fault and fuzz runs, keep what came of each, and write docs/campaign.md.
+
+`make campaign ARGS="test_hostile soak"` runs only the rows whose names contain one of the words; the document is
+written again after every row, from what was kept of all.
+"""
 
 from __future__ import annotations
 
 import ast
 import datetime
+import json
 import os
 import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+TESTS = ROOT / "tests"
+KEPT = ROOT / ".bench" / "campaign"
+DOCUMENT = ROOT / "docs" / "campaign.md"
 ROUNDS = int(os.environ.get("CAMPAIGN_ROUNDS", "10"))
+AGAIN = ("test_serve*", "test_routing", "test_disaggregation", "test_planner")
+LONG = ("--hypothesis-profile=campaign", "--timeout=1500")
+LINES = 12
+"""How many closing lines of a failure are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What came of a run: `notes` are what tests counted, why some were left out, how a failure ended."""
+
+    name: str
+    passed: int
+    failed: int
+    skipped: int
+    minutes: float
+    date: str
+    machine: str
+    notes: tuple[str, ...]
 
 
 def main() -> None:
-    """Run the property tests with the long profile, the fault tests at many points, the serving tests again and again."""
+    """Run all rows, or those with a word of the command line in their names; exit 1 when one failed."""
     os.environ["CAMPAIGN"] = "1"
-    fuzzed = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if imports(path, "hypothesis")]
-    rows = [
-        pytest(
-            "property tests, 5,000 examples each or 40 times as many as usual",
-            ["--hypothesis-profile=campaign", *map(str, fuzzed)],
-            1,
-        )
-    ]
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        if imports(path, "support.effort") and path not in fuzzed:
-            rows.append(pytest(f"{path.stem}, long", [str(path)], 1))
-    for path in sorted((ROOT / "tests" / "integration").glob("test_serve*.py")):
-        rows.append(pytest(f"{path.stem}, {ROUNDS} rounds", [str(path)], ROUNDS))
-    for name in ("test_routing", "test_disaggregation", "test_planner"):
-        rows.append(pytest(f"{name}, {ROUNDS} rounds", [str(ROOT / "tests" / "integration" / f"{name}.py")], ROUNDS))
-    losses = str(ROOT / "tests/unit/dynamo/llm/test_service.py")
-    rows.append(pytest("KV events lost and doubled, 500 seeds", [losses, "-k", "losses"], 1))
-    rows.append(pytest("test_engines, a newer Docker too", [str(ROOT / "tests/integration/test_engines.py")], 1))
-    rows += [pytest(path.stem, [str(path)], 1) for path in sorted((ROOT / "tests" / "campaign").glob("test_*.py"))]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
-    lines = [
-        "# Campaign",
-        "",
-        f"Written by `make campaign` on {datetime.date.today().isoformat()}: {os.cpu_count()} cores, {memory} GiB, "
-        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}.",
-        "",
-        "| run | passed | failed | minutes |",
-        "|---|---|---|---|",
-        *[f"| {name} | {passed} | {failed} | {minutes:.1f} |" for name, passed, failed, minutes in rows],
-    ]
-    (ROOT / "docs" / "campaign.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
-    sys.exit(1 if any(failed for _, _, failed, _ in rows) else 0)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    known = {name: (arguments, rounds) for name, arguments, rounds in rows()}
+    words = sys.argv[1:]
+    chosen = [name for name in known if not words or any(word in name for word in words)]
+    failed = 0
+    for name in chosen:
+        print(f"running {name}", file=sys.stderr)
+        row = run(name, *known[name])
+        failed += row.failed
+        kept(name).write_text(json.dumps(asdict(row), indent=1))
+        DOCUMENT.write_text(document([Row(**json.loads(kept(one).read_text())) for one in known if kept(one).exists()]))
+        print(f"{name}: {row.passed} passed, {row.failed} failed, {row.skipped} skipped", *row.notes, sep="\n  ")
+    sys.exit(0 if chosen and not failed else 1)
+
+
+def rows() -> Iterator[tuple[str, list[str], int]]:
+    """Name, arguments of pytest, and rounds: a row for every fault, every file of properties, every serving test."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        name, named = path.stem, str(path.relative_to(ROOT))
+        if TESTS / "scenarios" in path.parents and imports(path, "support.effort"):
+            for test in tests(path):
+                yield f"{name}::{test}, long", [f"{named}::{test}", *LONG], 1
+        elif TESTS / "campaign" in path.parents or imports(path, "support.effort") or imports(path, "hypothesis"):
+            shown = str(path.relative_to(TESTS / "unit").with_suffix("")) if TESTS / "unit" in path.parents else name
+            yield f"{shown}, long", [named, *LONG], 1
+        elif TESTS / "integration" in path.parents and any(path.match(f"{pattern}.py") for pattern in AGAIN):
+            yield f"{name}, {ROUNDS} rounds", [named], ROUNDS
+    yield "test_engines, a newer Docker too", ["tests/integration/test_engines.py"], 1
 
 
 def imports(path: Path, module: str) -> bool:
@@ -65,22 +90,80 @@ def imports(path: Path, module: str) -> bool:
     return False
 
 
-def pytest(name: str, arguments: list[str], rounds: int) -> tuple[str, int, int, float]:
-    """Counts over all rounds; the output of a round that failed goes to stdout."""
-    passed = failed = 0
+def tests(path: Path) -> list[str]:
+    """The names of the file's tests."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    found = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds)]
+    return [name for name in found if name.startswith("test_")]
+
+
+def kept(name: str) -> Path:
+    """Where the row is kept; the number of rounds is no part of it."""
+    return KEPT / f"{re.sub(r'[^A-Za-z0-9]+', '-', name.partition(',')[0])}.json"
+
+
+def run(name: str, arguments: Sequence[str], rounds: int) -> Row:
+    """Run the tests so many times; counts over all rounds."""
+    passed = failed = skipped = 0
+    notes: list[str] = []
     begun = time.monotonic()
     for _ in range(rounds):
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, capture_output=True, text=True
-        )
-        closing = done.stdout.strip().splitlines()[-1:] or [""]
-        counts = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error)", closing[0])}
-        passed += counts.get("passed", 0)
-        failed += counts.get("failed", 0) + counts.get("error", 0)
-        if done.returncode:
-            failed = max(failed, 1)
-            print(done.stdout)
-    return name, passed, failed, (time.monotonic() - begun) / 60
+        with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+            command = [sys.executable, "-m", "pytest", "-q", *arguments, f"--junitxml={report.name}"]
+            command += ["-o", "junit_logging=system-out"]
+            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            suite = report.read()
+        seen = ElementTree.fromstring(suite).iter("testcase") if suite else iter(())
+        wrong = 0
+        for test in seen:
+            bad = [*test.iter("failure"), *test.iter("error")]
+            left_out = [f"skipped: {one.get('message', '')}" for one in test.iter("skipped")]
+            passed, skipped, wrong = passed + (not bad and not left_out), skipped + bool(left_out), wrong + bool(bad)
+            for one in bad:
+                notes += [f"failed: {test.get('name')}", *(one.text or "").strip().splitlines()[-LINES:]]
+            notes += [*left_out, *counted(test.findtext("system-out") or "")]
+        if done.returncode and not wrong:
+            notes += [f"failed: exit code {done.returncode}", *done.stdout.strip().splitlines()[-LINES:]]
+            wrong = 1
+        failed += wrong
+    hidden = [line.replace(str(ROOT), ".") for line in dict.fromkeys(notes)]
+    minutes = round((time.monotonic() - begun) / 60, 1)
+    today = datetime.date.today().isoformat()
+    return Row(
+        name=name, passed=passed, failed=failed, skipped=skipped, minutes=minutes, date=today, machine=machine(), notes=tuple(hidden)
+    )  # fmt: skip
+
+
+def counted(said: str) -> list[str]:
+    """Lines that a test printed with its counts: `name: {...}` or `{...}`."""
+    return [line for line in said.splitlines() if re.fullmatch(r"(counted|[\w %.]*:? ?\{).*", line)]
+
+
+def document(found: Sequence[Row]) -> str:
+    """All rows as Markdown, by machine, with what they counted below."""
+    lines = ["# Campaign", "", "Regenerated by `make campaign`: the long fault and fuzz runs, each as it ran last.", ""]
+    for where in dict.fromkeys(row.machine for row in found):
+        here = [row for row in found if row.machine == where]
+        lines += [
+            f"On {where}:",
+            "",
+            "| run | passed | failed | skipped | minutes | date |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [f"| {r.name} | {r.passed} | {r.failed} | {r.skipped} | {r.minutes} | {r.date} |" for r in here]
+        lines.append("")
+    lines += ["## What they counted", ""]
+    for row in found:
+        if row.notes:
+            lines += [f"{row.name}:", "", "```text", *row.notes, "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def machine() -> str:
+    """Cores, memory and interpreter; no host name."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {memory} GiB, {system}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":
