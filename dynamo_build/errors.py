@@ -50,6 +50,11 @@ class GraphError(DynamoError):
         self.problems = tuple(problems)
 
 
+def counted(problems: Sequence[Problem]) -> str:
+    """How many there are, in words for a message."""
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+
+
 class LockError(DynamoError):
     """Packages cannot be locked."""
 

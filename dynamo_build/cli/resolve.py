@@ -37,6 +37,7 @@ def resolve(
     """
     from dynamo_build import catalog, pipeline, settings
     from dynamo_build.errors import UsageError
+    from dynamo_build.events import Warned
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.stages.resolve import Mention, mentions, resolved
 
@@ -46,7 +47,10 @@ def resolve(
     around = catalog.surroundings(insecure=tuple(insecure or ()))
     listener = console.listener(quiet)
     texts = [(name, _read(name)) for name in files]
-    wanted = dict.fromkeys(mention for name, text in texts for mention in mentions(text, name))
+    found_in = {name: tuple(mentions(text, name)) for name, text in texts}
+    for name in [name for name, found in found_in.items() if not found]:
+        listener(Warned(text=f"`{name}` names no service as dynamo://NAME:VERSION/SERVICE, and stays as it is"))
+    wanted = dict.fromkeys(mention for found in found_in.values() for mention in found)
     bentos = {(one.name, one.version): f"{one.name}:{one.version}".rstrip(":") for one in wanted}
     opened = {key: pipeline.chosen(tag, Path.cwd(), around) for key, tag in bentos.items()}
     for mention in wanted:

@@ -67,7 +67,7 @@ class Connection:
         try:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException:
-            hint = "Set KUBECONFIG, choose a --context, or leave out --apply to only render."
+            hint = "Set KUBECONFIG, or choose a --context; only rendering manifests needs no cluster."
             raise DeployError(f"no cluster is configured: {' '.join(seen.split())}", [hint]) from None
 
     def request(

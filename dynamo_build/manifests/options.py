@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dynamo.sdk import codec
+from dynamo.sdk.suggestions import did_you_mean
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import Deployment
 
@@ -75,6 +76,7 @@ class KubernetesOptions:
     tolerations: tuple[Mapping[str, object], ...] = ()
 
 
+_ALL = "All options and their forms are in docs/reference/targets.md."
 _LONGEST = 24 * 3600
 _CHOICES = {
     "crd_version": ("v1beta1", "v1alpha1"),
@@ -87,11 +89,14 @@ def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
     """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unfit ones."""
     given = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
     document = {name: _from_text(name, value) for name, value in given.items()}
+    for name in document:
+        if name not in KubernetesOptions.__annotations__:
+            hint = did_you_mean(name, KubernetesOptions.__annotations__, _ALL)
+            raise DeployError(f"target `{deployment.target}` has no option `{name}`", [hint])
     try:
         options = codec.decode(KubernetesOptions, document)
     except codec.CodecError as error:
-        hint = "See the options of the Kubernetes targets in the documentation."
-        raise DeployError(f"target option: {error}", [hint]) from error
+        raise DeployError(f"target option {error}", [_ALL]) from error
     for name, choices in _CHOICES.items():
         if getattr(options, name) not in choices:
             raise DeployError(f"target option {name} is `{getattr(options, name)}`", [f"Use {' or '.join(choices)}."])

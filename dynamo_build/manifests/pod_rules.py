@@ -8,6 +8,7 @@ from typing import Any
 
 from dynamo_build.manifests import names, quantity
 from dynamo_build.manifests.finding import Document, Finding, containers, mapping, pod_of, pod_path, sequence, where
+from dynamo_build.manifests.layout import NATS
 
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9](?:[a-z0-9]|-(?!-)){0,13}[a-z0-9]|[a-z]")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
@@ -34,7 +35,8 @@ def pod_findings(document: Document) -> Iterator[Finding]:
     for place, container in containers(document):
         image = container.get("image")
         if isinstance(image, str) and image and "@" not in image:
-            message = f"`{image}` is a tag, which may come to mean another image; name it by digest"
+            how = " with --nats-image" if container.get("name") == NATS else ""
+            message = f"`{image}` is a tag, which may come to mean another image; name it by digest{how}"
             yield Finding(where=where(document), path=f"{place}.image", message=message, warning=True)
     for place, message in _security(document, pod, path):
         yield Finding(where=where(document), path=place, message=message, warning=True)

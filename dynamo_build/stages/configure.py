@@ -11,7 +11,7 @@ from dynamo.sdk.config import ArgumentError, merge, parse_arguments, validate
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
 from dynamo.sdk.references import REFERENCE
 from dynamo_build.document import read_yaml
-from dynamo_build.errors import GraphError, StoreError, UsageError
+from dynamo_build.errors import GraphError, StoreError, UsageError, counted
 
 _BEGUN = re.compile(r"\$\{(?:env|secret):[^}]*\}?")
 _SECRET_KEY = re.compile(
@@ -67,8 +67,7 @@ def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[
     config: Mapping[str, Any] = merge(dict(file), given)
     problems = [*validate(graph, config), *_literal_secrets(graph, config), *_misformed(graph, config)]
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-        raise GraphError(f"the configuration does not fit the graph: {count}", problems=problems)
+        raise GraphError(f"the configuration does not fit the graph: {counted(problems)}", problems=problems)
     return {name: config[name] for name in sorted(config)}
 
 

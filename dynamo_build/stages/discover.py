@@ -15,7 +15,7 @@ from typing import IO
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
-from dynamo_build.errors import GraphError, UsageError
+from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
 
 # dynamo.sdk.describe.BUG: a defect of ours. The toolchain must not import the module that runs the author's code.
@@ -155,6 +155,6 @@ def _signal_name(number: int) -> str:
 
 def failure(target: str, problems: Sequence[Problem], said: Sequence[str] = ()) -> GraphError:
     """The error that holds these problems; `said` are the last lines that the code printed."""
-    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
     hints = [f"The code printed, last: {line}" for line in said[-3:] if line.strip()]
-    return GraphError(f"the graph of `{target}` has {count}" if target else f"the project has {count}", hints, problems)
+    whose = f"the graph of `{target}`" if target else "the project"
+    return GraphError(f"{whose} has {counted(problems)}", hints, problems)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dynamo.sdk import config as service_config
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
@@ -19,6 +20,9 @@ from dynamo_build.stages.references import refers, secrets_of
 
 _SECRET = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key|credentials?)$")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: RFC 1123, as the API server checks it.
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_BROKERS = ("nats", "tls", "ws", "wss")
 #: Seconds in which a service must answer for the first time; with GPUs it also loads a model.
 _STARTUP = 300
 _STARTUP_WITH_GPU = 1800
@@ -50,13 +54,16 @@ UNBUILT = f"sha256:{'0' * 64}"
 def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Deployment:
     """A deployment of a bento. `images` maps each service to a reference with a digest.
 
-    Raises UsageError for a service without an image, an image without a digest, or a variable that has two values.
+    Raises UsageError for a service without an image, an image without a digest, a variable that has two values, a
+    namespace that no cluster takes, or an address that is none of NATS.
     """
     manifest = bento.manifest
     resolved = service_config.merge(manifest.config, options.config)
     graph = service_config.configured(manifest.graph, resolved)
     _check_images(graph, images)
     _check_environment(options)
+    _check_namespace(options.namespace)
+    _check_broker(options.nats)
     name = options.name or manifest.name
     architectures = {platform.partition("/")[2] for platform in manifest.platforms}
     target_options = dict(options.options)
@@ -128,6 +135,28 @@ def _check_environment(options: PlaceOptions) -> None:
             )
         if names.count(name) > 1:
             raise UsageError(f"{name} is set both as a value and from a secret", ["Keep one of the two."])
+
+
+def _check_namespace(namespace: str) -> None:
+    if not _NAMESPACE.fullmatch(namespace):
+        raise UsageError(
+            f"`{namespace}` cannot be a namespace",
+            ["Use at most 63 lower case letters, digits and `-`, with a letter or digit at both ends."],
+        )
+
+
+def _check_broker(address: str) -> None:
+    if not address:
+        return
+    parts = urlsplit(address if "://" in address else f"nats://{address}")
+    shown = f"{parts.scheme}://…@{address.rpartition('@')[2]}" if "@" in address else address
+    if parts.scheme not in _BROKERS or not parts.netloc.rpartition("@")[2]:
+        raise UsageError(f"`{shown}` is no address of a NATS server", ["Write nats://HOST:PORT, or tls:// or ws://."])
+    if "@" in parts.netloc:
+        raise UsageError(
+            f"the address `{shown}` holds a secret, which would stand in the manifest",
+            ["Leave it out, and keep it in a Secret: --env-from-secret NATS_AUTH_PASSWORD=SECRET/KEY."],
+        )
 
 
 def named_images(named: Sequence[str], services: Sequence[str]) -> dict[str, str]:

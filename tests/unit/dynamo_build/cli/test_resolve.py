@@ -45,6 +45,14 @@ def test_files_and_stdin_become_one_stream(capsys: Captured, monkeypatch: pytest
     assert (code, out) == (0, f"image: {IMAGE} # x\n---\na: {OTHER}\n")
 
 
+def test_a_file_without_a_mention_is_named(capsys: Captured, tmp_path: Path) -> None:
+    """An address of a running service is no mention."""
+    (tmp_path / "plain.yaml").write_text("call: dynamo://hello/Backend\n")
+    code, out, err = run(capsys, "-f", "plain.yaml")
+    assert (code, out) == (0, "call: dynamo://hello/Backend\n")
+    assert "`plain.yaml` names no service as dynamo://NAME:VERSION/SERVICE" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -29,7 +29,7 @@ def test_text_becomes_the_type_of_the_field() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"nodes": "3"}, "unknown field 'nodes'"),
+        ({"nodes": "3"}, "has no option `nodes`"),
         ({"create-namespace": "maybe"}, "expected bool"),
         ({"egress": "some"}, "egress is `some`"),
         ({"autoscaling": {"Nobody": {}}}, "names `Nobody`"),
