@@ -20,7 +20,7 @@ from dynamo.runtime.distributed import connect
 from dynamo.sdk import codec
 from dynamo.sdk.errors import Deadline, Unavailable
 from dynamo.sdk.graph import ServiceGraph
-from support import fault_worker, rolling_service, two_hosts
+from support import fault_worker, pace, rolling_service, two_hosts
 from support.effort import CAMPAIGN, points
 from support.load import ENDPOINTS, Process, Requests, connected, workers
 from support.nats import nats_server
@@ -485,7 +485,7 @@ async def test_every_worker_is_restarted(plane, tmp_path):
 
 
 async def test_it_keeps_its_size():
-    """Under half load memory and open files stay as they are."""
+    """At half of the load it can carry memory and open files stay as they are, and every call is answered."""
     seconds = points(6, 900)
     with nats_server() as server:
         given = settings(server.url)
@@ -493,15 +493,18 @@ async def test_it_keeps_its_size():
             requests = Requests(runtime)
             await seen(requests, 2)
             requests.sent = Forgetful()
-            requests.start(16, streams=8)
-            await asyncio.sleep(max(5, seconds / 5))
+            most = await pace.saturation(requests.one, 64, points(2, 10))
+            waiting = await pace.held(requests.one, most / 2, max(4, seconds / 10))
             before, ours = [await requests.client.usage() for _ in range(6)], own_usage()
-            await asyncio.sleep(seconds)
+            waiting = max(waiting, await pace.held(requests.one, most / 2, seconds))
             after, now = [await requests.client.usage() for _ in range(6)], own_usage()
             counts = await requests.stop()
-            print(dict(counts), before[0], after[0], ours, now)
+            print(f"counted {most:.0f} calls/s at most, half of it held for {seconds} s, {waiting} at once at most")
+            print(dict(counts), f"slowest {requests.slowest:.2f} s")
+            print("counted worker", before[0], after[0], "caller", ours, now)
             requests.nothing_lost()
             assert set(counts) == {"unary right", "stream right"}, counts
+            assert sum(counts.values()) > most / 2 * seconds
             assert max(item["now"] for item in after) <= 1.05 * max(item["now"] for item in before) + 2000
             assert max(item["files"] for item in after) <= max(item["files"] for item in before) + 1
             assert now["now"] <= 1.05 * ours["now"] + 2000

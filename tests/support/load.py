@@ -93,6 +93,7 @@ class Requests:
         self.slowest = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._turn = 0
         self._watch(runtime.transport)
 
     def _watch(self, transport: Any) -> None:
@@ -119,20 +120,28 @@ class Requests:
 
     async def _calls(self, one: Any, pause: float) -> None:
         while not self._stopping:
-            begun = time.monotonic()
-            try:
-                outcome = await one()
-            except RemoteError as error:
-                outcome = f"{one.__name__[1:]} {error.code}"
-            except Exception as error:
-                outcome = "untyped"
-                self.untyped.append(error)
-            spent = time.monotonic() - begun
-            self.slowest = max(self.slowest, spent)
-            if spent > self.deadline + LATE:
-                outcome = "late"
-            self.counts[outcome] += 1
+            await self._counted(one)
             await asyncio.sleep(pause)
+
+    async def one(self) -> None:
+        """One call, counted; every sixteenth is a stream."""
+        self._turn += 1
+        await self._counted(self._unary if self._turn % 16 else self._stream)
+
+    async def _counted(self, one: Any) -> None:
+        begun = time.monotonic()
+        try:
+            outcome = await one()
+        except RemoteError as error:
+            outcome = f"{one.__name__[1:]} {error.code}"
+        except Exception as error:
+            outcome = "untyped"
+            self.untyped.append(error)
+        spent = time.monotonic() - begun
+        self.slowest = max(self.slowest, spent)
+        if spent > self.deadline + LATE:
+            outcome = "late"
+        self.counts[outcome] += 1
 
     async def _unary(self) -> str:
         number = random.randrange(1 << 30)

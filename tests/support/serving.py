@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -137,6 +138,52 @@ def asked(one: Serve, command: str) -> str:
     done = subprocess.run(entered, capture_output=True, text=True, timeout=30, env=one.environment, cwd=one.folder)
     assert done.returncode == 0, done.stderr + one.said()
     return done.stdout
+
+
+class Open:
+    """Requests over connections that are kept; another is opened when all are in use, up to CONNECTIONS."""
+
+    CONNECTIONS = 64
+
+    def __init__(self, one: Serve, path: str = "/tell", right: bytes = b"one") -> None:
+        self._port = one.port
+        self._request = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n".encode()
+        self._right = right
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+        self._free = asyncio.Semaphore(self.CONNECTIONS)
+        self.answers = 0
+        self.wrong: Counter[str] = Counter()
+        self.longest = 0.0
+
+    async def ask(self) -> None:
+        """Ask once and count what came of it."""
+        begun = time.monotonic()
+        await self._free.acquire()
+        try:
+            taken = self._idle.popleft() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = taken
+            writer.write(self._request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            found = re.search(rb"(?i)content-length: (\d+)", head)
+            body = await reader.readexactly(int(found[1]) if found else 0)
+        except (OSError, EOFError) as error:
+            self.wrong[repr(error)] += 1
+            return
+        finally:
+            self._free.release()
+            self.longest = max(self.longest, time.monotonic() - begun)
+        self._idle.append(taken)
+        if head.startswith(b"HTTP/1.1 200 ") and body == self._right:
+            self.answers += 1
+        else:
+            self.wrong[f"{head[:40]!r} {body[:80]!r}"] += 1
+
+    async def close(self) -> None:
+        """Close what is open."""
+        for _, writer in self._idle:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 class Load:
