@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.config import near_misses, parse_arguments
-from dynamo.sdk.graph import ServiceGraph
+from dynamo.sdk.graph import Problem, ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock
+from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, PlannedFile, Requirements
 from dynamo_build.seams import Surroundings
 from dynamo_build.selection import chosen as chosen
 from dynamo_build.selection import store as store
 from dynamo_build.stages import configure as configuring
-from dynamo_build.stages.discover import told
-from dynamo_build.stages.find import MANY, Found, beside, find
+from dynamo_build.stages.discover import failure, told
+from dynamo_build.stages.find import Found, find
 from dynamo_build.stages.lock import carried, lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
 from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
+from dynamo_build.stages.stray import ruling, stray
 from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store
 from dynamo_build.wheels import Wheels
@@ -44,7 +45,7 @@ def build(
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     options, recorded = _informed(options, project, bentos, surroundings, on)
     found = find(target, project, options, on, recorded=recorded)
-    planned = _planned(found, project, options, on, bentos, stamps)
+    planned = _planned(found, project, options, on, bentos, stamps, recorded)
     wheels = Wheels(environment=surroundings.environment, cache=bentos.root / "cache", on=on)
     locked = lock(
         planned.requirements,
@@ -58,10 +59,12 @@ def build(
     )
     if not found.settled:
         settled = find(target, project, options, on, lock=locked, before=found, recorded=recorded)
-        if settled.graph == found.graph:
-            planned = _doubted(planned, settled, options, on)
+        if settled.graph != found.graph:
+            planned = _planned(settled, project, options, on, bentos, stamps, recorded)
         else:
-            planned = _planned(settled, project, options, on, bentos, stamps)
+            if problems := stray(settled, planned.requirements, planned.files, project, options, recorded):
+                raise failure("", problems)
+            planned = _doubted(planned, settled, options, on)
     carrying = carried(locked, planned.requirements, project, wheels)
     return pack(planned, locked, bentos, on, dockerfile=_dockerfile, stamps=stamps, wheels=carrying)
 
@@ -75,7 +78,8 @@ def plan_build(
     bentos = store(surroundings)
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     options, recorded = _informed(options, project, bentos, surroundings, on)
-    return _planned(find(target, project, options, on, recorded=recorded), project, options, on, bentos, stamps)
+    found = find(target, project, options, on, recorded=recorded)
+    return _planned(found, project, options, on, bentos, stamps, recorded)
 
 
 def _reached(surroundings: Surroundings | None, options: BuildOptions) -> Surroundings:
@@ -104,28 +108,40 @@ def _informed(
 
 
 def _planned(
-    found: Found, project: Path, options: BuildOptions, on: Listener, bentos: Store, stamps: Stamps
+    found: Found,
+    project: Path,
+    options: BuildOptions,
+    on: Listener,
+    bentos: Store,
+    stamps: Stamps,
+    recorded: Callable[[Lock], frozenset[str]],
 ) -> BuildPlan:
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
     options = replace(options, without=(*options.without, str(bentos.root)))
+
+    def strays(wanted: Requirements, files: Sequence[PlannedFile]) -> tuple[Problem, ...]:
+        if not found.settled:
+            return ()
+        return stray(found, wanted, files, project, options, recorded, stamps.ruling.partition(" ")[2])
+
     with _uncollected():
-        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps)
+        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps, further=strays)
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
     return _doubted(planned, found, options, on) if found.settled else planned
 
 
 def _doubted(planned: BuildPlan, found: Found, options: BuildOptions, on: Listener) -> BuildPlan:
-    """With the warnings about imports, which are known once packages are locked. Raises GraphError when strict."""
-    most = len(planned.files) if options.strict else MANY
-    names, python = [file.path for file in planned.files], planned.requirements.python
-    stray = beside(found, names, Path(planned.project), python, most)
-    doubts = (*found.warnings, *stray)
-    if doubts and options.strict:
-        raise GraphError("the project cannot be packed: it imports what the image will not have", problems=doubts)
-    for doubt in doubts:
+    """With the warnings about imports, known once packages are locked, and the ruling that the packed ones passed.
+
+    Raises GraphError when strict.
+    """
+    if found.warnings and options.strict:
+        raise GraphError("the graph imports what the image will not have", problems=found.warnings)
+    for doubt in found.warnings:
         on(Warned(text=told(doubt)))
-    return replace(planned, warnings=(*planned.warnings, *doubts))
+    passed = f"{planned.ruling} {ruling(found, planned.files, options)}"
+    return replace(planned, warnings=(*planned.warnings, *found.warnings), ruling=passed)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _ALL = (1 << 64) - 1
 class Stamps:
     """The digests known of one project's files, kept in a file of the cache folder.
 
-    `ruling` is the digest of the rules that every known file passed when it was looked through for secrets.
+    `ruling` are the digests of the rules that every known file passed: those about secrets, and those about imports.
     """
 
     path: Path

@@ -120,7 +120,7 @@ class Lock:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
     """Everything `pack` needs but the lock. `project` is the folder; `config` maps a service to its resolved keys;
-    `ruling` is the digest of the rules under which the files hold no secret.
+    `ruling` are the digests of the rules under which the files hold no secret, and import nothing that is missing.
     """
 
     project: str

@@ -86,7 +86,7 @@ def missing(reached: Reached, has: Provided, project: Path) -> tuple[tuple[Impor
     return needed, tuple(each for each in found if each.need == "deferred")
 
 
-def problem(each: Import, has: Provided, project: Path, python: str) -> Problem:
+def unavailable(each: Import, has: Provided, project: Path, python: str) -> Problem:
     """The problem of an import that nothing provides, with the line to add."""
     if each.top in sys.stdlib_module_names or any(each.top in names for names in REMOVED.values()):
         message = f"`{each.top}` is not in the standard library of Python {python}"
@@ -131,7 +131,7 @@ def _own_lines() -> tuple[str, ...]:
 
 def _standard(python: str) -> frozenset[str]:
     """The standard library of a Python, from that of the running one and what changed between the two."""
-    found = set(sys.stdlib_module_names)
+    found = {*sys.stdlib_module_names, "__main__"}
     wanted = _number(python)
     for version, names in REMOVED.items():
         if _number(version) <= wanted:

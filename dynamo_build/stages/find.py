@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
@@ -11,12 +11,10 @@ from dynamo_build import lockfile
 from dynamo_build.errors import GraphError, LockError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.plan import BuildOptions, Lock, Requirements
-from dynamo_build.stages.closure import Provided, missing, needed_for, problem, provided
+from dynamo_build.stages.closure import Provided, missing, needed_for, provided, unavailable
 from dynamo_build.stages.discover import explore, failure
-from dynamo_build.stages.imports import Import, Reached, imports_of, reach, start_of
+from dynamo_build.stages.imports import Reached, reach, start_of
 from dynamo_build.stages.require import require
-
-MANY = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +24,7 @@ class Found:
     discovery: Discovery
     reached: Reached
     has: Provided
+    lock: Lock | None = None
     warnings: tuple[Problem, ...] = ()
 
     @property
@@ -69,9 +68,9 @@ def find(
         if before and _same(before.has, has, reached):
             discovery = before.discovery
             if has.complete and needed:
-                raise failure(target, [problem(each, has, project, wanted.python) for each in needed])
+                raise failure(target, [unavailable(each, has, project, wanted.python) for each in needed])
             break
-        problems = [problem(each, has, project, wanted.python) for each in needed] if has.complete else []
+        problems = [unavailable(each, has, project, wanted.python) for each in needed] if has.complete else []
         stand_ins = needed_for(has, needed).stand_ins
         discovery = _explored(target, project, options, stand_ins, problems, on)
         further = reach(project, {*reached.files, *discovery.modules})
@@ -80,29 +79,8 @@ def find(
         reached = further
     if not before and (used := discovery.graph.stand_ins if discovery.graph else ()):
         on(Noted(text=f"stood in for {', '.join(used)} while the graph was imported"))
-    told = tuple(problem(each, has, project, wanted.python) for each in deferred) if has.complete else ()
-    return Found(discovery=discovery, reached=reached, has=has, warnings=told)
-
-
-def beside(found: Found, files: Iterable[str], project: Path, python: str, most: int = MANY) -> tuple[Problem, ...]:
-    """Warnings about packed code that the graph does not lead to, one per module that nothing provides.
-
-    Something may import it by name. A project with more than `most` such files is too much to read at every build.
-    """
-    reached_files = set(found.reached.files)
-    others = [file for file in files if file.endswith(".py") and file not in reached_files]
-    if not found.settled or not others:
-        return ()
-    if len(others) > most:
-        text = f"{len(others)} more Python files are packed, too many to look for imports that the image will not have"
-        return (Problem(message=text, hint="Leave out what the graph does not need by .bentoignore."),)
-    reached = Reached(files=(), imports=imports_of(project, others))
-    first: dict[str, Import] = {}
-    for each in missing(reached, found.has, project)[0]:
-        first.setdefault(each.top, each)
-    told = [problem(each, found.has, project, python) for each in first.values()]
-    hint = "The graph does not lead there: if nothing else does, leave the file out by .bentoignore."
-    return tuple(replace(item, hint=f"{hint} {item.hint}") for item in told)
+    told = tuple(unavailable(each, has, project, wanted.python) for each in deferred) if has.complete else ()
+    return Found(discovery=discovery, reached=reached, has=has, lock=locked, warnings=told)
 
 
 def _explored(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +15,8 @@ from dynamo.sdk.graph import Position
 
 #: `needed` is imported whenever its file is; `guarded` may fail or not be reached; `deferred` waits in a function.
 Need = Literal["needed", "guarded", "deferred"]
+#: Where an import may begin, whatever stands around it: a line, a clause, a statement after another.
+_MENTION = re.compile(rb"(?:^|[;:])[ \t\f]*(import|from)\b[ \t\f]*([^\n;#]*)", re.MULTILINE)
 _GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -67,14 +71,16 @@ def reach(project: Path, files: Iterable[str]) -> Reached:
     return Reached(files=tuple(sorted(seen)), imports=tuple(found[key] for key in sorted(found)))
 
 
-def imports_of(project: Path, files: Iterable[str]) -> tuple[Import, ...]:
-    """What these files themselves import from outside the project, in the order of files and lines."""
-    found = []
+def imports_of(project: Path, files: Iterable[str], known: Container[str] = ()) -> Iterator[Import]:
+    """What these files themselves import, the project's own modules too, in the order of files and lines.
+
+    A file that mentions no module but `known` ones is not parsed, which would cost thirty times as much as a look.
+    """
     for file in sorted(files):
+        if known and not _mentions_other(project / file, known):
+            continue
         for module, line, need in _read(project, file):
-            if not _files_of(module, project) and not _is_folder(module, project):
-                found.append(Import(module=module, where=Position(file=file, line=line), need=need))
-    return tuple(found)
+            yield Import(module=module, where=Position(file=file, line=line), need=need)
 
 
 def _files_of(module: str, project: Path) -> list[str]:
@@ -118,6 +124,25 @@ def _read(project: Path, file: str) -> Iterator[tuple[str, int, Need]]:
             inner = f"{module}.{name.name}" if module else name.name
             if _files_of(inner, project):
                 yield inner, node.lineno, need
+
+
+def _mentions_other(path: Path, known: Container[str]) -> bool:
+    """Whether a text may import a module that is not known: its lines and clauses that begin as an import does."""
+    try:
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError:
+        return False
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for match in _MENTION.finditer(text):
+        names = match[2].split(b",") if match[1] == b"import" else [match[2]]
+        for name in names:
+            top = name.split()[:1]
+            if not (top and top[0].startswith(b".")) and (
+                not top or top[0].partition(b".")[0].decode(errors="replace") not in known
+            ):
+                return True
+    return False
 
 
 def _imports(body: Iterable[ast.stmt], need: Need) -> Iterator[tuple[ast.Import | ast.ImportFrom, Need]]:

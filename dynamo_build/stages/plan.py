@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
-from dynamo_build.errors import GraphError, UsageError
+from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.files import survey
-from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile
+from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile, Requirements
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.stages.require import require
 from dynamo_build.stages.scan import ruling, scan
@@ -25,9 +25,10 @@ def plan(
     config: Mapping[str, Any] | None = None,
     *,
     stamps: Stamps | None = None,
+    further: Callable[[Requirements, Sequence[PlannedFile]], Iterable[Problem]] | None = None,
 ) -> BuildPlan:
     """The plan of a bento. `modules` are the project's own files that the graph was imported from. Files that `stamps`
-    know are neither read nor looked through for secrets again.
+    know are neither read nor looked through for secrets again. `further` gives what else is wrong with what is packed.
 
     Raises GraphError with every problem of the project, UsageError for a name or a setting.
     """
@@ -47,15 +48,17 @@ def plan(
     problems = [
         *found.problems,
         *_outside(own, found.files, {problem.where.file for problem in found.problems}),
-        *scan(project, found.files, options.allow_secrets, stamps.ruling if stamps is not None else ""),
+        *scan(
+            project, found.files, options.allow_secrets, stamps.ruling.partition(" ")[0] if stamps is not None else ""
+        ),
         *unlockable,
+        *(further(wanted, found.files) if further else ()),
         *_over_budget(found.files, options.budget),
     ]
     if options.strict:
         problems += warnings
     if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
-        raise GraphError(f"the project cannot be packed: {count}", problems=problems)
+        raise GraphError(f"the project cannot be packed: {counted(problems)}", problems=problems)
     return BuildPlan(
         project=str(project),
         name=tag.name,

@@ -12,7 +12,7 @@ from dynamo_build import lockfile
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Noted
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
-from dynamo_build.stages.find import Found, beside, find
+from dynamo_build.stages.find import Found, find
 from dynamo_build.stages.require import require
 from support.command_line import dynamo
 
@@ -231,7 +231,7 @@ def test_without_a_lock_unknown_names_wait_for_it(tmp_path: Path) -> None:
     settled = find("m:A", folder, BuildOptions(), lock=lock, before=first)
     assert settled.settled
     assert settled.graph == first.graph
-    with pytest.raises(GraphError, match="a problem"):
+    with pytest.raises(GraphError, match="problem"):
         find("m:A", folder, BuildOptions(), lock=Lock(python="3.11"), before=first)
 
 
@@ -299,13 +299,3 @@ def test_a_module_deeper_in_the_project_counts_where_code_extends_the_path(tmp_p
     assert found(with_path).reached.files == ("m.py", "src/inner.py")
     without = written(tmp_path / "b", {"m.py": service("import inner"), "src/inner.py": ""})
     assert problems(locked(without))[0].startswith("m.py:2: `inner` is imported")
-
-
-def test_too_much_to_look_through_is_told(tmp_path: Path) -> None:
-    """Code that the graph does not lead to is looked through, or it is said that it was not."""
-    folder = locked(written(tmp_path, {"m.py": service(""), "a.py": "import nowhere", "b.py": "import nowhere"}))
-    settled = found(folder)
-    (warning,) = beside(settled, ["m.py", "a.py", "b.py"], folder, "3.11")
-    assert str(warning.where) == "a.py:1"
-    (warning,) = beside(settled, ["m.py", "a.py", "b.py"], folder, "3.11", most=1)
-    assert warning.message.startswith("2 more Python files")

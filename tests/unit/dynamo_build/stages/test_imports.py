@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.stages.imports import reach, start_of
+from dynamo_build.stages.imports import imports_of, reach, start_of
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -91,3 +91,42 @@ def test_text_that_is_no_module_is_left_alone(tmp_path: Path, text: str) -> None
 def test_where_a_target_starts(tmp_path: Path, target: str, files: tuple[str, ...]) -> None:
     """A module, a file, or what only the import can tell."""
     assert start_of(target, write(tmp_path, m="", p__q="")) == files
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import x",
+        "import json, x",
+        "import json as j, x.y as z",
+        "from x import json",
+        "from x.y import (\n    json,\n)",
+        "if 1: import x",
+        "json = 1; import x",
+        "try:\n  pass\nfinally:\n\timport x",
+        "import \\\n  x",
+        "import json, \\\n  x",
+        "from \\\n x import json",
+        "\ufeffimport x",
+        "\fimport x",
+        "import json\rimport x\r",
+        "import json\r\nimport x\r\n",
+        "import x # json",
+        "import json # really\nclass A:\n    import x",
+        "with open('f') as json: from x import y",
+        "match 1:\n case 1: import x",
+    ],
+)
+def test_a_file_is_parsed_where_it_may_import_what_is_not_known(tmp_path: Path, text: str) -> None:
+    """However the import is written."""
+    (tmp_path / "m.py").write_bytes(text.encode())
+    known = frozenset({"json"})
+    assert "x" in {each.top for each in imports_of(tmp_path, ["m.py"], known)}
+    assert list(imports_of(tmp_path, ["m.py"], known)) == list(imports_of(tmp_path, ["m.py"]))
+
+
+def test_a_file_of_known_imports_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative names are the project's own."""
+    (tmp_path / "m.py").write_text("import json, os.path as p\nfrom json import a\nfrom . import b\nfrom .c import d\n")
+    monkeypatch.setattr("ast.parse", None)
+    assert list(imports_of(tmp_path, ["m.py"], {"json", "os"})) == []
