@@ -15,19 +15,17 @@ from typing import Any
 
 from dynamo_build import engine, process
 from dynamo_build.context import DOCKERFILE, context
+from dynamo_build.delivery import deliver
 from dynamo_build.errors import ImageBuildError, ToolMissing
-from dynamo_build.events import Event, Finished, Listener, Started
+from dynamo_build.events import Finished, Listener, Started
 from dynamo_build.model.image import (
     HEALTHCHECK,
-    BuiltLayer,
     Destination,
     Image,
     ImagePlan,
     ToEngine,
-    ToFolder,
-    ToRegistry,
 )
-from dynamo_build.model.reference import LAYOUT, ImageReference
+from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layout
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.image import OciImage
@@ -68,7 +66,7 @@ class BuildahBuilder:
             image = _over(base, layout.read(scratch / "image", plan.platform, "built"))
             if plan.budget and (said := exceeded(plan.budget, image.size, ())):
                 raise ImageBuildError(*said)
-            return self._delivered(image, plan, to, on)
+            return deliver(image, plan, to, self._surroundings, on, builder=self.program)
 
     def _found(self) -> str:
         found = shutil.which(self.program, path=self._environment.get("PATH"))
@@ -120,47 +118,6 @@ class BuildahBuilder:
                 f"{self.program} could not {words[0]} the image: {said[-1] if said else error.message}",
                 [f"Its own words are above; `{self.program} info` says how it is set up."],
             ) from error
-
-    def _delivered(self, image: OciImage, plan: ImagePlan, to: Destination, on: Listener) -> Image:
-        sent: dict[str, str] = {}
-
-        def heard(event: Event) -> None:
-            if isinstance(event, Finished) and event.what.startswith("layer sha256:"):
-                sent[event.what.removeprefix("layer ")] = event.detail
-            else:
-                on(event)
-
-        match to:
-            case ToRegistry():
-                self._surroundings.registry(to.references[0]).push(image, to.references, heard)
-                reference = str(to.references[0].with_tag("").with_digest(image.digest))
-            case ToFolder():
-                target = ImageReference(LAYOUT, str(Path(to.folder).absolute())[1:], to.tag)
-                self._surroundings.registry(target).push(image, (target,), heard)
-                reference = str(target)
-            case ToEngine():
-                address = to.address or engine.available(self._environment)
-                reference = engine.load(image, to.reference, address, on, self._environment)
-        return Image(
-            reference=reference,
-            digest=image.digest,
-            config_digest=image.config_digest,
-            platform=plan.platform,
-            size=image.size,
-            layers=tuple(
-                BuiltLayer(
-                    digest=layer.digest,
-                    diff_id=layer.diff_id,
-                    size=layer.size,
-                    name=layer.name,
-                    sent=sent.get(layer.digest, "sent") == "sent",
-                )
-                for layer in image.layers
-            ),
-            base=str(plan.base),
-            services=plan.services,
-            builder=self.program,
-        )
 
 
 class PodmanBuilder(BuildahBuilder):

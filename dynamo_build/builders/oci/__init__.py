@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dynamo.sdk import codec
 from dynamo_build import engine
 from dynamo_build.builders.oci import configuration
 from dynamo_build.builders.oci.bytecode import bytecode
 from dynamo_build.builders.oci.earlier import LABEL, Earlier
 from dynamo_build.builders.oci.layers import Layers
+from dynamo_build.delivery import deliver
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.events import Event, Finished, Listener, Noted
-from dynamo_build.model.image import (
-    BuiltLayer,
-    Destination,
-    Image,
-    ImagePlan,
-    SetupCommand,
-    SystemPackages,
-    ToEngine,
-    ToFolder,
-    ToRegistry,
-)
-from dynamo_build.model.reference import LAYOUT, ImageReference
+from dynamo_build.events import Listener, Noted
+from dynamo_build.model.image import Destination, Image, ImagePlan, SetupCommand, SystemPackages, ToEngine
 from dynamo_build.oci import compression
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.cache import LayerCache
-from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import Surroundings
 
 NAME = "oci"
@@ -77,49 +64,6 @@ class OciBuilder:
             said := exceeded(plan.budget, image.size, [(item.name, item.size) for item in image.layers])
         ):
             raise ImageBuildError(*said)
-        return self._deliver(image, plan, to, on)
-
-    def _deliver(self, image: OciImage, plan: ImagePlan, to: Destination, on: Listener) -> Image:
-        sent: dict[str, str] = {}
-
-        def heard(event: Event) -> None:
-            if isinstance(event, Finished) and event.what.startswith("layer sha256:"):
-                sent[event.what.removeprefix("layer ")] = event.detail
-            else:
-                on(event)
-
-        match to:
-            case ToRegistry():
-                first = to.references[0]
-                kept = (first.with_tag(plan.kept_as),) if plan.kept_as else ()
-                self._surroundings.registry(first).push(image, (*to.references, *kept), heard)
-                reference = str(ImageReference(first.host, first.path, "", image.digest))
-            case ToFolder():
-                target = ImageReference(LAYOUT, str(Path(to.folder).absolute())[1:], to.tag)
-                self._surroundings.registry(target).push(image, (target,), heard)
-                reference = str(target)
-            case ToEngine():
-                address = to.address or engine.available(self._surroundings.environment)
-                reference = engine.load(image, to.reference, address, on)
         if image.labels.get("dynamo.production") == "false":
             on(Noted(text="the base says that it is not for production"))
-        return Image(
-            reference=reference,
-            digest=image.digest,
-            config_digest=image.config_digest,
-            platform=plan.platform,
-            size=image.size,
-            layers=tuple(
-                BuiltLayer(
-                    digest=layer.digest,
-                    diff_id=layer.diff_id,
-                    size=layer.size,
-                    name=layer.name or "base",
-                    sent=sent.get(layer.digest, "sent") == "sent",
-                )
-                for layer in image.layers
-            ),
-            base=str(plan.base),
-            services=plan.services,
-            builder=NAME,
-        )
+        return deliver(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as)
