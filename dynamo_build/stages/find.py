@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynamo.sdk import compatible
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
 from dynamo_build import lockfile
 from dynamo_build.errors import GraphError, LockError
@@ -59,7 +60,7 @@ def find(
         has = provided(
             wanted,
             locked,
-            runtime_only=options.runtime_only,
+            runtime_only=(*options.runtime_only, *compatible.used(project, reached.files)),
             base=options.base_modules,
             imports=reached.imports,
             recorded=recorded,

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dynamo.sdk import compatible
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build import lockfile, runtime_wheel
 from dynamo_build.model.plan import BuildOptions, LocalPackage, Requirements
 from dynamo_build.settings import read_toml
+from dynamo_build.stages import bentoml_image
 from dynamo_build.stages.local import local_package, local_path
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -52,6 +54,8 @@ def require(
     lines: dict[str, None] = {}
     sources = []
     local: dict[str, LocalPackage] = {}
+    modules = tuple(modules)
+    not_locked = _OURS | compatible.used(project, modules)
     for source, where, line in _lines(project, modules, options, problems, warnings):
         if path := local_path(line):
             found = local_package(project, path)
@@ -74,7 +78,7 @@ def require(
         elif name == "ai-dynamo":
             hint = "Remove it: its `dynamo` package is another one, and the bento brings ours."
             problems.append(Problem(where=where, message="`ai-dynamo` cannot be packed", hint=hint))
-        elif name not in _OURS:
+        elif name not in not_locked:
             lines[" ".join(line.split())] = None
             sources.append(source)
     lines.update(dict.fromkeys(runtime_wheel.requirements()))
@@ -101,6 +105,11 @@ def _lines(
         yield from _file(project, "requirements.txt", problems, warnings, ())
     for module in dict.fromkeys(modules):
         yield from _block(project, module, problems)
+        for line in bentoml_image.packages(project, module):
+            if line.startswith("-r "):
+                yield from _file(project, line[3:], problems, warnings, ())
+            else:
+                yield module, Position(file=module), line
     for line in options.requirements:
         if line.startswith("-r "):
             yield from _file(project, line[3:].strip(), problems, warnings, ())

@@ -33,7 +33,7 @@ from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.metrics import Metrics
 from dynamo.runtime.planes import seconds
 from dynamo.runtime.server import Dispatcher
-from dynamo.sdk import codec, config, lifecycle, references
+from dynamo.sdk import codec, compatible, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import load
 from dynamo.sdk.depends import bind
@@ -99,6 +99,7 @@ class Worker:
     def load(self) -> None:
         """Import the author's code, before any event loop runs. Raises StartError."""
         moved.install()
+        compatible.install(os.environ)
         # Where one replica spans nodes only its first process is called; the others compute for it.
         self._leads = os.environ.get(NODE_RANK, "") in ("", "0")
         try:

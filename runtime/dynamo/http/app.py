@@ -14,6 +14,7 @@ from dynamo.http import answers, openapi, page
 from dynamo.http.health import Health
 from dynamo.runtime import context
 from dynamo.runtime.server import Method
+from dynamo.sdk.endpoints import stream_form
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, Overloaded, RemoteError, Unavailable
 from dynamo.sdk.graph import ServiceSpec
 
@@ -50,6 +51,7 @@ class Route:
         self.path = "/" + name.strip("/")
         self.http_method = http_method
         self.method = method
+        self.form = stream_form(method.function)
 
     def arguments(self, body: bytes, query: dict[str, str]) -> dict[str, Any]:
         """The method's arguments from the body's keys, then from the query. Raises BadRequest."""
@@ -178,7 +180,7 @@ class App:
         arguments = route.arguments(body, exchange.query())
         result = await route.method.start((), arguments)
         if hasattr(result, "__aiter__"):
-            await exchange.stream(result)
+            await exchange.stream(result, route.form)
         else:
             await exchange.whole(200, *answers.whole(result))
 
@@ -244,20 +246,20 @@ class Exchange:
         await self._start(status, form, length, *extra)
         await self._send({"type": "http.response.body", "body": body})
 
-    async def stream(self, items: Any) -> None:
-        """Send items as they come. The status is sent with the first, so an early error has one of its own."""
+    async def stream(self, items: Any, raw: str = "") -> None:
+        """Send items as they come, in the form `raw` unframed. The status is sent with the first, so an early error
+        has one of its own.
+        """
         iterator: AsyncIterator[Any] = aiter(items)
         try:
             async for value in iterator:
+                form = self._form or raw or answers.form_of(value, self._headers.get("accept", ""))
+                body = answers.whole(value)[1] if raw else answers.item(value, form)
                 if not self._form:
-                    form = answers.form_of(value, self._headers.get("accept", ""))
-                    body = answers.item(value, form)
                     await self._start(200, form, (b"cache-control", b"no-cache"))
-                else:
-                    body = answers.item(value, self._form)
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
             if not self._form:
-                await self._start(200, answers.form_of("", self._headers.get("accept", "")))
+                await self._start(200, raw or answers.form_of("", self._headers.get("accept", "")))
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             close = getattr(iterator, "aclose", None)

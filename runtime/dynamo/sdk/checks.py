@@ -36,6 +36,7 @@ def service_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[st
 def _endpoint_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[str]) -> Iterator[Problem]:
     taken: dict[tuple[str, str], EndpointSpec] = {}
     functions = {method: function for method, function, _ in marked_methods(service.inner)}
+    several = {method for method, _, marks in marked_methods(service.inner) if any(mark.several for mark in marks)}
     checked: set[str] = set()
     for endpoint in spec.endpoints:
         where = endpoint.position
@@ -57,7 +58,7 @@ def _endpoint_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[
             continue
         checked.add(endpoint.method)
         required = [parameter.name for parameter in endpoint.parameters if parameter.required]
-        if endpoint.transport == "dynamo" and len(required) > 1:
+        if endpoint.transport == "dynamo" and len(required) > 1 and endpoint.method not in several:
             message = f"{told} takes {len(required)} arguments ({', '.join(required)}); a request is one value"
             yield Problem(where=where, message=message, hint="Put them into one pydantic model.")
         function = functions[endpoint.method]
@@ -73,8 +74,10 @@ def _endpoint_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[
 
 def service_warnings(service: Service[Any], spec: ServiceSpec, called: bool) -> Iterator[Problem]:
     """What works, but hardly as meant."""
-    for method, function, _ in marked_methods(service.inner):
+    for method, function, marks in marked_methods(service.inner):
         plain = inspect.unwrap(function)
+        if any(mark.several for mark in marks):
+            continue
         if not (inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)):
             where = next(endpoint.position for endpoint in spec.endpoints if endpoint.method == method)
             message = f"`{service.name}.{method}` is not async, and holds up every other request while it runs"

@@ -9,14 +9,15 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from dynamo.sdk import assemble, codec, stand_in, targets
+from dynamo.sdk import assemble, codec, compatible, stand_in, targets
 from dynamo.sdk.failures import TimeUp, Unresolved, is_authors, problem_of, refusal
 from dynamo.sdk.graph import Discovery
-from dynamo.sdk.positions import is_own, own_path
+from dynamo.sdk.positions import is_own, own_path, relative
 
 #: The exit code that says: not the author's mistake, but ours; the traceback is in the output.
 BUG = 70
@@ -30,13 +31,14 @@ _USAGE = (
 def describe(target: str, project: str, stand_ins: list[str], *, closed: bool = False) -> Discovery:
     """Import a target and describe its graph; what the author's code raises becomes a problem."""
     finder = stand_in.install(stand_ins, closed=closed)
+    compatible.install()
     try:
         name, entry = targets.resolve(target, project)
         found = assemble.assemble(name, entry, project, _own_modules(project), tuple(sorted(finder.used)))
         if stand_in.refused:
             raise Unresolved(*(refusal(message, file, line, project) for message, file, line in stand_in.refused))
     except Unresolved as error:
-        found = Discovery(problems=error.problems)
+        found = Discovery(problems=tuple(replace(each, where=relative(each.where, project)) for each in error.problems))
     except BaseException as error:
         if not is_authors(error, project):
             raise

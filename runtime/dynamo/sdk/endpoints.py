@@ -20,14 +20,20 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a decorator leaves on a method."""
+    """What a decorator leaves on a method. With `several` its callers give the arguments by name, however many.
+
+    `stream` is the content type of what it yields over HTTP, whose texts are then sent as they are.
+    """
 
     name: str
     transport: str
     http_method: str = "POST"
+    several: bool = False
+    stream: str = ""
 
 
-def _marked(function: F, mark: Mark) -> F:
+def marked(function: F, mark: Mark) -> F:
+    """The function with one mark more."""
     setattr(function, _MARK, (*getattr(function, _MARK, ()), mark))
     return function
 
@@ -53,7 +59,7 @@ def dynamo_endpoint(
 
     def mark(function: F) -> F:
         for transport in wanted:
-            _marked(function, Mark(name or function.__name__, "http" if transport == "http" else "dynamo"))
+            marked(function, Mark(name or function.__name__, "http" if transport == "http" else "dynamo"))
         return function
 
     return mark if method is None else mark(method)
@@ -77,9 +83,14 @@ def api(method: F | str | None = None, *, name: str | None = None, http_method: 
         raise ValueError(f"`{http_method}` is not an HTTP method")
 
     def mark(function: F) -> F:
-        return _marked(function, Mark((name or function.__name__).strip("/"), "http", verb))
+        return marked(function, Mark((name or function.__name__).strip("/"), "http", verb))
 
     return mark if method is None else mark(method)
+
+
+def stream_form(function: Any) -> str:
+    """The content type of a method's stream over HTTP; "" where its first item decides."""
+    return next((mark.stream for mark in getattr(function, _MARK, ()) if mark.stream), "")
 
 
 def marked_methods(cls: type) -> Iterator[tuple[str, Any, tuple[Mark, ...]]]:
