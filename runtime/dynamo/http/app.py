@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 from dynamo.http import answers, openapi, page
 from dynamo.http.health import Health
@@ -303,6 +306,6 @@ def _count(value: Any) -> int:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
+        return msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
 from dynamo.sdk.errors import BadRequest
@@ -108,8 +108,8 @@ def _parsed(text: str | bytes) -> Any:
     if stripped[:1] not in ("{", "[", b"{", b"["):
         return text
     try:
-        return json.loads(stripped)
-    except (ValueError, RecursionError):
+        return msgspec.json.decode(stripped)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return text
 
 
