@@ -6,7 +6,10 @@ import dataclasses
 import json
 import uuid
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from dynamo.runtime import payload
@@ -25,6 +28,19 @@ class Model(BaseModel):
 @dataclasses.dataclass
 class Plain:
     a: int
+
+
+names = st.sampled_from(["items", "data", "values", "a"]) | st.text(max_size=4)
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
+    | st.binary(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
 
 
 def there_and_back(value):
@@ -61,3 +77,22 @@ def test_data(value):
     assert with_data(value).data() == value
     assert with_data(value) == value
     assert type(with_data(value).data()) is type(value)
+
+
+@given(plain)
+def test_any_plain_value_arrives(value):
+    """What JSON can say, and bytes, is the same at the other end, by key and by attribute."""
+    found = there_and_back(value)
+    assert found == value
+    if isinstance(value, dict):
+        for key in value:
+            assert getattr(found, key) == value[key]
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_value_or_an_error(data):
+    """Nothing but msgspec's errors comes of bytes that are no value."""
+    try:
+        payload.value_of(payload.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return
