@@ -88,18 +88,31 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="REF", help="Another image.")],
     platform: ForPlatform = "",
     insecure: Insecure = None,
+    form: Annotated[str, typer.Option("--format", metavar="text|html", help="Lines, or a page with a picture.")] = "",
     output: OutputForm = "text",
 ) -> None:
     """Show what differs between two images: settings, base, packages and files, and what a pull would move.
 
-    Example: dynamo image diff registry.example/team/frontend:1 registry.example/team/frontend:2
+    Example: dynamo image diff registry.example/team/frontend:1 registry.example/team/frontend:2 --format html
     """
+    from dynamo_build.errors import UsageError
     from dynamo_build.stages.contrast import contrast
 
     checked_output(output)
+    if form not in ("", "text", "html"):
+        raise UsageError(f"`{form}` is not a form of difference", ["Use text or html."])
+    if form == "html" and output != "text":
+        raise UsageError(f"`--format html` and `-o {output}` are two forms of the result", ["Name one of them."])
     _, one, first = _pulled(before, platform, insecure)
     _, other, second = _pulled(after, platform, insecure)
     found = contrast(first, second, (str(one), str(other)))
+    if form == "html":
+        from dynamo_build.drawing.difference import page
+        from dynamo_build.stages.report import report
+
+        reports = report(first, str(one), read="own"), report(second, str(other), read="own")
+        print(page(found, *reports, console.size), end="")
+        return
     lines = [f"{console.size(found.moved)} to move, {console.size(found.shared)} shared"]
     for change in found.changes:
         mark = "~" if change.before and change.after else "+" if change.after else "-"

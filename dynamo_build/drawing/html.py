@@ -9,7 +9,7 @@ from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from .arrange import NONE, Notes, arrange
 from .svg import STYLE, drawn, spoken
 
-_PAGE = """
+PAGE = """
 :root { color-scheme: light dark; }
 body { font-family: ui-sans-serif, system-ui, sans-serif; margin: 2rem; background: #ffffff; color: #1f2328; }
 figure { margin: 0; overflow-x: auto; }
@@ -30,7 +30,7 @@ def html(graph: ServiceGraph, notes: Notes = NONE) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(graph.target)}</title>
-<style>{_PAGE}
+<style>{PAGE}
 {STYLE}</style>
 </head>
 <body>

@@ -75,6 +75,10 @@ def test_copy_rebase_and_diff(image: str, capsys: pytest.CaptureFixture[str]) ->
     code, out, _ = run(capsys, "image", "diff", image, to)
     assert code == 0 and "0 B to move" in out
     assert json.loads(run(capsys, "image", "diff", image, base, "-o", "json")[1])["changes"]
+    code, out, _ = run(capsys, "image", "diff", image, base, "--format", "html")
+    assert code == 0 and out.startswith("<!doctype html>") and "leaves it" in out
+    assert run(capsys, "image", "diff", image, base, "--format", "pdf")[0] == 2
+    assert run(capsys, "image", "diff", image, base, "--format", "html", "-o", "json")[0] == 2
 
 
 def test_sign_and_verify(image: str, capsys: pytest.CaptureFixture[str]) -> None:
