@@ -185,7 +185,8 @@ def load(port: int, connections: int, seconds: float):
             try:
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
-                assert b" 200 " in head[:16], head
+                if b" 200 " not in head[:16]:
+                    raise ConnectionError(head)
                 if b"chunked" in head.lower():
                     await reader.readuntil(b"0\r\n\r\n")
                 else:

@@ -160,7 +160,7 @@ def sides() -> list[Side]:
     if (binaries := peers.environment_of("granian")) is not None:
 
         def granian(port: int) -> list[str]:
-            return [str(binaries / "granian"), "alone:app", "--interface", "asgi", "--port", str(port), "--loop", "uvloop",
+            return [str(binaries / "python"), "-m", "granian", "alone:app", "--interface", "asgi", "--port", str(port), "--loop", "uvloop",
                     "--no-access-log", "--log-level", "error"]  # fmt: skip
 
         found.append(Side("granian alone", _process(granian, files={"alone.py": ALONE})))
