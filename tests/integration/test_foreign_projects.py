@@ -1,4 +1,4 @@
-"""Projects of BentoML build and serve as they are; the same answers come from BentoML itself (tests/campaign)."""
+"""Projects of BentoML and of ai-dynamo 0.3 build and serve as they are; what BentoML answers is asked in tests/campaign."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from support.bentoml_projects import PROJECTS, differing, files
+from support.bentoml_projects import GRAPHS, PROJECTS, differing, files
 from support.serving import gone
 
 
@@ -32,3 +32,14 @@ def test_build(tmp_path, name):
     assert "not async" not in done.stderr
     assert '"pydantic' in done.stdout
     assert '"bentoml' not in done.stdout.replace('"DYNAMO_COMPATIBILITY": "bentoml"', "")
+
+
+@pytest.mark.nats
+def test_ai_dynamo(serve):
+    """The hello world of ai-dynamo 0.3, three services that hand JSON on as text."""
+    text = (GRAPHS / "ai_dynamo_hello_world" / "hello_world.py").read_text()
+    one = serve("hello_world:Frontend", "--port", "0", files={"hello_world.py": text}).ready()
+    status, _, answer = one.post("/generate", '{"text": "test"}')
+    assert (status, answer.strip()) == (200, "Frontend: Middle: Backend: test-mid-back")
+    assert one.stop() == 0
+    gone(one)
