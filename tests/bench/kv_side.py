@@ -1,7 +1,9 @@
 """One index of KV blocks under measurement, in a process of its own: `kv_side.py ours|radix|dict BLOCKS WORKERS`.
 
 Prints JSON: millions of blocks a second stored, stored again by another worker, and removed; microseconds to match a
-prompt of 256 blocks that is held and one that is not; bytes for each block. The standard library and the index only,
+prompt of 256 blocks that is held and one that is not; bytes for each block. Then "churn": the ends of an eighth of the
+prompts are evicted, 32 blocks at a time, while as many other blocks are stored: millions of either a second, and
+microseconds to match afterwards. Prompts are asked for in random order, by numbers that were not stored. The standard library and the index only,
 so that the peer's interpreter can run it.
 """
 
@@ -13,9 +15,10 @@ import os
 import random
 import sys
 import time
+from array import array
 from typing import Any
 
-PROMPT = 256
+PROMPT, EVICTED = 256, 32
 
 
 def resident() -> int:
@@ -40,23 +43,31 @@ class Ours:
     def apply(self, message: bytes) -> None:
         told = self.events.decode(message)
         for event in told.events:
-            self.index.stored(told.worker, event.hashes)
+            if isinstance(event, self.events.Stored):
+                self.index.stored(told.worker, event.hashes)
+            else:
+                self.index.removed(told.worker, event.hashes)
 
     def match(self, hashes: list[int]) -> int:
         return max(self.index.match(hashes).values(), default=0)
 
-    def remove(self, number: int, worker: int, hashes: list[int]) -> None:
-        self.index.removed(worker, hashes)
+    def removed(self, number: int, worker: int, hashes: list[int]) -> Any:
+        event = self.events.Removed(hashes)
+        return self.events.encode(self.events.KvMessage(worker, 1, number, [event]))
 
 
 class Bare(Ours):
     """The same without messages: hashes go straight into the index."""
 
     def stored(self, number: int, worker: int, hashes: list[int]) -> Any:
-        return worker, hashes
+        return self.index.stored, worker, hashes
+
+    def removed(self, number: int, worker: int, hashes: list[int]) -> Any:
+        return self.index.removed, worker, hashes
 
     def apply(self, message: Any) -> None:
-        self.index.stored(*message)
+        change, worker, hashes = message
+        change(worker, hashes)
 
 
 class Floor:
@@ -68,17 +79,20 @@ class Floor:
     def stored(self, number: int, worker: int, hashes: list[int]) -> Any:
         return worker, hashes
 
+    def removed(self, number: int, worker: int, hashes: list[int]) -> Any:
+        return 0, hashes
+
     def apply(self, message: Any) -> None:
         worker, hashes = message
-        self.table.update(dict.fromkeys(hashes, worker))
+        if worker:
+            self.table.update(dict.fromkeys(hashes, worker))
+        else:
+            for hashed in hashes:
+                self.table.pop(hashed, None)
 
     def match(self, hashes: list[int]) -> int:
         found = [hashed in self.table for hashed in hashes]
         return len(found) if found[0] else 0
-
-    def remove(self, number: int, worker: int, hashes: list[int]) -> None:
-        for hashed in hashes:
-            del self.table[hashed]
 
 
 class Radix:
@@ -102,8 +116,8 @@ class Radix:
     def match(self, hashes: list[int]) -> int:
         return max(self.tree.find_matches(hashes).scores.values(), default=0)
 
-    def remove(self, number: int, worker: int, hashes: list[int]) -> None:
-        self.tree.apply_event(worker, self._event(number, {"removed": {"block_hashes": hashes}}))
+    def removed(self, number: int, worker: int, hashes: list[int]) -> Any:
+        return worker, self._event(number, {"removed": {"block_hashes": hashes}})
 
 
 def main(kind: str, blocks: int, workers: int) -> dict[str, float]:
@@ -129,7 +143,7 @@ def main(kind: str, blocks: int, workers: int) -> dict[str, float]:
         if not turn:
             gc.collect()
             memory = resident() - before
-    asked = chance.sample(prompts, min(1000, count))
+    asked = [list(array("Q", hashes)) for hashes in chance.sample(prompts, min(1000, count))]
     begun = time.perf_counter()
     found = sum(side.match(hashes) for hashes in asked)
     match = (time.perf_counter() - begun) / len(asked)
@@ -137,10 +151,30 @@ def main(kind: str, blocks: int, workers: int) -> dict[str, float]:
     begun = time.perf_counter()
     assert not sum(side.match(hashes) for hashes in absent)
     miss = (time.perf_counter() - begun) / len(absent)
+    removals = [side.removed(number, (number + 1) % workers + 1, prompts[number]) for number in range(count)]
     begun = time.perf_counter()
-    for number in range(count):
-        side.remove(number, (number + 1) % workers + 1, prompts[number])
+    for message in removals:
+        side.apply(message)
     remove = time.perf_counter() - begun
+    del removals
+    churned = count // 8
+    changes = []
+    for number in range(churned):
+        fresh = [chance.getrandbits(63) for _ in range(PROMPT)]
+        changes.append(side.stored(number, number % workers + 1, fresh))
+        for part in range(PROMPT // EVICTED // 2):
+            old = prompts[2 * number + part % 2]
+            end = PROMPT - EVICTED * (part // 2)
+            changes.append(side.removed(number, (2 * number + part % 2) % workers + 1, old[end - EVICTED : end]))
+    begun = time.perf_counter()
+    for message in changes:
+        side.apply(message)
+    churn = time.perf_counter() - begun
+    asked = [list(array("Q", hashes)) for hashes in chance.sample(prompts, min(1000, count))]
+    begun = time.perf_counter()
+    for hashes in asked:
+        side.match(hashes)
+    later = (time.perf_counter() - begun) / len(asked)
     total = count * PROMPT
     return {
         "store": total / seconds["store"] / 1e6,
@@ -148,6 +182,8 @@ def main(kind: str, blocks: int, workers: int) -> dict[str, float]:
         "match": match * 1e6,
         "miss": miss * 1e6,
         "remove": total / remove / 1e6,
+        "churn": churned * PROMPT * 1.5 / churn / 1e6,
+        "later": later * 1e6,
         "bytes": memory / total,
     }
 

@@ -74,17 +74,19 @@ class BlockPool:
 
     def fill(self, hashes: Sequence[int]) -> None:
         """So many of the empty blocks are full now, and these are their names."""
-        new = []
+        new: list[int] = []
         for key in hashes:
             self._loose -= 1
-            if key in self._used:
-                self._used[key] += 1  # somebody else computed the same: one of the two is given back
+            if key in self._used or key in self._kept:
+                self.share([key])  # somebody else computed the same: one of the two is given back
+                self._tell(new)
+                new = []
             else:
-                if key in self._kept:
-                    del self._kept[key]
-                else:
-                    new.append(key)
                 self._used[key] = 1
+                new.append(key)
+        self._tell(new)
+
+    def _tell(self, new: list[int]) -> None:
         if new:
             self._events.append(Stored(new))
 

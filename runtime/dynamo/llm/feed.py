@@ -124,7 +124,8 @@ class KvFeed:
             return  # older than what is known, or a part of it was lost: asked for again
         if snapshot.part == 0:
             self._router.index.cleared(message.worker)
-        self._router.index.stored(message.worker, snapshot.hashes)
+        for row in snapshot.rows:
+            self._router.index.stored(message.worker, row)
         heard.next_part = snapshot.part + 1
         heard.stale = heard.next_part < snapshot.parts
         if not heard.stale:

@@ -1,39 +1,50 @@
-"""Which worker holds which KV blocks: a flat table from chained hash to a bit mask of workers.
+"""Which worker holds which KV blocks: rows of chained hashes, found by their first one.
 
-The table answers what a prefix tree would, since a chained hash names a block with all before it, at a sixteenth of
-the cost of filling a tree (measured in docs/benchmarks.md).
+A table with an entry for each block is bound by one cache miss a block, to fill as to ask. Here the blocks of a prompt
+lie in a row and are compared as bytes; the table has an entry for some thirty of them (measured in docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import compress, count, groupby, repeat
+
+from dynamo.llm.block_rows import common, cut, is_anchored
 
 SWEEP_BLOCKS = 4096
-"""How many blocks one call cleans at most after a worker left: no call is held up by a large table."""
-STRETCH_BLOCKS = 32
+"""How many removed blocks wait at least before they are settled."""
+STEP_BLOCKS = 512
+"""How many blocks one call settles at least: no call is held up by a large table."""
 
 
 class KvIndexer:
     """The blocks of all workers. Not thread-safe; every method returns within microseconds for each block it is given.
 
-    A worker that leaves or clears its blocks loses its bit at once; the bit is taken out of the table bit by bit by
-    later calls, and given away again when none is left.
+    Hashes are unsigned 64-bit numbers, else ValueError. Blocks that are removed are noted beside the rows, and a
+    worker that leaves or clears its blocks loses its bit at once; later calls settle both in the rows, some blocks at
+    a time, and then the bit is given away again.
     """
 
     def __init__(self) -> None:
+        self._rows: dict[int, bytes] = {}
         self._masks: dict[int, int] = {}
+        self._size = 0
+        self._removed: dict[int, int] = {}
         self._bits: dict[int, int] = {}
         self._owners: list[int | None] = []
         self._spare: list[int] = []
         self._alive = 0
         self._dead = 0
-        self._sweeping = 0
         self._unswept: list[int] = []
+        self._sweeping = 0
+        self._settling: dict[int, int] = {}
+        self._settled: dict[int, int] = {}
 
     def __len__(self) -> int:
-        """How many different blocks are in the table, those not swept yet included."""
-        return len(self._masks)
+        """How many blocks are in the rows, those not settled yet included."""
+        return self._size
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -41,28 +52,40 @@ class KvIndexer:
         return tuple(self._bits)
 
     def stored(self, worker: int, hashes: Sequence[int]) -> None:
-        """A worker holds these blocks too."""
+        """A worker holds these blocks too, each of which follows the one before it."""
+        heads, rows = cut(hashes)
         bit = self._bits.get(worker) or self._admit(worker)
-        if self._dead:
-            self._sweep(len(hashes))
-        masks = self._masks
-        # One look-up for blocks that nobody had, and one number for all that one worker holds.
-        known = list(map(masks.setdefault, hashes, repeat(bit)))
-        if known.count(bit) != len(known):
-            masks.update(zip(hashes, [mask | bit for mask in known], strict=True))
+        for marks in (self._removed, self._settling):
+            if marks and not marks.keys().isdisjoint(hashes):
+                _unmark(marks, bit, hashes)
+        known = list(map(self._rows.get, heads))
+        if known == rows:
+            masks = self._masks
+            for head in heads:
+                masks[head] |= bit
+        elif not any(known):
+            self._rows.update(zip(heads, rows, strict=True))
+            self._masks.update(dict.fromkeys(heads, bit))
+            self._size += len(hashes)
+        else:
+            for row in rows:
+                self._place(row, bit)
+        self._sweep(len(hashes))
 
-    def removed(self, worker: int, hashes: Iterable[int]) -> None:
+    def removed(self, worker: int, hashes: Sequence[int]) -> None:
         """A worker holds these blocks no more; those it never had are no matter."""
         bit = self._bits.get(worker)
         if not bit:
             return
-        masks = self._masks
-        for key in hashes:
-            mask = masks.get(key, 0)
-            if mask == bit:
-                del masks[key]
-            elif mask & bit:
-                masks[key] = mask ^ bit
+        start = 0
+        for head, row in zip(*cut(hashes), strict=True):
+            end = start + len(row) // 8
+            if self._is_all(head, row, hashes[start + 1 : end]):
+                self._keep(head, self._masks[head] & ~bit)
+            else:
+                self._mark(bit, hashes[start:end])
+            start = end
+        self._sweep(len(hashes))
 
     def cleared(self, worker: int) -> None:
         """A worker holds nothing any more, or is gone. Takes the same short time however much it held."""
@@ -78,31 +101,102 @@ class KvIndexer:
     def match(self, hashes: Sequence[int]) -> dict[int, int]:
         """How many blocks from the start of a prompt each worker holds; workers with none are left out."""
         scores: dict[int, int] = {}
-        get, active, depth, owners = self._masks.get, self._alive, 0, self._owners
-        if not hashes or not get(hashes[0], 0) & active:
+        active = self._masks.get(hashes[0], 0) & self._alive if hashes else 0
+        if not active:
             return scores
-        for start in range(0, len(hashes), STRETCH_BLOCKS):
-            masks = list(map(get, hashes[start : start + STRETCH_BLOCKS], repeat(0)))
-            # Where the same workers hold all of a stretch, one look is enough.
-            steps = masks[:1] if masks.count(masks[0]) == len(masks) else masks
-            for mask in steps:
-                now = mask & active
-                if now != active:
-                    if depth:
-                        _score(scores, active ^ now, depth, owners)
-                    if not now:
+        heads, rows = cut(hashes)
+        depth, marked = 0, self._removed or self._settling
+        for head, row, known in zip(heads, rows, map(self._rows.get, heads), strict=True):
+            if known is None:
+                break
+            end = depth + len(row) // 8
+            if (
+                known.startswith(row)
+                and not active & ~self._masks[head]
+                and not (marked and active & self._lost(hashes[depth:end]))
+            ):
+                depth = end
+                continue
+            for mask in self._holders(hashes[depth:end], row):
+                left = active & ~mask
+                if left:
+                    self._score(scores, left, depth)
+                    active ^= left
+                    if not active:
                         return scores
-                    active = now
                 depth += 1
-            depth += len(masks) - len(steps)
-        if depth:
-            _score(scores, active, depth, owners)
+        self._score(scores, active, depth)
         return scores
 
     def blocks_of(self, worker: int) -> int:
         """How many blocks a worker holds; looks through the whole table."""
         bit = self._bits.get(worker, 0)
-        return sum(1 for mask in self._masks.values() if mask & bit)
+        held = {key for head, row in self._rows.items() if self._masks[head] & bit for key in array("Q", row)}
+        return sum(1 for key in held if not (self._removed.get(key, 0) | self._settling.get(key, 0)) & bit)
+
+    def _holders(self, hashes: Sequence[int], blocks: bytes) -> list[int]:
+        """Who holds each of these blocks, which lie between two anchors."""
+        holders, rows = [0] * len(hashes), list(map(self._rows.get, hashes))
+        for place in compress(count(), rows):
+            mask, end = self._masks[hashes[place]], place + common(rows[place] or b"", blocks[8 * place :])
+            holders[place:end] = [others | mask for others in holders[place:end]]
+        for marks in (self._removed, self._settling):
+            gone = list(map(marks.get, hashes, repeat(0))) if marks else ()
+            if any(gone):
+                holders = [mask & ~lost for mask, lost in zip(holders, gone, strict=True)]
+        return holders
+
+    def _is_all(self, head: int, row: bytes, others: Sequence[int]) -> bool:
+        """Whether what begins at this anchor is one row and no other begins within it."""
+        return self._rows.get(head) == row and is_anchored(row) and self._rows.keys().isdisjoint(others)
+
+    def _keep(self, head: int, mask: int) -> None:
+        if mask:
+            self._masks[head] = mask
+        else:
+            del self._masks[head]
+            self._size -= len(self._rows.pop(head)) // 8
+
+    def _mark(self, bit: int, hashes: Sequence[int]) -> None:
+        marks = self._removed
+        known = list(map(marks.setdefault, hashes, repeat(bit)))
+        if known.count(bit) != len(known):
+            marks.update(zip(hashes, [mask | bit for mask in known], strict=True))
+
+    def _lost(self, hashes: Sequence[int]) -> int:
+        """Who is known to hold not all of these blocks."""
+        lost = 0
+        for marks in (self._removed, self._settling):
+            if marks:
+                for mask in set(map(marks.get, hashes, repeat(0))):
+                    lost |= mask
+        return lost
+
+    def _score(self, scores: dict[int, int], mask: int, depth: int) -> None:
+        while mask and depth:
+            bit = mask & -mask
+            owner = self._owners[bit.bit_length() - 1]
+            if owner is not None:
+                scores[owner] = depth
+            mask ^= bit
+
+    def _place(self, blocks: bytes, mask: int) -> None:
+        """These workers hold these blocks; none of them but the first is an anchor."""
+        while blocks:
+            head = int.from_bytes(blocks[:8], sys.byteorder)
+            if self._unswept:
+                self._unswept.append(head)  # a part of what is not swept yet may be placed here
+            row = self._rows.get(head)
+            if row is None:
+                self._rows[head], self._masks[head] = blocks, mask
+                self._size += len(blocks) // 8
+                return
+            same, before = 8 * common(row, blocks), self._masks[head]
+            if before | mask != before:
+                self._rows[head], self._masks[head] = row[:same], before | mask
+                self._size -= len(row[same:]) // 8
+                self._place(row[same:], before)
+            blocks = blocks[same:]
 
     def _admit(self, worker: int) -> int:
         if self._spare:
@@ -116,34 +210,49 @@ class KvIndexer:
         return bit
 
     def _sweep(self, pace: int) -> None:
-        """Clean some blocks of the bits of those who left; the more, the more are stored."""
-        if not self._sweeping:
-            self._sweeping = self._dead
-            self._unswept = list(self._masks)
-        masks, gone = self._masks, self._sweeping
-        count = min(len(self._unswept), max(SWEEP_BLOCKS, 2 * pace))
-        for key in self._unswept[len(self._unswept) - count :]:
-            mask = masks.get(key, 0)
-            if mask & gone:
-                left = mask & ~gone
-                if left:
-                    masks[key] = left
-                else:
-                    del masks[key]
-        del self._unswept[len(self._unswept) - count :]
+        """Settle some blocks, if there is anything to settle; the more, the more are stored and removed."""
+        for _ in range(min(pace, len(self._settled))):
+            self._settled.popitem()
         if not self._unswept:
+            if not self._dead and len(self._removed) <= SWEEP_BLOCKS + self._size // 2:
+                return
+            self._sweeping, self._settling, self._removed = self._dead, self._removed, {}
+            self._unswept = list(self._rows)
+        left = max(STEP_BLOCKS, 3 * pace)
+        while self._unswept and left > 0:
+            left -= self._settle(self._unswept.pop())
+        if not self._unswept:
+            gone, self._sweeping = self._sweeping, 0
             self._dead ^= gone
-            self._sweeping = 0
+            self._settled, self._settling = self._settling, {}
             while gone:
                 bit = gone & -gone
                 self._spare.append(bit)
                 gone ^= bit
 
+    def _settle(self, head: int) -> int:
+        row = self._rows.get(head)
+        if row is None:
+            return 1
+        mask, marks = self._masks[head] & ~self._sweeping, self._settling
+        hashes = array("Q", row) if marks else ()
+        if not mask or not marks or marks.keys().isdisjoint(hashes):
+            self._keep(head, mask)
+        else:
+            self._keep(head, 0)
+            place = 0
+            for left, run in groupby(mask & ~marks.get(key, 0) for key in hashes):
+                end = place + sum(1 for _ in run)
+                if left:
+                    self._place(row[8 * place : 8 * end], left)
+                place = end
+        return len(row) // 8
 
-def _score(scores: dict[int, int], mask: int, depth: int, owners: Sequence[int | None]) -> None:
-    while mask:
-        bit = mask & -mask
-        owner = owners[bit.bit_length() - 1]
-        if owner is not None:
-            scores[owner] = depth
-        mask ^= bit
+
+def _unmark(marks: dict[int, int], bit: int, hashes: Iterable[int]) -> None:
+    for key in hashes:
+        mask = marks.get(key, 0)
+        if mask == bit:
+            del marks[key]
+        elif mask & bit:
+            marks[key] = mask ^ bit

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
+Hashes: TypeAlias = list[Annotated[int, msgspec.Meta(ge=0)]]
+
 
 class Stored(msgspec.Struct, frozen=True, tag="stored"):
-    """These blocks can be reused from now on. The hashes are chained, so each names its whole prefix."""
+    """These blocks can be reused from now on: blocks in a row, each of which follows the one before it.
 
-    hashes: list[int]
+    The hashes are chained, so each names its whole prefix.
+    """
+
+    hashes: Hashes
 
 
 class Removed(msgspec.Struct, frozen=True, tag="removed"):
-    """These blocks are gone."""
+    """These blocks are gone. An index is done soonest with blocks in a row."""
 
-    hashes: list[int]
+    hashes: Hashes
 
 
 class Cleared(msgspec.Struct, frozen=True, tag="cleared"):
@@ -24,9 +29,9 @@ class Cleared(msgspec.Struct, frozen=True, tag="cleared"):
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
-    """All blocks that a worker holds, in `parts` messages: the answer to a router that missed events."""
+    """All blocks that a worker holds, in rows, in `parts` messages: the answer to a router that missed events."""
 
-    hashes: list[int]
+    rows: list[Hashes]
     part: int = 0
     parts: int = 1
 

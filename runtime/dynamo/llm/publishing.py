@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 
 from dynamo.llm import kv_events, load
 from dynamo.llm.engine_blocks import EngineBlocks, UnknownParent
@@ -42,7 +43,8 @@ class KvEventPublisher:
         self.number = 0
         self._events = topic(events, "kv_events", namespace, component)
         self._questions = topic(events, "kv_resync", namespace, component)
-        self._held: dict[int, None] = {}
+        self._held: dict[int, int | None] = {}
+        """Each block, and the one before it in the event that told it."""
         self._engine = EngineBlocks(block_size)
         self._fresh: list[KvEvent] = []
         self._outgoing: deque[bytes] = deque()
@@ -105,10 +107,11 @@ class KvEventPublisher:
         """Tell events."""
         for event in events:
             if isinstance(event, Stored):
-                self._held.update(dict.fromkeys(event.hashes))
+                self._held.update(zip(event.hashes, [None, *event.hashes[:-1]], strict=False))
             elif isinstance(event, Removed):
-                for key in event.hashes:
-                    self._held.pop(key, None)
+                before = [self._held.pop(key, None) for key in event.hashes]
+                if event.hashes and event.hashes[0] in before:
+                    event = Removed(event.hashes[::-1])
             elif isinstance(event, Cleared):
                 self._held.clear()
             if not self._fresh:
@@ -118,7 +121,7 @@ class KvEventPublisher:
     def _number_fresh(self) -> None:
         events, self._fresh = self._fresh, []
         size, batch = 0, list[KvEvent]()
-        for event in events:
+        for event in _joined(events):
             for part in _cut(event):
                 weight = len(part.hashes) if isinstance(part, Stored | Removed) else 1
                 if batch and size + weight > HASHES_A_MESSAGE:
@@ -144,11 +147,11 @@ class KvEventPublisher:
     def _answer(self) -> None:
         self._answering = None
         self._number_fresh()
-        hashes = list(self._held)
-        parts = max(-(-len(hashes) // HASHES_A_MESSAGE), 1)
+        held = list(self._held.items())
+        parts = max(-(-len(held) // HASHES_A_MESSAGE), 1)
         for part in range(parts):
-            some = hashes[part * HASHES_A_MESSAGE : (part + 1) * HASHES_A_MESSAGE]
-            self._send(KvMessage(self.worker, self.session, self.number, [Snapshot(some, part, parts)]))
+            rows = _rows(held[part * HASHES_A_MESSAGE : (part + 1) * HASHES_A_MESSAGE])
+            self._send(KvMessage(self.worker, self.session, self.number, [Snapshot(rows, part, parts)]))
 
     def _send(self, message: KvMessage) -> None:
         self._outgoing.append(kv_events.encode(message))
@@ -160,6 +163,26 @@ class KvEventPublisher:
             # A message that cannot be sent leaves a gap in the numbers; routers ask when they see it.
             with contextlib.suppress(RemoteError):
                 await self._events.publish(self._outgoing.popleft(), str(self.worker))
+
+
+def _rows(held: Iterable[tuple[int, int | None]]) -> list[list[int]]:
+    rows: list[list[int]] = []
+    for key, before in held:
+        if rows and rows[-1][-1] == before:
+            rows[-1].append(key)
+        else:
+            rows.append([key])
+    return rows
+
+
+def _joined(events: Iterable[KvEvent]) -> Iterable[KvEvent]:
+    """Removals in one: engines forget the ends of prompts first, block by block, and an index likes whole rows."""
+    for removal, some in groupby(events, lambda event: isinstance(event, Removed)):
+        if removal:
+            gone = [key for event in some if isinstance(event, Removed) for key in event.hashes]
+            yield Removed(gone[::-1])
+        else:
+            yield from some
 
 
 def _cut(event: KvEvent) -> Iterable[KvEvent]:

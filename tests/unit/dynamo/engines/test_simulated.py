@@ -125,7 +125,7 @@ def test_whatever_comes_all_are_answered_and_nothing_leaks(wanted, blocks, slots
     events tell what the engine holds; and no block is in use at the end.
     """
     setting = SimulationSettings(block_size=4, blocks=blocks, slots=slots, pass_tokens=budget)
-    batcher, told, answers = Batcher(setting), set(), {}
+    batcher, told, index, answers = Batcher(setting), set(), KvIndexer(), {}
     chooser = random.Random(1)
     waiting = [
         (when, request(str(number), [stem * 100 + index for index in range(length)], limit))
@@ -148,10 +148,15 @@ def test_whatever_comes_all_are_answered_and_nothing_leaks(wanted, blocks, slots
             if isinstance(event, Stored):
                 assert told.isdisjoint(event.hashes)
                 told |= set(event.hashes)
+                index.stored(1, event.hashes)
             else:
                 assert isinstance(event, Removed) and told >= set(event.hashes)
                 told -= set(event.hashes)
+                index.removed(1, event.hashes)
         pool = batcher.pool
+        for name in answers:
+            hashes = block_hashes([wanted[int(name)][0] * 100 + place for place in range(wanted[int(name)][1])], 4)
+            assert index.match(hashes).get(1, 0) == pool.prefix(hashes)
         assert told == set(pool.held()) and len(pool.held()) == len(told)
         assert pool.active + len(pool._kept) <= pool.total and pool._loose >= 0
         turn += 1

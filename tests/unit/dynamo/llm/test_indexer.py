@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo.llm import indexer
+from dynamo.llm import block_rows, indexer
 from dynamo.llm.hashing import block_hashes
 from dynamo.llm.indexer import KvIndexer
 from support.effort import examples
@@ -32,43 +33,49 @@ class Naive:
 
 
 WORKERS = st.integers(1, 5)
-PROMPTS = st.lists(st.integers(0, 1), max_size=6)
+PROMPTS = st.lists(st.integers(0, 1), max_size=8)
+PLACES = st.sets(st.integers(0, 7))
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("stored"), WORKERS, PROMPTS),
-        st.tuples(st.just("removed"), WORKERS, PROMPTS),
-        st.tuples(st.just("cleared"), WORKERS, st.just([])),
+        st.tuples(st.just("stored"), WORKERS, PROMPTS, st.integers(0, 7)),
+        st.tuples(st.just("removed"), WORKERS, PROMPTS, PLACES),
+        st.tuples(st.just("evicted"), WORKERS, PROMPTS, st.integers(0, 7)),
+        st.tuples(st.just("cleared"), WORKERS, st.just([]), st.just(0)),
     ),
     max_size=60,
 )
 
 
-@settings(max_examples=examples(150))
-@given(STEPS, st.lists(PROMPTS, min_size=1, max_size=5), st.integers(0, 3))
-def test_it_answers_as_a_naive_index_would(steps, prompts, slowness):
-    """Whatever is stored, removed and cleared, in any order: each worker's depth is right, also while it sweeps."""
+@settings(max_examples=examples(250))
+@given(STEPS, st.lists(PROMPTS, min_size=1, max_size=5), st.integers(0, 3), st.sampled_from([0, 32, 128, 256]))
+def test_it_answers_as_a_naive_index_would(steps, prompts, slowness, anchors):
+    """Whatever is stored, removed and cleared, whole prompts, ends and holes in any order: each worker's depth is
+    right, also while it settles, and with no anchors, some or nothing else.
+    """
     index, naive = KvIndexer(), Naive()
-    before = indexer.SWEEP_BLOCKS, indexer.STRETCH_BLOCKS
-    indexer.SWEEP_BLOCKS, indexer.STRETCH_BLOCKS = slowness, 1 + slowness
+    before = indexer.SWEEP_BLOCKS, indexer.STEP_BLOCKS, block_rows.ANCHORS
+    indexer.SWEEP_BLOCKS, indexer.STEP_BLOCKS = slowness, slowness
+    block_rows.ANCHORS = bytes(byte < anchors for byte in range(256))
     try:
-        for action, worker, prompt in steps:
+        for action, worker, prompt, where in steps:
             hashes = block_hashes(prompt, 1)
             if action == "stored":
-                index.stored(worker, hashes)
-                naive.held[worker] |= set(hashes)
-            elif action == "removed":
-                index.removed(worker, hashes[-2:])
-                naive.held[worker] -= set(hashes[-2:])
-            else:
+                index.stored(worker, hashes[where:])
+                naive.held[worker] |= set(hashes[where:])
+            elif action == "cleared":
                 index.cleared(worker)
                 naive.held[worker].clear()
+            else:
+                gone = hashes[where:] if action == "evicted" else [hashes[at] for at in where if at < len(hashes)]
+                index.removed(worker, gone)
+                naive.held[worker] -= set(gone)
             for asked in prompts:
                 hashes = block_hashes(asked, 1)
                 assert index.match(hashes) == naive.match(hashes)
         for worker, held in naive.held.items():
             assert index.blocks_of(worker) == len(held)
     finally:
-        indexer.SWEEP_BLOCKS, indexer.STRETCH_BLOCKS = before
+        indexer.SWEEP_BLOCKS, indexer.STEP_BLOCKS, block_rows.ANCHORS = before
 
 
 def test_workers_come_and_go_without_a_trace():
@@ -93,3 +100,27 @@ def test_many_workers_share_blocks():
         index.stored(worker, hashes[: 1 + worker % 2])
     index.gone(500)
     assert index.match(hashes) == {worker: 1 + worker % 2 for worker in range(1000) if worker != 500}
+
+
+def test_a_hash_is_an_unsigned_number_of_64_bits():
+    """Anything else is refused, and nothing changed."""
+    index = KvIndexer()
+    for hashes in ([-1], [2**64], ["1"]):
+        with pytest.raises(ValueError, match="unsigned 64-bit"):
+            index.stored(1, hashes)
+    assert len(index) == 0 and index.match([2**64]) == {}
+
+
+def test_what_it_keeps_of_removed_blocks_is_bounded():
+    """Blocks removed one by one from the end, and such as were never held, leave nothing behind in the long run."""
+    index, chooser = KvIndexer(), random.Random(1)
+    chains = [[chooser.getrandbits(64) for _ in range(50)] for _ in range(100)]
+    for turn in range(600):
+        chain = chains[turn % 100]
+        index.stored(1, chain)
+        for key in reversed(chain):
+            index.removed(1, [key])
+        index.removed(1, [chooser.getrandbits(64)])
+    assert len(index) <= 100 * 50
+    assert len(index._removed) + len(index._settling) + len(index._settled) <= 3 * (indexer.SWEEP_BLOCKS + 100 * 50)
+    assert index.blocks_of(1) == 0

@@ -15,7 +15,7 @@ EVENTS = st.one_of(
     st.builds(Stored, HASHES),
     st.builds(Removed, HASHES),
     st.builds(Cleared),
-    st.builds(Snapshot, HASHES, st.integers(0, 9), st.integers(1, 9)),
+    st.builds(Snapshot, st.lists(HASHES, max_size=4), st.integers(0, 9), st.integers(1, 9)),
 )
 
 
@@ -41,5 +41,8 @@ def test_a_hash_that_is_too_large():
         kv_events.encode(KvMessage(1, 1, 1, [Stored([2**64])]))
     event = {"type": "stored", "hashes": ["1"]}
     with pytest.raises(ValueError, match="int"):
+        kv_events.decode(msgspec.msgpack.encode({"worker": 1, "session": 1, "number": 1, "events": [event]}))
+    event = {"type": "removed", "hashes": [-1]}
+    with pytest.raises(ValueError, match=">= 0"):
         kv_events.decode(msgspec.msgpack.encode({"worker": 1, "session": 1, "number": 1, "events": [event]}))
     assert kv_events.decode_resync(kv_events.encode(Resync(7))) == Resync(7)

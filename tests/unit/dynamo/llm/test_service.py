@@ -10,7 +10,7 @@ import pytest
 from dynamo.engines.virtual_time import VirtualTimeLoop
 from dynamo.llm.engine_events import BlocksStored
 from dynamo.llm.hashing import block_hashes
-from dynamo.llm.kv_events import Removed, Stored
+from dynamo.llm.kv_events import KvMessage, Removed, Stored
 from dynamo.llm.load import ForwardPassMetrics
 from dynamo.llm.publishing import HASHES_A_MESSAGE, KvEventPublisher, WorkerMetricsPublisher
 from dynamo.llm.router import NoWorkers, RouterSettings
@@ -90,6 +90,49 @@ def test_a_late_router_asks():
                 await asyncio.sleep(0.2)
                 assert (known(late, 1), known(late, 2)) == (len(many) - 2, 4)
                 assert late.route("a", TOKENS).worker == 2
+
+    run(body())
+
+
+def test_a_late_router_knows_prompts_and_not_only_blocks():
+    """What it is told at once has the blocks of each prompt in their order, whatever was evicted and stored again."""
+
+    async def body():
+        events = LossyEvents()
+        async with worker(events, 1) as (blocks, _):
+            one = blocks.stored(range(640))
+            other = blocks.stored([*range(320), *range(1000, 1320)])
+            for key in reversed(one[30:]):
+                blocks.removed([key])
+            blocks.removed(one[5:7])
+            blocks.publish([Stored(one[5:6]), Stored(one[30:35])])
+            await asyncio.sleep(3)
+            async with service(events, [1]) as late:
+                assert await late.ready(1, 5)
+                await asyncio.sleep(0.2)
+                assert known(late, 1) == blocks.held == 40 + 20 - 6
+                assert late.router.index.match(one) == late.router.index.match(other) == {1: 6}
+                blocks.publish([Stored(one[6:7])])
+                await asyncio.sleep(0.1)
+                assert (late.router.index.match(one), late.router.index.match(other)) == ({1: 35}, {1: 40})
+
+    run(body())
+
+
+def test_evictions_of_one_turn_are_told_in_the_order_of_the_prompt():
+    """Block by block from the end, as engines evict, or in order: one event, which an index takes by the row."""
+
+    async def body():
+        events = LossyEvents()
+        told: list[KvMessage] = []
+        async with worker(events, 1) as (blocks, _):
+            blocks._send = told.append
+            hashes = blocks.stored(TOKENS)
+            blocks.removed(hashes[3:])
+            blocks.removed(hashes[1:3])
+            blocks.publish([Stored(hashes[1:2]), Removed(hashes[:0])])
+            await asyncio.sleep(0.1)
+        assert told[0].events == [Stored(hashes), Removed(hashes[1:]), Stored(hashes[1:2]), Removed([])]
 
     run(body())
 
