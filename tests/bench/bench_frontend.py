@@ -41,7 +41,8 @@ def main() -> None:
         model = small_models.folder(Path(scratch) / "model", context=8192)
         for _ in range(ROUNDS):
             for name, start in (
-                ("ours", ours),
+                ("ours, two services", ours),
+                ("ours, one service", front),
                 ("ai-dynamo 0.3.2", ai_dynamo),
                 ("vLLM", vllm),
             ):
@@ -68,7 +69,9 @@ def main() -> None:
         "notes": [
             "CPU of all processes between the client and the engine. ai-dynamo's figure holds its engine, an echo, which"
             " is in the same process; vLLM's is its API server's process, at the pace of its own engine.",
-            "Ours are two processes, Frontend and Processor of the example graph, with the network between them.",
+            "Ours, two services: Frontend and Processor of the graph agg, with the network between them. Ours, one service:"
+            " Front of the graph front. The engine is a process of its own in both.",
+            f"Medians of {ROUNDS} runs of each, taken in turn.",
         ],
     }
     Path(sys.argv[1]).write_text(json.dumps([table]))
@@ -129,6 +132,19 @@ def ours(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
     ]  # fmt: skip
     with running(command, port, {"XDG_RUNTIME_DIR": str(scratch)}) as (_, said):
         yield port, workers(said, "Frontend", "Processor")
+
+
+@contextlib.contextmanager
+def front(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
+    """The example graph whose front is its own Processor."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "dynamo_build", "serve", "graphs.front:Front", "--working-dir", str(ROOT / "examples/llm"),
+        "--port", str(port), "--Front.model=" + str(model), "--VllmWorker.engine=echo",
+        f"--VllmWorker.delay={PACE_MS / 1000}", "--Front.served_model_name=m",
+    ]  # fmt: skip
+    with running(command, port, {"XDG_RUNTIME_DIR": str(scratch)}) as (_, said):
+        yield port, workers(said, "Front")
 
 
 @contextlib.contextmanager

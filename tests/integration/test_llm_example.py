@@ -92,6 +92,27 @@ def test_every_graph(start, graph):
         assert 'dynamo_requests_total{endpoint="/v1/chat/completions",outcome="ok"' in page.read().decode()
 
 
+def test_in_one_process(project):
+    """The front that is its own Processor: the same answers, and others find its endpoints."""
+    one = Serve(project, "graphs.front:Front", "--port", "0", "--VllmWorker.engine=echo", "--Front.model=bytes",
+                "--Front.served_model_name=m").ready()  # fmt: skip
+    try:
+        with client(one.port) as api:
+            assert [model.id for model in api.models.list().data] == ["m"]
+            made = api.chat.completions.create(model="m", messages=[{"role": "user", "content": "日本"}], max_tokens=99)
+            text = api.completions.create(model="m", prompt="abcdef", max_tokens=3)
+            with pytest.raises(openai.BadRequestError, match="prompt"):
+                api.completions.create(model="m", prompt="", max_tokens=3)
+        assert made.choices[0].message.content == "user: 日本\nassistant:"
+        assert (text.choices[0].text, text.choices[0].finish_reason) == ("abc", "length")
+        one.stop()
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+    gone(one)
+
+
 def test_a_worker_is_killed(start):
     """One of two workers dies in the middle of a stream: it goes on with the other, nothing missing or doubled."""
     one = start("agg_router", *WITHOUT_MODEL, "--VllmWorker.delay=0.02", "--VllmWorker.ServiceArgs.workers=2").ready()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from types import MappingProxyType
 from typing import Any
 
 from dynamo.http.openai.access import Access
@@ -68,7 +69,11 @@ MODELS = (
 
 @contextlib.asynccontextmanager
 async def serving(
-    *services: Any, models: Any = MODELS, access: Access | None = None, timeout: float = 0.0
+    *services: Any,
+    models: Any = MODELS,
+    access: Access | None = None,
+    timeout: float = 0.0,
+    own: Any = MappingProxyType({}),
 ) -> AsyncIterator[str]:
     """The service's address, with these models registered."""
     runtime = await running(*(services or (Words,)))
@@ -76,7 +81,7 @@ async def serving(
     for kind, name, endpoint in models:
         await registry.add(registration(kind, name, endpoint))
     listening = listen("127.0.0.1", 0)
-    server = HttpServer(OpenAIService(lambda: registry, access, timeout), listening, 1.0)
+    server = HttpServer(OpenAIService(lambda: registry, access, timeout, own), listening, 1.0)
     await server.start()
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -1,6 +1,5 @@
 """Chooses a worker by the blocks that it holds and the work that it has."""
 
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 
@@ -44,9 +43,7 @@ class Router:
     @dynamo_endpoint()
     async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
         """The answer of the worker that was chosen; of another one when that is lost."""
-        async with contextlib.aclosing(self.client.generate(request)) as steps:
-            async for step in steps:
-                yield step
+        return self.client.generate(request)
 
     @dynamo_endpoint()
     async def choose(self, request: Tokens) -> str:

@@ -1,6 +1,5 @@
 """Takes conversations and prompts, makes tokens of them, and text of the tokens that come back."""
 
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -58,13 +57,9 @@ class Processor:
     @dynamo_endpoint(name="chat/completions")
     async def chat_completions(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """OpenAI's chat completions, as chunks."""
-        async with contextlib.aclosing(self.processor.chat(request)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self.processor.chat(request)
 
     @dynamo_endpoint(name="completions")
     async def completions(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """OpenAI's completions, as chunks."""
-        async with contextlib.aclosing(self.processor.completions(request)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self.processor.completions(request)

@@ -1,6 +1,5 @@
 """Decodes, or serves whole requests: an engine behind one endpoint."""
 
-import contextlib
 from collections.abc import AsyncIterator
 
 from components.prefill_worker import PrefillWorker
@@ -39,6 +38,4 @@ class VllmWorker:
     async def generate(self, request: EngineRequest) -> AsyncIterator[EngineStep]:
         """The tokens of an answer, as they are made."""
         assert self.worker is not None
-        async with contextlib.aclosing(self.worker.generate(request)) as steps:
-            async for step in steps:
-                yield step
+        return self.worker.generate(request)

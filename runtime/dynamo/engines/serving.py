@@ -62,11 +62,9 @@ class EngineWorker:
                 generates = DisaggregatedEngine(engine, remote)
             return cls(engine, generates, closing.pop_all())
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
+    def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RequestTooLong."""
-        async with contextlib.aclosing(self._generates.generate(request)) as steps:
-            async for step in steps:
-                yield step
+        return self._generates.generate(request)
 
     @property
     def alive(self) -> bool:

@@ -16,6 +16,8 @@ from dynamo.sdk.errors import Unavailable
 
 _LONG = 20_000
 Generate: TypeAlias = Callable[[EngineRequest], AsyncGenerator[EngineStep, None]]
+Prepare: TypeAlias = Callable[[Mapping[str, Any], str], tuple[Prepared, ...]]
+Form: TypeAlias = Callable[[int, Piece, bool], dict[str, Any]]
 
 
 class OpenAIProcessor:
@@ -28,32 +30,19 @@ class OpenAIProcessor:
         self._preprocessor = preprocessor
         self._generate = generate
 
-    async def chat(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+    def chat(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a chat completion. Raises BadRequest, and what the engine raises."""
-        name = "chatcmpl-" + secrets.token_hex(12)
-        choices = await _prepared(self._preprocessor.chat, request, name)
-        chunks = self._answer(name, "chat.completion.chunk", request, choices, _chat_choice)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
+        return self._answer("chatcmpl-", "chat.completion.chunk", request, self._preprocessor.chat, _chat_choice)
 
-    async def completions(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+    def completions(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a completion. Raises as `chat` does."""
-        name = "cmpl-" + secrets.token_hex(12)
-        choices = await _prepared(self._preprocessor.completion, request, name)
-        chunks = self._answer(name, "text_completion", request, choices, _text_choice)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
+        return self._answer("cmpl-", "text_completion", request, self._preprocessor.completion, _text_choice)
 
     async def _answer(
-        self,
-        name: str,
-        kind: str,
-        request: Mapping[str, Any],
-        choices: Sequence[Prepared],
-        form: Callable[[int, Piece, bool], dict[str, Any]],
+        self, prefix: str, kind: str, request: Mapping[str, Any], prepare: Prepare, form: Form
     ) -> AsyncGenerator[dict[str, Any], None]:
+        name = prefix + secrets.token_hex(12)
+        choices = await _prepared(prepare, request, name)
         head = {"id": name, "object": kind, "created": int(time.time()), "model": request.get("model", "")}
         texts = [Postprocessor(self._preprocessor.files.tokenizer, choice) for choice in choices]
         begun = [False] * len(choices)
@@ -62,7 +51,8 @@ class OpenAIProcessor:
                 yield {**head, "choices": [form(choice.index, Piece(choice.echo), not begun[choice.index])]}
                 begun[choice.index] = True
         streams = [self._pieces(choice, text) for choice, text in zip(choices, texts, strict=True)]
-        async with contextlib.aclosing(_merged(streams)) as pieces:
+        merged = streams[0] if len(streams) == 1 else _merged(streams)
+        async with contextlib.aclosing(merged) as pieces:
             async for index, piece in pieces:
                 if piece.text or piece.finish_reason or piece.logprobs or not begun[index]:
                     yield {**head, "choices": [form(index, piece, not begun[index])]}
@@ -86,9 +76,7 @@ class OpenAIProcessor:
         raise Unavailable("the answer ended before it was complete")
 
 
-async def _prepared(
-    prepare: Callable[[Mapping[str, Any], str], tuple[Prepared, ...]], request: Mapping[str, Any], name: str
-) -> tuple[Prepared, ...]:
+async def _prepared(prepare: Prepare, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
     """The choices; of a long prompt in a thread, so that it does not hold up the others."""
     messages = request.get("messages")
     turns = messages if isinstance(messages, list) else []
@@ -102,11 +90,6 @@ async def _merged(
     streams: Sequence[AsyncGenerator[tuple[int, Piece], None]],
 ) -> AsyncGenerator[tuple[int, Piece], None]:
     """The items of all streams as they come. Raises what the first that fails raises."""
-    if len(streams) == 1:
-        async with contextlib.aclosing(streams[0]) as only:
-            async for item in only:
-                yield item
-        return
     queue: asyncio.Queue[tuple[int, Piece] | None] = asyncio.Queue()
 
     async def drain(stream: AsyncGenerator[tuple[int, Piece], None]) -> None:

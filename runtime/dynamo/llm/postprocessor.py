@@ -39,10 +39,11 @@ class Postprocessor:
     def add(self, step: EngineStep) -> Piece:
         """What a step adds. After the last piece, close the engine's iterator. Raises Unavailable for a lost answer."""
         tokens = step.tokens
-        self.cached = max(self.cached, step.cached_tokens)
+        if step.cached_tokens > self.cached:
+            self.cached = step.cached_tokens
         reason: str | None = step.finish_reason
-        ended = next((at for at, token in enumerate(tokens) if token in self._ends), -1)
-        if ended >= 0:  # an engine that does not know the ends of answers itself
+        if not self._ends.isdisjoint(tokens):  # an engine that does not know the ends of answers itself
+            ended = next(at for at, token in enumerate(tokens) if token in self._ends)
             tokens, reason = tokens[:ended], "stop"
         self.made += len(tokens)
         text = self._stops.add(self._text.add(tokens))

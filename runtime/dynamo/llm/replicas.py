@@ -125,8 +125,9 @@ class Replicas:
             del self._heard[other]
 
     def _say(self, event: RouterEvent) -> None:
-        self._fresh.append(event)
-        self._flush.set()
+        if self._heard:  # one that comes later is told what is open then
+            self._fresh.append(event)
+            self._flush.set()
 
     async def _tell(self) -> None:
         hello = True

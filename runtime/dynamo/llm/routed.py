@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -45,26 +44,14 @@ class RoutedClient:
         self._resumable = resumable
         self._on_decision = on_decision
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
+    def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer. Raises RemoteError; Unavailable when no worker is left to go on."""
         without: set[int] = set()
 
-        async def ask(asked: EngineRequest) -> AsyncGenerator[EngineStep, None]:
-            decision = await self._route(asked, without)
-            logger.debug("request %s goes to worker %s: %s", asked.id, decision.worker, decision.reason)
-            self._on_decision(asked, decision)
-            without.add(decision.worker)
-            try:
-                async with contextlib.aclosing(self._steps(asked, decision)) as steps:
-                    async for step in steps:
-                        yield step
-            finally:
-                self.service.finished(asked.id)
+        def ask(asked: EngineRequest) -> AsyncGenerator[EngineStep, None]:
+            return self._steps(asked, without)
 
-        answer = resumed(ask, request, attempts=self._migrations, resumable=self._resumable)
-        async with contextlib.aclosing(answer) as steps:
-            async for step in steps:
-                yield step
+        return resumed(ask, request, attempts=self._migrations, resumable=self._resumable)
 
     async def _route(self, request: EngineRequest, without: set[int]) -> Decision:
         loop = asyncio.get_running_loop()
@@ -77,13 +64,18 @@ class RoutedClient:
                     raise Unavailable(f"request {request.id} cannot be routed: {error}") from error
             await asyncio.sleep(0.1)
 
-    async def _steps(self, request: EngineRequest, decision: Decision) -> AsyncGenerator[EngineStep, None]:
-        sent = replace(request, prefix_hit_rate=decision.prefix_hit_rate)
-        call = self._client.direct(sent, decision.worker)
-        call.wrap = _as_it_is
-        reply = aiter(call)
+    async def _steps(self, request: EngineRequest, without: set[int]) -> AsyncGenerator[EngineStep, None]:
+        decision = await self._route(request, without)
+        logger.debug("request %s goes to worker %s: %s", request.id, decision.worker, decision.reason)
+        without.add(decision.worker)
+        reply: Any = None
         first = True
         try:
+            self._on_decision(request, decision)
+            sent = replace(request, prefix_hit_rate=decision.prefix_hit_rate)
+            call = self._client.direct(sent, decision.worker)
+            call.wrap = _as_it_is
+            reply = aiter(call)
             async for item in reply:
                 step = msgspec.convert(item, EngineStep)
                 if first:
@@ -93,7 +85,9 @@ class RoutedClient:
         except msgspec.ValidationError as error:
             raise RemoteError(f"the worker's answer is not a step: {error}") from error
         finally:
-            await reply.aclose()  # type: ignore[attr-defined]
+            self.service.finished(request.id)
+            if reply is not None:
+                await reply.aclose()
 
 
 def _as_it_is(item: Any) -> Any:

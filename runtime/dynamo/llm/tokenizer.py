@@ -53,13 +53,20 @@ class ModelTokenizer:
     def __init__(self, tokenizer: Any, prefix: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
         self._prefix = list(prefix)
+        self._alone: dict[int, str] = {}
 
     def encode(self, text: str, *, begun: bool = False) -> list[int]:
         found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [*self._prefix, *found] if self._prefix and not begun else found
 
     def decode(self, tokens: Sequence[int]) -> str:
+        if len(tokens) == 1:  # no more of them than the vocabulary has
+            known = self._alone.get(tokens[0])
+            if known is not None:
+                return known
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+        if len(tokens) == 1:
+            self._alone[tokens[0]] = text
         return text
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dynamo.http.openai.errors import Failure
+from dynamo.runtime import payload
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -36,16 +37,18 @@ class Chunks:
         self._finished: set[int] = set()
         self._used: Any = None
 
-    def of(self, item: Any) -> Iterator[dict[str, Any]]:
+    def of(self, item: Any) -> list[dict[str, Any]]:
         """The chunks that an item stands for; none for a mark of the end. Raises Failure for what is no part."""
-        if type(item) is dict:
-            yield from self._of_object(item)
-        elif isinstance(item, str):
-            yield from self._of_text(item)
-        elif isinstance(item, bytes):
-            yield from self._of_text(item.decode(errors="replace"))
-        elif item is not None:
-            yield from self._of_object(item) if isinstance(item, dict) else self._of_text(str(item))
+        if isinstance(item, dict):
+            return self._of_object(item)
+        if isinstance(item, str):
+            return self._of_text(item)
+        if isinstance(item, bytes):
+            return self._of_text(item.decode(errors="replace"))
+        if item is None:
+            return []
+        plain = payload.decode(payload.encode(item))  # of this process, so nobody made plain data of it yet
+        return self._of_object(plain) if type(plain) is dict else self._of_text(str(plain))
 
     def ending(self) -> Iterator[dict[str, Any]]:
         """The end: a reason for each choice to which the worker gave none, and what was used."""
@@ -54,48 +57,44 @@ class Chunks:
         if self._usage and self._used:
             yield self._named({"choices": [], "usage": self._used})
 
-    def _of_text(self, text: str) -> Iterator[dict[str, Any]]:
+    def _of_text(self, text: str) -> list[dict[str, Any]]:
         if text.startswith("data:"):
-            for line in text.splitlines():
-                content = line.removeprefix("data:").strip()
-                if line.startswith("data:") and content != "[DONE]":
-                    yield from self._of_json(content)
-        elif text.startswith("{"):
-            yield from self._of_json(text)
-        else:
-            yield self._chunk(self._choice(0, text, None))
+            lines = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
+            return [chunk for line in lines if line != "[DONE]" for chunk in self._of_json(line)]
+        if text.startswith("{"):
+            return self._of_json(text)
+        return [self._chunk(self._choice(0, text, None))]
 
-    def _of_json(self, text: str) -> Iterator[dict[str, Any]]:
+    def _of_json(self, text: str) -> list[dict[str, Any]]:
         try:
             value = _decode(text)
         except (msgspec.DecodeError, RecursionError):
             value = text
         if type(value) is dict and ("choices" in value or "error" in value or "data" in value):
-            yield from self._of_object(value)
-        else:
-            yield self._chunk(self._choice(0, text, None))
+            return self._of_object(value)
+        return [self._chunk(self._choice(0, text, None))]
 
-    def _of_object(self, value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _of_object(self, value: dict[str, Any]) -> list[dict[str, Any]]:
         choices = value.get("choices")
         if type(choices) is list:
-            yield from self._of_choices(value, choices)
-        elif value.get("error") is not None:
+            return self._of_choices(value, choices)
+        if value.get("error") is not None:
             raise _reported(value["error"])
-        elif "data" in value:  # an item with annotations around it
-            yield from self.of(value["data"])
-        elif isinstance(value.get("text"), str):
-            yield self._chunk(self._choice(0, value["text"], None))
-        elif "usage" in value:
+        if "data" in value:  # an item with annotations around it
+            return self.of(value["data"])
+        if isinstance(value.get("text"), str):
+            return [self._chunk(self._choice(0, value["text"], None))]
+        if "usage" in value:
             self._used = value["usage"]
-        else:
-            given = ", ".join(map(repr, value)) or "nothing"
-            message = f"the worker of `{self.model}` gave {given}, not a part of an answer"
-            raise Failure(message, status=502, kind="api_error")
+            return []
+        given = ", ".join(map(repr, value)) or "nothing"
+        message = f"the worker of `{self.model}` gave {given}, not a part of an answer"
+        raise Failure(message, status=502, kind="api_error")
 
-    def _of_choices(self, value: dict[str, Any], choices: list[Any]) -> Iterator[dict[str, Any]]:
+    def _of_choices(self, value: dict[str, Any], choices: list[Any]) -> list[dict[str, Any]]:
         self._used = value.pop("usage", None) or self._used
         if not choices:
-            return
+            return []
         for choice in choices:
             if type(choice) is not dict:
                 raise Failure(f"the worker of `{self.model}` gave a choice that is no object", status=502)
@@ -108,7 +107,7 @@ class Chunks:
             self._begun.add(index)
             if choice.get("finish_reason"):
                 self._finished.add(index)
-        yield self._named(value)
+        return [self._named(value)]
 
     def _named(self, value: dict[str, Any]) -> dict[str, Any]:
         value["id"] = self.id

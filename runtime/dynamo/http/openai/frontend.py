@@ -8,8 +8,9 @@ from typing import Any
 from dynamo.http.openai.access import Access
 from dynamo.http.openai.models import ModelRegistry, registration
 from dynamo.http.openai.service import OpenAIService
+from dynamo.runtime.server import Method
 from dynamo.sdk.context import dynamo_context
-from dynamo.sdk.endpoints import api
+from dynamo.sdk.endpoints import api, marked_methods
 from dynamo.sdk.lifecycle import async_on_shutdown, async_on_start
 
 
@@ -22,6 +23,8 @@ class OpenAIFrontend:
 
         def __init__(self, served_model_name: str, endpoint: str = "dynamo.Processor.chat/completions"):
             self.models = [("chat", served_model_name, endpoint)]
+
+    Endpoints of its own class are called without a network: a front that is its own Processor.
     """
 
     models: list[tuple[str, str, str]] = []  # noqa: RUF012 - set by instances
@@ -30,11 +33,19 @@ class OpenAIFrontend:
     async def start_openai(self) -> None:
         """Announce the models. Raises BadRequest for a name that another endpoint has."""
         registry = ModelRegistry(dynamo_context["runtime"])
+        namespace = str(dynamo_context.get("namespace", "dynamo"))
         self._leases = [
-            await registry.announce(registration(kind, name, endpoint, str(dynamo_context.get("namespace", "dynamo"))))
+            await registry.announce(registration(kind, name, endpoint, namespace))
             for kind, name, endpoint in self.models
         ]
-        self.asgi = OpenAIService(lambda: registry, Access.of(os.environ))
+        here = f"{namespace}.{dynamo_context.get('service_name', '')}."
+        own = {
+            here + mark.name: Method(mark.name, getattr(self, method))
+            for method, _, marks in marked_methods(type(self))
+            for mark in marks
+            if mark.transport == "dynamo"
+        }
+        self.asgi = OpenAIService(lambda: registry, Access.of(os.environ), own=own)
 
     @async_on_shutdown
     async def stop_openai(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from dynamo.http.openai.models import ModelRegistry, Registration, path
 from dynamo.http.openai.requests import parsed
 from dynamo.http.openai.whole import Whole
 from dynamo.runtime import context
+from dynamo.runtime.server import Method
 from dynamo.sdk.errors import RemoteError, Unavailable
 
 logger = logging.getLogger("dynamo.openai")
@@ -36,16 +38,24 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpenAIService:
-    """All models of a graph behind one address. `registry` gives None while no graph was found yet."""
+    """All models of a graph behind one address. `registry` gives None while no graph was found yet.
+
+    `own` are the endpoints of this process by their paths, which are called without a network.
+    """
 
     def __init__(
-        self, registry: Callable[[], ModelRegistry | None], access: Access | None = None, timeout: float = 0.0
+        self,
+        registry: Callable[[], ModelRegistry | None],
+        access: Access | None = None,
+        timeout: float = 0.0,
+        own: Mapping[str, Method] = MappingProxyType({}),
     ) -> None:
         self.health = Health("http")
         self.health.started = True
         self._registry = registry
         self._access = access or Access()
         self._timeout = timeout
+        self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -144,10 +154,11 @@ class OpenAIService:
                 message = f"the model `{name}` is for {', '.join(others)}, not for {kind}"
                 raise Failure(message, status=404, param="model")
             raise unknown_model(name)
-        if not await registry.instances(model):
+        own = self._own.get(path(model))
+        if own is None and not await registry.instances(model):
             raise of_call(Unavailable(f"no worker of `{name}` is running at {path(model)}"))
         if kind == "embedding":
-            given = await _single(registry.call(model, request))
+            given = await _single(await _called(own, request) if own else registry.call(model, request))
             answer = vectors.answer(given, name, request.get("encoding_format") or "float")
             await exchange.whole(200, JSON, _encode(answer))
         else:
@@ -162,7 +173,8 @@ class OpenAIService:
         # A worker always streams: whole answers are put together here, and a client that leaves is noticed at once.
         request = {**request, "stream": True, "stream_options": {**options, "include_usage": True}}
         whole = Whole(kind)
-        reply = aiter(registry.call(model, request))
+        own = self._own.get(path(model))
+        reply = aiter(await _called(own, request) if own else registry.call(model, request))
         try:
             async for item in reply:
                 for chunk in chunks.of(item):
@@ -222,6 +234,17 @@ class _Answer(Exchange):
 
     async def _start(self, status: int, form: str, *extra: tuple[bytes, bytes]) -> None:
         await super()._start(status, form, *extra, *self._extra)
+
+
+async def _called(own: Method, request: Any) -> AsyncGenerator[Any, None]:
+    """The items of an answer that this process gives itself."""
+    arguments, keywords = own.arguments.from_call(request)
+    result = await own.start(arguments, keywords)
+    return result if hasattr(type(result), "__aiter__") else _alone(result)
+
+
+async def _alone(value: Any) -> AsyncGenerator[Any, None]:
+    yield value
 
 
 async def _single(call: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from dynamo.http.openai.chunks import Chunks
 from dynamo.http.openai.errors import Failure
@@ -29,6 +30,10 @@ def text_of(items: list[Any]) -> str:
 CHUNK = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]}
 
 
+class Text(BaseModel):
+    text: str
+
+
 @pytest.mark.parametrize(
     "item",
     [
@@ -40,6 +45,7 @@ CHUNK = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": No
         f"data: {json.dumps(CHUNK)}\n\n",
         f"data: {json.dumps(CHUNK)}\n\ndata: [DONE]\n\n",
         {"data": CHUNK, "event": None},
+        Text(text="a"),
         {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]},
     ],
 )

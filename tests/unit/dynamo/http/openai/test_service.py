@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from dynamo.http.openai.access import Access
-from support.openai_service import serving
+from dynamo.runtime.server import Method
+from support.openai_service import Words, serving
 
 CHAT = "/v1/chat/completions"
 
@@ -102,3 +103,23 @@ async def test_request_id() -> None:
     async with serving() as url:
         _, headers, _ = await send(url, "GET", "/v1/models", **{"x-request-id": "mine"})
     assert headers["x-request-id"] == "mine"
+
+
+async def test_own_endpoints() -> None:
+    """An endpoint of the service's own process is called without a network, whether it streams or not."""
+    words = Words.inner()
+    own = {
+        "test.Words.chat/completions": Method("chat", words.chat),
+        "test.Words.embed": Method("embed", words.embed),
+        "test.Absent.generate": Method("plain", words.plain),
+    }
+    said = {"messages": [{"role": "user", "content": "one two"}]}
+    async with serving(own=own) as url:
+        for model in ("words", "nobody"):  # of the second one no worker is registered
+            status, _, answer = await send(url, "POST", CHAT, json.dumps({"model": model, **said}).encode())
+            assert (status, answer["choices"][0]["message"]["content"]) == (200, "one two ")
+        status, _, answer = await send(url, "POST", "/v1/embeddings", b'{"model": "vectors", "input": "abc"}')
+        assert (status, answer["data"][0]["embedding"]) == (200, [3.0, 0.5])
+        broken = {"model": "words", "messages": [{"role": "user", "content": "a break b"}]}
+        status, _, answer = await send(url, "POST", CHAT, json.dumps(broken).encode())
+        assert (status, answer["error"]["type"]) == (500, "server_error")
