@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from dynamo_build import engine
 from dynamo_build.events import Event, Finished, Listener
@@ -21,16 +23,19 @@ def deliver(
     *,
     builder: str,
     kept_as: str = "",
+    ahead: Mapping[str, str] = MappingProxyType({}),
 ) -> Image:
     """Deliver, and tell which layers had to be sent. `kept_as` is one more tag in a registry, or "".
 
+    `ahead` says how layers came there that were sent before the image was whole, by their digests.
+
     Raises RegistryError or ToolMissing.
     """
-    sent: dict[str, str] = {}
+    sent = dict(ahead)
 
     def heard(event: Event) -> None:
         if isinstance(event, Finished) and event.what.startswith("layer sha256:"):
-            sent[event.what.removeprefix("layer ")] = event.detail
+            sent.setdefault(event.what.removeprefix("layer "), event.detail)
         else:
             on(event)
 

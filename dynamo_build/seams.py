@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dynamo_build.model.plan import Lock, Requirements
     from dynamo_build.model.reference import Digest, ImageReference
     from dynamo_build.oci.image import OciImage
-    from dynamo_build.oci.layer import Readable
+    from dynamo_build.oci.layer import Layer, Readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,10 @@ class Registry(Protocol):
 
     def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
+        ...
+
+    def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
+        """Take a layer of an image that will be pushed here, as early as it is worth it. Raises RegistryError."""
         ...
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:

@@ -9,7 +9,7 @@ from dynamo_build.events import Listener, Progress
 from dynamo_build.model.reference import Digest, ImageReference
 from dynamo_build.oci import layout
 from dynamo_build.oci.image import OciImage
-from dynamo_build.oci.layer import Readable
+from dynamo_build.oci.layer import Layer, Readable
 from dynamo_build.seams import Surroundings
 
 
@@ -39,6 +39,9 @@ class FolderRegistry:
             on(Progress(what="write", done=written, total=total))
 
         return Digest.parse(layout.write(_folder(to[0]), image, tuple(item.tag or "latest" for item in to), done))
+
+    def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
+        """Nothing: a copy from folder to folder is not worth a start of its own."""
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""

@@ -130,6 +130,17 @@ def test_layers_are_not_read_before_they_are_opened(place: str) -> None:
     assert of(again).pull(again, "linux/amd64").settings == {"User": "1"}
 
 
+def test_a_layer_may_come_before_its_image(place: str) -> None:
+    """What was prepared is no image yet; the push that follows makes it one."""
+    image, to = two_layers(), reference(place)
+    registry = of(to)
+    registry.prepare(image.layers[-1], to, ignore)
+    with pytest.raises(RegistryError):
+        of(to).resolve(to)
+    assert str(registry.push(image, (to,), ignore)) == image.digest
+    assert check.problems(of(to).pull(to, "linux/amd64")) == ()
+
+
 def test_progress_ends_at_the_total(place: str) -> None:
     """Bytes done never exceed the total, and end there."""
     image, to = two_layers(), reference(place)

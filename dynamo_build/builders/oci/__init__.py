@@ -5,6 +5,7 @@ from __future__ import annotations
 from dynamo.sdk import codec
 from dynamo_build import engine
 from dynamo_build.builders.oci import configuration
+from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.builders.oci.bytecode import bytecode
 from dynamo_build.builders.oci.earlier import LABEL, Earlier
 from dynamo_build.builders.oci.layers import Layers
@@ -47,17 +48,22 @@ class OciBuilder:
         base = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
         configuration.check_base(base, plan)
         python = configuration.python(base)
-        compiled = bytecode(plan, str(python.get("version") or ""), self._surroundings.environment, on)
-        making = Layers(
-            plan,
-            self._surroundings,
-            LayerCache(self._surroundings.cache / "layers", compressor),
-            Earlier(plan, self._surroundings, compressor, on),
-            compiled,
-            str(python.get("executable") or "/usr/bin/env python3"),
-            on,
-        )
-        image = base.with_layers(making.make())
+        exact = str(python.get("version") or "")
+        with (
+            Ahead(plan, to, self._surroundings, on) as ahead,
+            bytecode(plan, exact, self._surroundings.environment, on) as compiled,
+        ):
+            making = Layers(
+                plan,
+                self._surroundings,
+                LayerCache(self._surroundings.cache / "layers", compressor),
+                Earlier(plan, self._surroundings, compressor, on),
+                compiled,
+                str(python.get("executable") or "/usr/bin/env python3"),
+                on,
+            )
+            image = base.with_layers(making.make(ahead.send))
+            sent = ahead.sent()
         labels = {"dynamo.bytecode": compiled.version, LABEL: codec.canonical(making.keys).decode()}
         image = image.with_config(configuration.settings(base, plan, labels), configuration.notes(plan, compressor))
         if plan.budget and (
@@ -66,4 +72,4 @@ class OciBuilder:
             raise ImageBuildError(*said)
         if image.labels.get("dynamo.production") == "false":
             on(Noted(text="the base says that it is not for production"))
-        return deliver(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as)
+        return deliver(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as, ahead=sent)

@@ -6,76 +6,59 @@ very version on this machine there is none.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from dynamo_build import process
+from dynamo_build.builders.oci.compilers import Compilers, Module
 from dynamo_build.errors import ImageBuildError, UsageError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import ImagePlan
 
 _ASK = "import platform; print(platform.python_implementation(), platform.python_version())"
-#: What does not compile (templates, other versions' syntax) has no .pyc; nor have tests, which are most of the modules
-#: of some packages and are not imported in an image.
-_COMPILE = """
-import pathlib, py_compile, sys
-source, compiled, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
-if not source.is_dir():
-    sys.exit(f"{source} is not a folder")
-for path in sorted(source.rglob("*.py")):
-    name = path.relative_to(source)
-    if name.parts[0] == "bin" or {"__pycache__", "test", "tests"} & {*name.parts[:-1]} or path.is_symlink():
-        continue
-    to = compiled / name.parent / "__pycache__" / f"{name.stem}.{sys.implementation.cache_tag}.pyc"
-    try:
-        py_compile.compile(
-            str(path), str(to), f"{root}/{name.as_posix()}", doraise=True,
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        )
-    except py_compile.PyCompileError:
-        pass
-"""
+#: Tests are most of the modules of some packages, and are not imported in an image.
+_LEFT_OUT = {"__pycache__", "test", "tests"}
 
 
 class Bytecode:
-    """How modules of one image are compiled. `version` is "none" where they are not."""
+    """How modules of one image are compiled. `version` is "none" where they are not. To be used in `with`."""
 
-    def __init__(self, version: str = "none", program: str = "") -> None:
+    def __init__(self, version: str = "none", program: str = "", jobs: int = 1) -> None:
         self.version = version
-        self._program = program
+        self._tag = f"cpython-{''.join(version.split('.')[:2])}"
+        self._compilers = Compilers(program, jobs) if program else None
 
-    def compile(self, folder: Path, root: str, compiled: Path) -> dict[str, Path]:
-        """Compile what is in `folder` and will be at `root`, into `compiled`; gives files by their relative names.
+    def compile(self, files: Mapping[str, Path], root: str, compiled: Path) -> dict[str, Path]:
+        """Compile the modules among these files, which will be below `root`, into the folder `compiled`.
 
-        Raises ImageBuildError.
+        Both mappings go by names relative to the root. Raises ImageBuildError.
         """
-        if not self._program:
+        if self._compilers is None:
             return {}
-        compiled.mkdir(parents=True, exist_ok=True)
-        # -S and a bare environment: what is loaded at start must not show in what is compiled
-        command = [
-            self._program,
-            "-s",
-            "-S",
-            "-W",
-            "ignore",
-            "-c",
-            _COMPILE,
-            *map(str, (folder.absolute(), compiled.absolute())),
-            root,
-        ]
-        try:
-            process.run(command, environment=_BARE, folder=Path("/"))
-        except process.ProgramFailed as error:
-            raise ImageBuildError(
-                f"modules cannot be compiled: {error.message}", ["Build with `--bytecode none`."]
-            ) from error
-        return {path.relative_to(compiled).as_posix(): path for path in sorted(compiled.rglob("*.pyc"))}
+        wanted, found = [], {}
+        for name in sorted(files):
+            folders, _, last = name.rpartition("/")
+            parts = folders.split("/")
+            if last.endswith(".py") and parts[0] != "bin" and not _LEFT_OUT & set(parts):
+                made = f"{folders}/__pycache__/{last[:-3]}.{self._tag}.pyc".lstrip("/")
+                target = str(compiled.absolute() / made)
+                wanted.append(Module(source=str(files[name].absolute()), target=target, shown=f"{root}/{name}"))
+                found[target] = made
+        return {found[target]: Path(target) for target in self._compilers.compile(wanted)}
 
+    def close(self) -> None:
+        """End what compiles."""
+        if self._compilers:
+            self._compilers.close()
 
-_BARE = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
+    def __enter__(self) -> Bytecode:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def bytecode(plan: ImagePlan, version: str, environment: Mapping[str, str], on: Listener) -> Bytecode:
@@ -86,7 +69,7 @@ def bytecode(plan: ImagePlan, version: str, environment: Mapping[str, str], on: 
         return Bytecode()
     for program in _candidates(version, environment) if version else ():
         if _version(program) == f"CPython {version}":
-            return Bytecode(version, program)
+            return Bytecode(version, program, plan.jobs or len(os.sched_getaffinity(0)))
     reason = f"Python {version}, which the base has, is not on this machine" if version else "the base names no Python"
     if plan.bytecode == "require":
         raise ImageBuildError(

@@ -14,6 +14,7 @@ from dynamo_build.builders.oci import packages
 from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.builders.oci.earlier import Earlier
 from dynamo_build.builders.oci.groups import Group, groups
+from dynamo_build.builders.oci.unpacked import Unpacked
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Finished, Listener, Started
 from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, PlannedLayer, WheelLayer
@@ -21,7 +22,9 @@ from dynamo_build.oci.cache import LayerCache
 from dynamo_build.oci.layer import Entry, Layer
 from dynamo_build.seams import Surroundings
 
-Make = Callable[[], Layer]
+#: Given a folder for what is in between.
+Make = Callable[[Path], Layer]
+Made = Callable[[Layer], object]
 
 
 class Layers:
@@ -45,12 +48,19 @@ class Layers:
         self._interpreter = interpreter
         self._on = on
         self.keys: dict[str, str] = {}
+        self._missing: list[Group] = []
 
-    def make(self) -> list[Layer]:
-        """All layers in the order of the plan. Raises ImageBuildError or LockError."""
+    def make(self, made: Made = lambda _: None) -> list[Layer]:
+        """All layers in the order of the plan; `made` is told of each that was not kept, from any thread.
+
+        Raises ImageBuildError or LockError.
+        """
         wanted = [make for planned in self._plan.layers for make in self._makes(planned)]
-        with ThreadPoolExecutor(self._plan.jobs or len(os.sched_getaffinity(0)), thread_name_prefix="layer") as pool:
-            futures = [pool.submit(make) for make in wanted]
+        jobs = self._plan.jobs or len(os.sched_getaffinity(0))
+        with self._scratch() as scratch, ThreadPoolExecutor(jobs, thread_name_prefix="layer") as pool:
+            self._unpacked = Unpacked(self._missing, Path(scratch), self._install)
+            self._made = made
+            futures = [pool.submit(make, Path(scratch)) for make in wanted]
             try:
                 return [future.result() for future in futures]
             except BaseException:
@@ -65,35 +75,23 @@ class Layers:
             case WheelLayer():
                 return [self._runtime(bento / planned.wheel, planned.target)]
             case FilesLayer():
-                return [lambda: self._cache.made(_files(bento / planned.folder, planned), planned.name)]
+                return [lambda _: self._cache.made(_files(bento / planned.folder, planned), planned.name)]
             case _:
                 raise ImageBuildError("this builder runs nothing in the image", ["Use `--builder docker`."])
-
-    def _known(self, key: str, name: str, make: Make) -> Make:
-        """What gives the layer of this key: as it is kept, or made. Looked up here, one after the other."""
-        kept = self._cache.find(key, name) or self._earlier.find(key, name)
-
-        def made() -> Layer:
-            layer = kept or make()
-            self.keys[key] = layer.diff_id
-            return layer
-
-        return made
 
     def _packages(self, group: Group) -> Make:
         key = packages.key(group.layer, self._interpreter, self._bytecode.version)
 
-        def make() -> Layer:
+        def make(scratch: Path) -> Layer:
             self._on(Started(what=group.name))
-            with self._scratch() as temporary:
-                folder = Path(temporary, "packages")
-                packages.install(group.layer, folder, self._surroundings.environment, self._on, self._plan.bento)
-                found = packages.entries(folder, self._interpreter, self._bytecode, self._on)
-                layer = self._cache.keep(key, found, group.name)
+            files = self._unpacked.files(group)
+            compiled = scratch / f"compiled-{hashlib.sha256(group.name.encode()).hexdigest()[:16]}"
+            found = packages.entries(files, compiled, self._interpreter, self._bytecode, self._on)
+            layer = self._cache.keep(key, found, group.name)
             self._on(Finished(what=group.name, detail=f"{layer.size / 1e6:.1f} MB packed"))
             return layer
 
-        return self._known(key, group.name, make)
+        return self._known(key, group.name, make, group)
 
     def _runtime(self, wheel: Path, target: str) -> Make:
         try:
@@ -102,11 +100,28 @@ class Layers:
             raise _unreadable(wheel, error) from error
         key = f"runtime {packages.FORMAT} {digest} {target} {self._bytecode.version}"
 
-        def make() -> Layer:
-            with self._scratch() as temporary:
-                return self._cache.keep(key, _wheel(wheel, target, self._bytecode, Path(temporary)), "runtime")
+        def make(scratch: Path) -> Layer:
+            return self._cache.keep(key, _wheel(wheel, target, self._bytecode, scratch / "runtime"), "runtime")
 
         return self._known(key, "runtime", make)
+
+    def _known(self, key: str, name: str, make: Make, group: Group | None = None) -> Make:
+        """What gives the layer of this key: as it is kept, or made. Looked up here, one after the other."""
+        kept = self._cache.find(key, name) or self._earlier.find(key, name)
+        if group and not kept:
+            self._missing.append(group)
+
+        def known(scratch: Path) -> Layer:
+            layer = kept or make(scratch)
+            self.keys[key] = layer.diff_id
+            if not kept:
+                self._made(layer)
+            return layer
+
+        return known
+
+    def _install(self, wanted: PackagesLayer, folder: Path) -> None:
+        packages.install(wanted, folder, self._surroundings.environment, self._on, self._plan.bento)
 
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:
         # absolute: what is started there is in another folder
@@ -128,7 +143,7 @@ def _files(folder: Path, planned: FilesLayer) -> list[Entry]:
 
 def _wheel(wheel: Path, target: str, bytecode: Bytecode, scratch: Path) -> list[Entry]:
     """A pure wheel's files and their bytecode; it has no scripts that would need an installer."""
-    found = {}
+    found: dict[str, Entry] = {}
     source = scratch / "source"
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -142,7 +157,8 @@ def _wheel(wheel: Path, target: str, bytecode: Bytecode, scratch: Path) -> list[
             archive.extractall(source)
     except (OSError, zipfile.BadZipFile) as error:
         raise _unreadable(wheel, error) from error
-    for name, path in bytecode.compile(source, target, scratch / "compiled").items():
+    modules = {name: source / name for name in found}
+    for name, path in bytecode.compile(modules, target, scratch / "compiled").items():
         found[name] = Entry(path=f"{target.strip('/')}/{name}", content=path)
     return list(found.values())
 

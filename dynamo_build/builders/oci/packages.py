@@ -87,20 +87,25 @@ def _uv() -> str:
         return str(uv.find_uv_bin())
 
 
-def entries(folder: Path, interpreter: str, bytecode: Bytecode, on: Listener) -> list[Entry]:
-    """What was installed, as an installer would have left it in the image. Raises ImageBuildError for a clash."""
-    files = _walk(folder)
-    for name in sorted(files):
+def entries(
+    files: Mapping[str, File], compiled: Path, interpreter: str, bytecode: Bytecode, on: Listener
+) -> list[Entry]:
+    """What was installed, as an installer would have left it in the image; `compiled` is a folder for .pyc files.
+
+    Raises ImageBuildError for a clash.
+    """
+    found = dict(files)
+    for name in sorted(found):
         if name.startswith("bin/"):
-            _portable_script(files[name], interpreter)
-    compiled = bytecode.compile(folder, PACKAGES, folder.with_name("compiled"))
-    files |= {name: _File(path) for name, path in compiled.items()}
-    _record(files, on)
-    return [file.entry(f"{PACKAGES[1:]}/{name}") for name, file in files.items()]
+            _portable_script(found[name], interpreter)
+    made = bytecode.compile({name: file.path for name, file in found.items()}, PACKAGES, compiled)
+    found |= {name: File(path) for name, path in made.items()}
+    _record(found, on)
+    return [file.entry(f"{PACKAGES[1:]}/{name}") for name, file in found.items()]
 
 
 @dataclass(slots=True)
-class _File:
+class File:
     """A file as installed, and its bytes where they are other ones than on disk."""
 
     path: Path
@@ -114,7 +119,8 @@ class _File:
         return Entry(path=path, content=self.path if self.changed is None else self.changed, executable=self.executable)
 
 
-def _walk(folder: Path) -> dict[str, _File]:
+def walk(folder: Path) -> dict[str, File]:
+    """The files that uv installed below a folder, by their names there."""
     found = {}
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -123,11 +129,11 @@ def _walk(folder: Path) -> dict[str, _File]:
             relative = path.relative_to(folder).as_posix()
             if relative == ".lock" or path.is_symlink():
                 continue
-            found[relative] = _File(path, executable=bool(path.stat().st_mode & 0o100))
+            found[relative] = File(path, executable=bool(path.stat().st_mode & 0o100))
     return found
 
 
-def _portable_script(file: _File, interpreter: str) -> None:
+def _portable_script(file: File, interpreter: str) -> None:
     with file.path.open("rb") as stream:
         if stream.read(2) != b"#!":
             return
@@ -137,7 +143,7 @@ def _portable_script(file: _File, interpreter: str) -> None:
         file.executable = True
 
 
-def _record(files: dict[str, _File], on: Listener) -> None:
+def _record(files: dict[str, File], on: Listener) -> None:
     """Make each dist-info say what is there: one INSTALLER, no note of where it came from, RECORD sorted and right."""
     owners: dict[str, str] = {}
     for name in sorted(files):
@@ -157,7 +163,7 @@ def _record(files: dict[str, _File], on: Listener) -> None:
             files[name].changed = text.getvalue().encode()
 
 
-def _rows(files: Mapping[str, _File], record: str) -> list[tuple[str, str, str]]:
+def _rows(files: Mapping[str, File], record: str) -> list[tuple[str, str, str]]:
     rows = []
     sources = _compiled(files)
     for row in csv.reader(io.StringIO(files[record].path.read_text())):
@@ -177,7 +183,7 @@ def _rows(files: Mapping[str, _File], record: str) -> list[tuple[str, str, str]]
     return sorted(set(rows))
 
 
-def _compiled(files: Mapping[str, _File]) -> dict[str, list[str]]:
+def _compiled(files: Mapping[str, File]) -> dict[str, list[str]]:
     """Modules, and the names of what they were compiled to; an installer records these without a digest."""
     found: dict[str, list[str]] = {}
     for name in files:

@@ -72,6 +72,11 @@ class HttpRegistry:
         self._tag(upload, to, image.manifest, image.media_type)
         return Digest.parse(image.digest)
 
+    def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
+        """Send one layer of an image that is still being made. Raises RegistryError."""
+        how = self._upload(to).send(_blob(layer, to))
+        on(Finished(what=f"layer {layer.digest}", detail=how))
+
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
         self._tag(self._upload(to[0]), to, index, documents.INDEX)

@@ -25,10 +25,12 @@ def plan(choice: str) -> ImagePlan:
     return replace(PLAN, bytecode=choice)
 
 
+def files(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
 def test_the_exact_python_compiles(tmp_path: Path) -> None:
     """Unchecked by hash, without a name of this machine; the same bytes from another folder; what is broken is left."""
-    compiling = bytecode(plan("auto"), OURS, os.environ, ignore)
-    assert compiling.version == OURS
     found = []
     for where in ("one", "two"):
         source = tmp_path / where / "source"
@@ -40,7 +42,9 @@ def test_the_exact_python_compiles(tmp_path: Path) -> None:
         for folder in ("pack/tests", "pack/test/deep"):
             (source / folder).mkdir(parents=True)
             (source / folder / "test_good.py").write_text("2\n")
-        made = compiling.compile(source, "/app/packages", tmp_path / where / "compiled")
+        with bytecode(plan("auto"), OURS, os.environ, ignore) as compiling:
+            assert compiling.version == OURS
+            made = compiling.compile(files(source), "/app/packages", tmp_path / where / "compiled")
         found.append({name: path.read_bytes() for name, path in made.items()})
     assert found[0] == found[1]
     ((name, content),) = found[0].items()
@@ -54,7 +58,7 @@ def test_another_python_compiles_nothing_and_says_so(version: str, tmp_path: Pat
     """One line, no file; an error where compiled modules are required."""
     heard: list[Event] = []
     compiling = bytecode(plan("auto"), version, {}, heard.append)
-    assert compiling.version == "none" and compiling.compile(tmp_path, "/app", tmp_path / "out") == {}
+    assert compiling.version == "none" and compiling.compile({}, "/app", tmp_path / "out") == {}
     assert [type(event) for event in heard] == [Noted]
     with pytest.raises(ImageBuildError, match="compiled"):
         bytecode(plan("require"), version, {}, ignore)

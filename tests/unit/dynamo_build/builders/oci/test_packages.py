@@ -57,7 +57,7 @@ def offline(wheels: Path, cache: Path) -> dict[str, str]:
 def installed(wheels: Path, where: Path, interpreter: str = "/usr/local/bin/python3.11") -> dict[str, Entry]:
     where.mkdir(exist_ok=True)
     packages.install(locked(wheels), where / "packages", offline(wheels, where / "cache"), ignore)
-    found = packages.entries(where / "packages", interpreter, Bytecode(), ignore)
+    found = packages.entries(packages.walk(where / "packages"), where / "compiled", interpreter, Bytecode(), ignore)
     return {entry.path.removeprefix("app/packages/"): entry for entry in found}
 
 
@@ -152,5 +152,6 @@ def test_packages_that_share_a_file_are_told(tmp_path: Path) -> None:
         (folder / filename).write_bytes(wheel)
     packages.install(locked(folder), tmp_path / "packages", offline(folder, tmp_path / "cache"), ignore)
     heard: list[Event] = []
-    packages.entries(tmp_path / "packages", "/usr/bin/env python3", Bytecode(), heard.append)
+    files = packages.walk(tmp_path / "packages")
+    packages.entries(files, tmp_path / "compiled", "/usr/bin/env python3", Bytecode(), heard.append)
     assert [event for event in heard if isinstance(event, Noted) and "shared.py" in event.text]
