@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any, NamedTuple
 
@@ -116,7 +117,21 @@ _INTERRUPTED = 130
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
-    sys.exit(run(arguments))
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job
+        signal.signal(signal.SIGINT, _interrupt)
+    code = run(arguments)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # what happened is decided, and the interpreter's end is no place to stop
+    sys.exit(code)
+
+
+class _Interrupted(KeyboardInterrupt):
+    """A class of its own: after the plain one went through `exec`, the interpreter ends by the signal, not by our code."""
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise _Interrupted
 
 
 def run(arguments: list[str] | None = None) -> int:
