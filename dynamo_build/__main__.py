@@ -1,8 +1,7 @@
 """The command `dynamo`, also as `python -m dynamo_build`: Ctrl-C is heard before everything is loaded, too."""
 
+import _signal as signal  # type: ignore[import-not-found]  # built in: `signal` itself takes time to load
 import os
-
-import _signal as signal  # there from the start: `signal` itself takes time to load
 
 
 def _leave(number: int, frame: object) -> None:
@@ -12,7 +11,7 @@ def _leave(number: int, frame: object) -> None:
 
 def main() -> None:
     """Load the command line and run it."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background job
         signal.signal(signal.SIGINT, _leave)
     from dynamo_build.cli import app
 

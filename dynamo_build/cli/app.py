@@ -120,14 +120,12 @@ def main(arguments: list[str] | None = None) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job
         signal.signal(signal.SIGINT, _interrupt)
     code = run(arguments)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # what happened is decided, and the interpreter's end is no place to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what happened is decided: only the interpreter's end is left
     sys.exit(code)
 
 
 class _Interrupted(KeyboardInterrupt):
-    """A class of its own: after the plain one went through `exec`, the interpreter ends by the signal, not by our code."""
+    """A class of its own: once the plain one went through `exec`, the interpreter ends by the signal, not our code."""
 
 
 def _interrupt(number: int, frame: object) -> None:
