@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -67,6 +68,11 @@ async def start_engine(
         return await EmbeddedEngine.start(model, embedded, on_events=on_events, on_metrics=on_metrics)
     if name == "vllm":
         from dynamo.engines.vllm import VllmEngine
+        from dynamo.engines.vllm_nodes import VllmNode, place
 
+        here = place(os.environ)
+        if here is not None and not here.leads:
+            return await VllmNode.start(here, arguments)
+        arguments = here.arguments(arguments) if here is not None else arguments
         return await VllmEngine.start(arguments, on_events=on_engine_events, on_metrics=on_metrics)
     raise UnknownEngine(f"there is no engine `{name}`; there are {', '.join(ENGINES)}")
