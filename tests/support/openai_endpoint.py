@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -17,6 +18,7 @@ class OpenAiEndpoint:
         self.asked: list[dict[str, Any]] = []
         self.heads: list[str] = []
         self._known: set[str] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> OpenAiEndpoint:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -25,8 +27,22 @@ class OpenAiEndpoint:
 
     async def __aexit__(self, *failure: object) -> None:
         self._server.close()
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._answer(reader, writer))
+        self._answering.add(task)
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._answering.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.heads.append(head)
         length = next(int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:"))
@@ -45,7 +61,6 @@ class OpenAiEndpoint:
                 await asyncio.sleep(self.delay)
             writer.write(b"0\r\n\r\n" if chunked and self.fault != "cut" else b"")
         await writer.drain()
-        writer.close()
 
     def _lines(self, asked: dict[str, Any]) -> list[str]:
         chat = "messages" in asked
