@@ -9,8 +9,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerSettings:
     """When to add a worker and when to take one away. The thresholds are those of the reference's planner: shares of
-    the decode workers' KV blocks in use, and prompts that wait for each prefill worker. `first_token_seconds` is the
-    target for nine requests of ten; 0: none. `gpus` bounds both kinds together; 0: nothing does.
+    the decode workers' KV blocks in use, and prompts that wait for each prefill worker. `first_token_seconds` and
+    `token_seconds`, between the tokens of an answer, are targets for nine requests of ten; 0: none. `gpus` bounds both
+    kinds together; 0: nothing does.
     """
 
     interval_seconds: float = 180.0
@@ -24,6 +25,7 @@ class PlannerSettings:
     queue_up: float = 5.0
     queue_down: float = 0.2
     first_token_seconds: float = 0.0
+    token_seconds: float = 0.0
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -35,7 +37,9 @@ class PlannerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """The graph at one moment. `prefill_queue` counts prompts; `first_tokens` are the seconds since the last moment."""
+    """The graph at one moment. `prefill_queue` counts prompts. Since the last moment: `first_tokens` are the
+    seconds until a first token, `token_gaps` those between the tokens of an answer.
+    """
 
     decode_workers: int
     prefill_workers: int
@@ -43,6 +47,7 @@ class Observation:
     waiting: int
     prefill_queue: int = 0
     first_tokens: Sequence[float] = ()
+    token_gaps: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +120,9 @@ def _decode_change(settings: PlannerSettings, seen: Sequence[Observation], reaso
     if waiting > last.decode_workers:
         reasons.append(f"one decode worker more: {waiting} requests or more waited all the time")
         return 1
-    late = _late(settings, seen)
-    if late and not last.prefill_workers:
+    # Only decode workers make tokens after the first; the first is made by them where nobody else prefills.
+    late = _slow(settings, seen) or ("" if last.prefill_workers else _late(settings, seen))
+    if late:
         reasons.append(f"one decode worker more: {late}")
         return 1
     # With one less the others hold what it holds: they must not be over the upper threshold then.
@@ -125,7 +131,7 @@ def _decode_change(settings: PlannerSettings, seen: Sequence[Observation], reaso
         usage < settings.kv_down
         and after < settings.kv_up
         and last.decode_workers > settings.least_workers
-        and not late
+        and not _late(settings, seen)
     ):
         reasons.append(f"one decode worker less: {usage:.0%} of the KV blocks are in use")
         return -1
@@ -134,14 +140,23 @@ def _decode_change(settings: PlannerSettings, seen: Sequence[Observation], reaso
 
 def _late(settings: PlannerSettings, seen: Sequence[Observation]) -> str:
     """Why the first tokens come too late; "" when they do not."""
-    times = sorted(value for one in seen for value in one.first_tokens)
-    if not settings.first_token_seconds or not times:
+    found, target = _most([value for one in seen for value in one.first_tokens]), settings.first_token_seconds
+    if not target or found <= target:
         return ""
-    found = times[min(int(len(times) * 0.9), len(times) - 1)]
-    if found <= settings.first_token_seconds:
-        return ""
-    target = settings.first_token_seconds
     return f"one request of ten waits over {found:.2f} s for its first token, {target:g} s is the target"
+
+
+def _slow(settings: PlannerSettings, seen: Sequence[Observation]) -> str:
+    """Why the tokens come too slowly; "" when they do not."""
+    found, target = _most([value for one in seen for value in one.token_gaps]), settings.token_seconds
+    if not target or found <= target:
+        return ""
+    return f"one request of ten has over {found * 1e3:.0f} ms between its tokens, {target * 1e3:g} ms is the target"
+
+
+def _most(times: Sequence[float]) -> float:
+    """What nine of ten are within; 0 when there are none."""
+    return sorted(times)[min(int(len(times) * 0.9), len(times) - 1)] if times else 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

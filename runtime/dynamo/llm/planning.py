@@ -15,46 +15,14 @@ from dynamo.llm.listening import Listener, topic
 from dynamo.llm.load import KvMetricsAggregator
 from dynamo.llm.planner import Observation, PlannerSettings, plan
 from dynamo.llm.prefill_jobs import prefill_queue
-from dynamo.llm.replicas import Prefilled, Routed, decode
 from dynamo.llm.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
+from dynamo.llm.timings import RequestTimings
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.events import Events
 from dynamo.runtime.queues import Queue
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.planner")
-MOST_OPEN = 100_000
-
-
-class FirstTokens:
-    """How long requests wait for their first token, as routers tell each other of them."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._open: dict[tuple[int, str], float] = {}
-        self._seen: list[float] = []
-
-    def on_message(self, body: bytes) -> None:
-        """A router told what it did."""
-        try:
-            message = decode(body)
-        except ValueError:
-            return
-        for event in message.events:
-            key = (message.router, event.request)
-            if isinstance(event, Routed):
-                self._open.setdefault(key, self._clock())
-                while len(self._open) > MOST_OPEN:
-                    del self._open[next(iter(self._open))]
-            else:
-                begun = self._open.pop(key, None)
-                if begun is not None and isinstance(event, Prefilled):
-                    self._seen.append(self._clock() - begun)
-
-    def taken(self) -> list[float]:
-        """Those since the last call."""
-        seen, self._seen = self._seen, []
-        return seen
 
 
 class Planner:
@@ -80,15 +48,15 @@ class Planner:
         self._workers = workers
         self._queue = queue
         self._aggregator = KvMetricsAggregator(clock)
-        self._first = FirstTokens(clock)
+        self._timings = RequestTimings(events, namespace, decode, clock)
         self._load = topic(events, "load", namespace, decode)
-        self._routers = topic(events, "routers", namespace, decode)
-        self._listeners: list[Listener] = []
+        self._listener: Listener | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to watch."""
-        self._listeners = [Listener(self._load, self._on_load), Listener(self._routers, self._first.on_message)]
+        self._listener = Listener(self._load, self._on_load)
+        await self._timings.start()
         self._task = asyncio.ensure_future(self._run())
 
     async def close(self) -> None:
@@ -96,8 +64,9 @@ class Planner:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for listener in self._listeners:
-            await listener.close()
+        await self._timings.close()
+        if self._listener is not None:
+            await self._listener.close()
 
     def _on_load(self, body: bytes) -> None:
         try:
@@ -122,7 +91,7 @@ class Planner:
         """The graph as it is now."""
         self._aggregator.silent()
         metrics = [self._aggregator.get(worker) for worker in self._aggregator.workers]
-        waiting = 0
+        waiting, (first, gaps) = 0, self._timings.taken()
         if self._queue is not None:
             try:
                 waiting = await self._queue.size()
@@ -134,7 +103,8 @@ class Planner:
             kv_usage=sum(one.gpu_cache_usage_perc for one in metrics) / len(metrics) if metrics else 0.0,
             waiting=sum(one.num_requests_waiting for one in metrics),
             prefill_queue=waiting,
-            first_tokens=tuple(self._first.taken()),
+            first_tokens=tuple(first),
+            token_gaps=tuple(gaps),
         )
 
     async def adjust(self, seen: Sequence[Observation]) -> None:

@@ -37,9 +37,10 @@ class Prefilled(msgspec.Struct, frozen=True, tag="prefilled"):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """A request ended."""
+    """A request ended, after so many tokens."""
 
     request: str
+    tokens: int = 0
 
 
 RouterEvent: TypeAlias = Routed | Prefilled | Finished
@@ -55,6 +56,11 @@ class RouterMessage(msgspec.Struct, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RouterMessage).decode
+
+
+def encode(message: RouterMessage) -> bytes:
+    """A message as it travels."""
+    return _encode(message)
 
 
 def decode(body: bytes) -> RouterMessage:
@@ -111,10 +117,10 @@ class Replicas:
             self._open[request] = Routed(request, event.worker, 0, event.blocks)
             self._say(Prefilled(request))
 
-    def finished(self, request: str) -> None:
-        """It ended."""
+    def finished(self, request: str, tokens: int = 0) -> None:
+        """It ended, after so many tokens."""
         if self._open.pop(request, None) is not None:
-            self._say(Finished(request))
+            self._say(Finished(request, tokens))
 
     def expire(self) -> None:
         """Forget the routers that are silent."""

@@ -69,7 +69,7 @@ class RoutedClient:
         logger.debug("request %s goes to worker %s: %s", request.id, decision.worker, decision.reason)
         without.add(decision.worker)
         reply: Any = None
-        first = True
+        first, tokens = True, 0
         try:
             self._on_decision(request, decision)
             sent = replace(request, prefix_hit_rate=decision.prefix_hit_rate)
@@ -81,11 +81,12 @@ class RoutedClient:
                 if first:
                     first = False
                     self.service.first_token(request.id)
+                tokens += len(step.tokens)
                 yield step
         except msgspec.ValidationError as error:
             raise RemoteError(f"the worker's answer is not a step: {error}") from error
         finally:
-            self.service.finished(request.id)
+            self.service.finished(request.id, tokens)
             if reply is not None:
                 await reply.aclose()
 

@@ -96,10 +96,10 @@ class RoutingService:
         self.router.first_token(request)
         self.replicas.prefilled(request)
 
-    def finished(self, request: str) -> None:
-        """A request ended, however."""
+    def finished(self, request: str, tokens: int = 0) -> None:
+        """A request ended, however, and after so many tokens."""
         self.router.finished(request)
-        self.replicas.finished(request)
+        self.replicas.finished(request, tokens)
 
     async def ready(self, workers: int = 1, timeout: float = 30.0) -> bool:
         """Wait until so many workers are there and all they hold is known; False when the time passed."""

@@ -20,10 +20,11 @@ from dynamo.llm.publishing import WorkerMetricsPublisher
 from dynamo.llm.router import RouterSettings
 from dynamo.llm.scalers import CannotScale, KubernetesScaler, SupervisorScaler
 from dynamo.llm.service import RoutingService
+from dynamo.llm.timings import RequestTimings
 from dynamo.runtime.events import MemoryEvents
 from dynamo.runtime.queues import MemoryQueues
 
-SETTINGS = PlannerSettings(first_token_seconds=0.5)
+SETTINGS = PlannerSettings(first_token_seconds=0.5, token_seconds=0.05)
 
 
 def seen(decode=2, prefill=2, kv=0.7, **more):
@@ -46,6 +47,10 @@ def seen(decode=2, prefill=2, kv=0.7, **more):
         (seen(first_tokens=(0.1, 0.9), prefill_queue=2), 2, 3, "over 0.90 s for its first token, 0.5 s is the target"),
         (seen(prefill=0, first_tokens=(0.9,)), 3, 0, "one decode worker more: one request of ten"),
         (seen(first_tokens=(0.1, 0.2)), 2, 1, "one prefill worker less"),
+        (seen(prefill_queue=2, token_gaps=(0.02, 0.08)), 3, 2, "over 80 ms between its tokens, 50 ms is the target"),
+        (seen(prefill=0, kv=0.2, token_gaps=(0.08,)), 3, 0, "one decode worker more: one request of ten has"),
+        (seen(prefill=0, kv=0.2, token_gaps=(0.02,)), 1, 0, "one decode worker less"),
+        (seen(prefill_queue=2, kv=0.2, first_tokens=(0.9,)), 2, 3, "one prefill worker more"),
         (seen(decode=0, prefill=0), 0, 0, "no decode worker is there yet"),
     ],
 )
@@ -73,6 +78,7 @@ def test_requests_that_always_wait():
             waiting=st.integers(0, 99),
             prefill_queue=st.integers(0, 99),
             first_tokens=st.lists(st.floats(0, 9), max_size=3),
+            token_gaps=st.lists(st.floats(0, 1), max_size=3),
         ),
         min_size=1,
         max_size=5,
@@ -121,7 +127,9 @@ def test_it_watches_and_has_it_done(dry):
             "ns",
             "Decode",
             "Prefill",
-            PlannerSettings(interval_seconds=20, observe_seconds=2, first_token_seconds=0.5, dry_run=dry),
+            PlannerSettings(
+                interval_seconds=20, observe_seconds=2, first_token_seconds=0.5, token_seconds=0.05, dry_run=dry
+            ),
             scaler,
             workers={"Decode": lambda: [1, 2], "Prefill": lambda: [3]},
             queue=queue,
@@ -139,13 +147,44 @@ def test_it_watches_and_has_it_done(dry):
             routing.route("r", list(range(200)))
             await asyncio.sleep(3)
             routing.first_token("r")
-            await asyncio.sleep(20)
-            routing.finished("r")
+            await asyncio.sleep(10)
+            routing.finished("r", tokens=101)
+            await asyncio.sleep(10)
         assert scaler.calls == ([] if dry else [("Decode", 3), ("Prefill", 2)])
         assert any("97% of the KV blocks" in line for line in planner.plans)
         assert any("8.0 prompts wait" in line for line in planner.plans)
         await publisher.close()
         await planner.close()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(body())
+
+
+def test_requests_of_a_router_that_is_alone_are_timed():
+    """To the first token, and between the others of an answer that ended; what ended before it had one has no gaps."""
+
+    async def body():
+        events, loop = MemoryEvents(), asyncio.get_running_loop()
+        settings = RouterSettings(mode="random")
+        async with RoutingService(events, "ns", "Decode", lambda: [1], settings, clock=loop.time) as routing:
+            routing.route("early", list(range(200)))
+            routing.first_token("early")
+            await asyncio.sleep(1)
+            timings = RequestTimings(events, "ns", "Decode", loop.time)
+            await timings.start()
+            await asyncio.sleep(1)
+            for name in ("r", "cut"):
+                routing.route(name, list(range(200)))
+            await asyncio.sleep(3)
+            routing.first_token("r")
+            await asyncio.sleep(10)
+            for name in ("r", "cut", "early"):
+                routing.finished(name, tokens=101 if name != "cut" else 0)
+            await asyncio.sleep(1)
+            timings.on_message(b"nothing")
+            assert timings.taken() == ([pytest.approx(3, abs=0.01)], [pytest.approx(0.1, abs=0.001)])
+            assert timings.taken() == ([], [])
+            await timings.close()
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(body())
