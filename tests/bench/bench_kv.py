@@ -1,36 +1,38 @@
 """KV-aware routing: the index beside ai-dynamo's Rust tree, what a decision costs, and what routing gains.
 
 `BENCH_KV_SECONDS` is the virtual time of a simulation (default 90), `BENCH_KV_SEEDS` how many seeds, `BENCH_KV_WORKERS`
-the sizes of the simulated graphs.
+the sizes of the simulated graphs. `BENCH_KV_PARTS` names the parts to measure now (default all, see `parts`); of the
+others the tables measured last are kept.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from peers import environment_of
+from kv_index import draw, growth, index
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from dynamo.bench.chart import line_chart  # noqa: E402
 from dynamo.llm.hashing import block_hashes  # noqa: E402
 from dynamo.llm.router import KvRouter, RouterSettings  # noqa: E402
 from support.routing_simulation import ENGINE, TURNS, Outcome, Simulation, Workload  # noqa: E402
 
 PLOTS = ROOT / "docs" / "plots"
-ROUNDS = int(os.environ.get("BENCH_KV_ROUNDS", "3"))
+KEPT = ROOT / ".bench" / "results" / "bench_kv"
 SECONDS = float(os.environ.get("BENCH_KV_SECONDS", "90"))
 SEEDS = int(os.environ.get("BENCH_KV_SEEDS", "2"))
 WORKERS = [int(count) for count in os.environ.get("BENCH_KV_WORKERS", "8,64,256,1000").split(",")]
-SIZES = [int(count) for count in os.environ.get("BENCH_KV_BLOCKS", "10000,100000,1000000,4000000").split(",")]
 SHARE = 0.75
 MODES = ("kv", "approximate", "round-robin", "random")
 OVERLOAD = {"tenants": 6.0, "talks": 1.0, "unshared": 20.0}
@@ -39,95 +41,53 @@ TITLES = {
     "talks": "talks: a system prompt of 1,024 tokens for all, 5 to 17 turns of 100 to 1,000 tokens and their answers",
     "unshared": "nothing shared: prompts of 500 to 2,500 tokens",
 }
-NAMES = {
-    "bare": "ours, hashes at hand",
-    "ours": "ours, from MessagePack messages",
-    "radix": "ai-dynamo 0.3.2 RadixTree (Rust), from JSON events",
-    "dict": "floor: a bare dict",
-}
-FIGURES = ("store", "again", "remove", "match", "miss", "churn", "later", "bytes")
+
+
+def parts() -> dict[str, Callable[[], dict[str, Any] | None]]:
+    """What can be measured by itself, in the order of the document."""
+    return {
+        "real": partial(real, "tenants"),
+        "real-unshared": partial(real, "unshared"),
+        **{kind: partial(gain, kind) for kind in TITLES},
+        **{f"workers-{count}": partial(sizes, count) for count in WORKERS},
+        "sweep": sweep,
+        "index": index,
+        "growth": growth,
+        "decisions": decisions,
+    }
 
 
 def main() -> None:
-    """Measure and write the tables to the path given."""
+    """Measure, and write the tables to the path given."""
     PLOTS.mkdir(exist_ok=True)
-    tables = [index(), growth(), decisions(), *(gain(kind) for kind in TITLES), sizes(), sweep(), real()]
-    Path(sys.argv[1]).write_text(json.dumps([table for table in tables if table]))
-
-
-def sides() -> dict[str, str]:
-    """Which index runs in which interpreter; the peer only where it installs."""
-    found = dict.fromkeys(("bare", "ours", "dict"), sys.executable)
-    peer = environment_of("ai-dynamo")
-    return {**found, "radix": str(peer / "python")} if peer else found
-
-
-def side(kind: str, python: str, blocks: int, workers: int = 64) -> dict[str, float]:
-    """One run of one index."""
-    path = {"PYTHONPATH": str(ROOT / "runtime")} if kind in ("bare", "ours") else {}
-    command = [python, str(ROOT / "tests" / "bench" / "kv_side.py"), kind, str(blocks), str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **path})
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
-
-
-def index() -> dict[str, Any]:
-    """The index at a million blocks of 64 workers, beside its peer and its floor, in turns."""
-    seen: dict[str, list[dict[str, float]]] = {kind: [] for kind in NAMES}
-    for _ in range(ROUNDS):
-        for kind, python in sides().items():
-            seen[kind].append(side(kind, python, 1_000_000))
-    rows = []
-    for kind, runs in seen.items():
-        if runs:
-            middle = {figure: statistics.median(run[figure] for run in runs) for figure in FIGURES}
-            best = max(run["store"] for run in runs), min(run["match"] for run in runs)
-            rows.append(
-                [NAMES[kind], *(f"{middle[figure]:.3g}" for figure in FIGURES), f"{best[0]:.3g} / {best[1]:.3g}"]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    known = parts()
+    for name in os.environ.get("BENCH_KV_PARTS", ",".join(known)).split(","):
+        load = os.getloadavg()[0]
+        table = known[name]()
+        if table:
+            table["notes"].append(
+                f"Measured {datetime.date.today().isoformat()}, load average when it began {load:.1f}."
             )
-    return {
-        "title": "KV index: a million blocks of 64 workers",
-        "columns": [
-            "index",
-            "store, M blocks/s",
-            "store again by a second worker",
-            "remove",
-            "match 256 held blocks, µs",
-            "256 unknown, µs",
-            "evict and store, M blocks/s",
-            "match then, µs",
-            "bytes a block",
-            "best store / match",
-        ],
-        "rows": rows,
-        "notes": [
-            f"Medians of {ROUNDS} interleaved rounds, each in a process of its own. The Python API of the peer's index "
-            "takes events as JSON text; its `KvIndexer` is this tree behind a subscription that needs etcd and NATS.",
-            "Prompts are asked for in random order, by numbers that were not stored. Then the ends of an eighth of them are "
-            "evicted, 32 blocks at a time, while as many others are stored, and it is asked again.",
-            "Bytes: growth of resident memory while storing. Ours, hashes at hand: the hashes themselves are not counted.",
-        ],
-    }
+            (KEPT / f"{name}.json").write_text(json.dumps(table))
+    tables = merged([json.loads(path.read_text()) for name in known if (path := KEPT / f"{name}.json").exists()])
+    for table in tables:
+        if table["title"] == WORKERS_TITLE:
+            lines = {mode: [(row[0], float(row[3])) for row in table["rows"] if row[1] == mode] for mode in MODES}
+            draw("kv_routing_workers.svg", "Shared prefixes, simulated engines", "workers", "TTFT p90, ms", lines, True)
+    Path(sys.argv[1]).write_text(json.dumps(tables))
 
 
-def growth() -> dict[str, Any]:
-    """The same with tables of other sizes."""
-    rows, lines = [], {"ours, store": [], "peer, store": []}
-    for blocks in SIZES:
-        for kind, python in sides().items():
-            if kind in ("ours", "radix"):
-                figures = side(kind, python, blocks)
-                rows.append(
-                    [f"{blocks:,}", NAMES[kind], *(f"{figures[name]:.3g}" for name in ("store", "match", "bytes"))]
-                )
-                lines["ours, store" if kind == "ours" else "peer, store"].append((blocks, figures["store"]))
-    draw("kv_index_growth.svg", "Storing blocks", "blocks in the table", "M blocks/s", lines, log_x=True)
-    return {
-        "title": "KV index: growth",
-        "columns": ["blocks", "index", "store, M blocks/s", "match 256, µs", "bytes a block"],
-        "rows": rows,
-        "notes": ["Drawn in docs/plots/kv_index_growth.svg. One run each, 64 workers."],
-    }
+def merged(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parts of one table as one."""
+    whole: list[dict[str, Any]] = []
+    for table in tables:
+        if whole and whole[-1]["title"] == table["title"]:
+            whole[-1]["rows"] += table["rows"]
+            whole[-1]["notes"] += [note for note in table["notes"] if note not in whole[-1]["notes"]]
+        else:
+            whole.append(table)
+    return whole
 
 
 def decisions() -> dict[str, Any]:
@@ -188,6 +148,7 @@ def cells(outcomes: list[Outcome]) -> list[str]:
     ]
 
 
+WORKERS_TITLE = "Routing, simulated engines: shared prefixes on 8 to 1,000 workers"
 COLUMNS = ["TTFT p50, ms", "p90", "p99", "between tokens, ms", "prefix hits", "rejected", "answered"]
 
 
@@ -217,27 +178,19 @@ def gain(kind: str) -> dict[str, Any]:
     }
 
 
-def sizes() -> dict[str, Any]:
-    """Shared prefixes on graphs of many sizes."""
-    rows, lines = [], {mode: [] for mode in MODES}
-    for workers in WORKERS:
-        seconds = min(SECONDS, max(SECONDS * 24 / workers, 6.0))
-        measured = min(workers, 64)
-        rate = (
-            saturation("tenants", measured, min(SECONDS, max(SECONDS * 24 / measured, 6.0)))
-            * SHARE
-            * workers
-            / measured
-        )
-        for mode in MODES:
-            outcome = simulated(mode, "tenants", rate, seconds, workers, 1)
-            lines[mode].append((workers, outcome.quantile(0.9) * 1e3))
-            rows.append([workers, mode, *cells([outcome]), f"{seconds:.0f}"])
-    draw("kv_routing_workers.svg", "Shared prefixes, simulated engines", "workers", "TTFT p90, ms", lines, log_x=True)
+def sizes(workers: int) -> dict[str, Any]:
+    """Shared prefixes on a graph of that size."""
+    seconds = min(SECONDS, max(SECONDS * 24 / workers, 6.0))
+    measured = min(workers, 64)
+    full = saturation("tenants", measured, min(SECONDS, max(SECONDS * 24 / measured, 6.0)))
+    rate = full * SHARE * workers / measured
+    outcomes = {mode: simulated(mode, "tenants", rate, seconds, workers, 1) for mode in MODES}
     return {
-        "title": "Routing, simulated engines: shared prefixes on 8 to 1,000 workers",
-        "columns": ["workers", "router", *COLUMNS, "virtual s"],
-        "rows": rows,
+        "title": WORKERS_TITLE,
+        "columns": ["workers", "router", *COLUMNS, "requests/s", "virtual s"],
+        "rows": [
+            [workers, mode, *cells([outcome]), f"{rate:.0f}", f"{seconds:.0f}"] for mode, outcome in outcomes.items()
+        ],
         "notes": [
             f"**Simulated** ({describe()}), seed 1, Poisson arrivals at {SHARE:.0%} of round-robin's saturation (measured on "
             f"as many workers, at most 64). At the beginning each prefix is "
@@ -273,12 +226,12 @@ def sweep() -> dict[str, Any]:
     }
 
 
-def real() -> dict[str, Any] | None:
+def real(kind: str) -> dict[str, Any] | None:
     """The same with a real engine, where one is at hand: the figure to quote. None when there is none."""
     program = ROOT / "tests" / "bench" / "kv_real.py"
     if not program.exists():
         return None
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(program), kind], capture_output=True, text=True)
     if done.returncode:
         print(f"no real engine was measured: {done.stderr.strip()[-300:]}", file=sys.stderr)
         return None
@@ -292,11 +245,6 @@ def describe() -> str:
         f"{ENGINE.blocks:,} blocks of {ENGINE.block_size} tokens, {ENGINE.slots} slots, {ENGINE.pass_tokens:,} tokens a "
         f"pass, {ENGINE.pass_seconds * 1e3:g} ms a pass and {ENGINE.prefill_seconds * 1e6:g} µs for each prompt token"
     )
-
-
-def draw(name: str, title: str, x: str, y: str, series: dict[str, Any], log_x: bool = False) -> None:
-    """A picture beside the document."""
-    (PLOTS / name).write_text(line_chart(title, x, y, {key: line for key, line in series.items() if line}, log_x=log_x))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Routing with a real engine: two workers with llama.cpp and SmolLM2-135M on this machine's cores. Prints one table.
 
-Part of `bench_kv`; stands alone to be run where an engine is. Every run has prompts that no run before it had, and the
-ways to route take turns.
+Part of `bench_kv`; stands alone to be run where an engine is: `kv_real.py tenants|unshared`. Every run has prompts that
+no run before it had, the ways to route take turns, and as in the simulated tables each tenant's beginning is on one
+worker when a run begins.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,21 @@ from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E4
 
 BLOCK = 16
 MODES: tuple[Mode, ...] = ("kv", "approximate", "round-robin", "random")
-WORKERS, SLOTS, CONTEXT = 2, 5, 256
-TENANTS, PREFIX, OWN, OUTPUT = 9, 192, 16, 4
-REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "45"))
+WORKERS, SLOTS, CONTEXT = 2, 8, 224
+TENANTS, PREFIX, OWN, OUTPUT = 14, 192, 16, 4
+LENGTHS = (64, 208)
+"""Of prompts that share nothing."""
+REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
 ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
-SATURATING = 24
+SATURATING = 48
 SHARE = 0.75
+TITLES = {"tenants": "shared prefixes", "unshared": "nothing shared"}
+ASKED = {
+    "tenants": f"{TENANTS} tenants with {PREFIX} tokens of prompt each and {OWN} of the request's own, which is the shape of "
+    "llm-d's published workload (a long prompt for each of many tenants, of which a worker cannot keep all, and a short "
+    "question) at the size of this engine; made here",
+    "unshared": f"Prompts of {LENGTHS[0]} to {LENGTHS[1]} tokens, none like another",
+}
 
 
 @dataclass(slots=True)
@@ -58,20 +68,22 @@ class Seen:
 
 
 class Prompts:
-    """Prompts of a run: tenants with a beginning each, and an end of one's own. The seed decides who asks when, the
-    name what the words are: runs of one seed differ in nothing else.
+    """Prompts of a run: tenants with a beginning each and an end of one's own, or nothing shared. The seed decides who
+    asks when, the name what the words are: runs of one seed differ in nothing else.
     """
 
-    def __init__(self, seed: int, name: str) -> None:
+    def __init__(self, seed: int, name: str, kind: str) -> None:
         self._chance = random.Random(seed)
         self._words = random.Random(f"{name}/{seed}")
-        self._prefixes = [self._tokens(PREFIX) for _ in range(TENANTS)]
+        self.prefixes = [self._tokens(PREFIX) for _ in range(TENANTS if kind == "tenants" else 0)]
 
     def _tokens(self, count: int) -> tuple[int, ...]:
         return tuple(self._words.randrange(100, 40_000) for _ in range(count))
 
     def next(self) -> tuple[int, ...]:
-        return self._chance.choice(self._prefixes) + self._tokens(OWN)
+        if not self.prefixes:
+            return self._tokens(self._chance.randint(*LENGTHS))
+        return self._chance.choice(self.prefixes) + self._tokens(OWN)
 
     def arrivals(self, rate: float, count: int) -> list[tuple[float, tuple[int, ...]]]:
         now, found = 0.0, []
@@ -98,13 +110,22 @@ async def workers() -> AsyncIterator[DistributedRuntime]:
 
 
 @contextlib.asynccontextmanager
-async def routed(runtime: DistributedRuntime, mode: Mode) -> AsyncIterator[RoutedClient]:
-    """A router of that kind."""
+async def routed(
+    runtime: DistributedRuntime, mode: Mode, held: Sequence[tuple[int, ...]] = ()
+) -> AsyncIterator[RoutedClient]:
+    """A router of that kind, when each of these beginnings is on one worker and the router knows."""
     service = await routing(runtime, "ns", "Worker", "generate", RouterSettings(block_size=BLOCK, mode=mode))
     client = await runtime.namespace("ns").component("Worker").endpoint("generate").client()
     if not await service.ready(WORKERS, 30):
         raise SystemExit("the workers do not answer")
+    workers = sorted(client.instance_ids())
     try:
+        for tenant, tokens in enumerate(held):
+            worker = workers[tenant % len(workers)]
+            async for _ in client.direct(EngineRequest(id=f"held{tenant}", tokens=tokens, max_tokens=1), worker):
+                pass
+            service.router.approximate.routed(worker, block_hashes(tokens, BLOCK), time.monotonic())
+        await asyncio.sleep(0.5)
         yield RoutedClient(service, client)
     finally:
         await service.close()
@@ -123,22 +144,31 @@ async def ask(
 
 
 async def alone(runtime: DistributedRuntime) -> tuple[float, float]:
-    """Seconds for each prompt token, and for a token after that, of engines that have one request each."""
+    """Seconds for each prompt token, and for a token after that, of engines that have one request each: the first from
+    the time that half of a known prompt saves.
+    """
     prefill, decode = [], []
     async with routed(runtime, "round-robin") as client:
-        for turn in range(3):
+        for turn in range(4):
             # One request on each worker at the same time: they share the machine.
             names = [f"alone{turn}.{number}" for number in range(WORKERS)]
-            answers = [ask(client, name, Prompts(turn, name).next(), 17) for name in names]
-            for first, total, _ in await asyncio.gather(*answers):
-                prefill.append(first / (PREFIX + OWN))
-                decode.append((total - first) / 16)
+            prompts = [Prompts(turn, name, "unshared")._tokens(PREFIX + OWN) for name in names]
+            whole = await asyncio.gather(*map(ask, [client] * WORKERS, names, prompts, [9] * WORKERS))
+            halves = [
+                known[: len(known) // 2] + Prompts(turn, f"{name}/2", "unshared")._tokens(len(known) // 2)
+                for name, known in zip(names, prompts, strict=True)
+            ]
+            half = await asyncio.gather(*map(ask, [client] * WORKERS, [f"{name}/2" for name in names], halves))
+            for (first, total, _), (sooner, _, cached) in zip(whole, half, strict=True):
+                decode.append((total - first) / 8)
+                if cached:
+                    prefill.append((first - sooner) / cached)
     return statistics.median(prefill), statistics.median(decode)
 
 
-async def saturation(runtime: DistributedRuntime) -> float:
-    """Requests a second that round-robin completes when twice as many wait as there are slots."""
-    prompts, done = Prompts(0, "full"), 0
+async def saturation(runtime: DistributedRuntime, kind: str) -> float:
+    """Requests a second that round-robin completes when as many wait as there are slots."""
+    prompts, done = Prompts(0, "full", kind), 0
 
     async def serve(client: RoutedClient, name: int) -> None:
         nonlocal done
@@ -146,15 +176,16 @@ async def saturation(runtime: DistributedRuntime) -> float:
             done += 1
             await ask(client, f"full{name}.{done}", prompts.next())
 
-    async with routed(runtime, "round-robin") as client:
+    async with routed(runtime, "round-robin", prompts.prefixes) as client:
         begun = time.perf_counter()
         await asyncio.gather(*(serve(client, number) for number in range(WORKERS * SLOTS)))
         return done / (time.perf_counter() - begun)
 
 
-async def run(runtime: DistributedRuntime, mode: Mode, rate: float, seed: int, seen: Seen) -> None:
+async def run(runtime: DistributedRuntime, mode: Mode, kind: str, rate: float, seed: int, seen: Seen) -> None:
     """One run of one way to route."""
-    arrivals = Prompts(seed, mode).arrivals(rate, REQUESTS)
+    prompts = Prompts(seed, mode, kind)
+    arrivals = prompts.arrivals(rate, REQUESTS)
 
     async def one(client: RoutedClient, number: int, begun: float) -> None:
         when, tokens = arrivals[number]
@@ -171,17 +202,16 @@ async def run(runtime: DistributedRuntime, mode: Mode, rate: float, seed: int, s
             seen.cached += cached
 
     print(f"{mode}, seed {seed}, {rate:.2f} requests/s", file=sys.stderr)
-    async with routed(runtime, mode) as client:
+    async with routed(runtime, mode, prompts.prefixes) as client:
         begun = time.perf_counter()
         await asyncio.gather(*(one(client, number, begun) for number in range(REQUESTS)))
 
 
-def simulated(mode: Mode, rate: float, seeds: list[int], prefill: float, decode: float) -> Seen:
+def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: float, decode: float) -> Seen:
     """The same arrivals on simulated engines that were given the real one's times."""
-    size = -(-(PREFIX + OWN + OUTPUT) // BLOCK)
     engine = SimulationSettings(
         block_size=BLOCK,
-        blocks=SLOTS * size,
+        blocks=SLOTS * CONTEXT // BLOCK,
         slots=SLOTS,
         pass_tokens=512,
         pass_seconds=decode,
@@ -191,35 +221,37 @@ def simulated(mode: Mode, rate: float, seeds: list[int], prefill: float, decode:
     )
     seen = Seen()
     for seed in seeds:
+        prompts = Prompts(seed, mode, kind)
         arrivals = [
             (when, Arrival(str(number), tokens, block_hashes(tokens, BLOCK), OUTPUT))
-            for number, (when, tokens) in enumerate(Prompts(seed, mode).arrivals(rate, REQUESTS))
+            for number, (when, tokens) in enumerate(prompts.arrivals(rate, REQUESTS))
         ]
+        held = [block_hashes(tokens, BLOCK) for tokens in prompts.prefixes]
         after = arrivals[REQUESTS // 3 - 1][0]
         workload = Workload(kind="real", rate=rate, seconds=3 * after, workers=WORKERS)
-        outcome = Simulation(mode, workload, engine, arrivals=arrivals).run()
+        outcome = Simulation(mode, workload, engine, arrivals=arrivals, held=held).run()
         seen.first += outcome.first_tokens
         seen.prompt += outcome.prompt_tokens
         seen.cached += outcome.cached_tokens
     return seen
 
 
-async def measure() -> dict[str, Any]:
+async def measure(kind: str) -> dict[str, Any]:
     """The table."""
     seen = {mode: Seen() for mode in MODES}
     async with workers() as runtime:
         prefill, decode = await alone(runtime)
         print(f"{prefill * 1e3:.2f} ms a prompt token, {decode * 1e3:.1f} ms a pass", file=sys.stderr)
-        full = await saturation(runtime)
+        full = await saturation(runtime, kind)
         rate = full * SHARE
         seeds = list(range(1, ROUNDS + 1))
         for seed in seeds:
             for mode in MODES:
-                await run(runtime, mode, rate, seed, seen[mode])
+                await run(runtime, mode, kind, rate, seed, seen[mode])
     rows = []
     for mode in MODES:
         real = seen[mode]
-        copy = simulated(mode, rate, seeds, prefill, decode)
+        copy = simulated(mode, kind, rate, seeds, prefill, decode)
         errors = [copy.quantile(share) / real.quantile(share) - 1 for share in (0.5, 0.9)]
         rows.append(
             [
@@ -235,7 +267,7 @@ async def measure() -> dict[str, Any]:
     kv, turns = seen["kv"], seen["round-robin"]
     half, most = (turns.quantile(share) / kv.quantile(share) for share in (0.5, 0.9))
     return {
-        "title": "Routing, a real engine: shared prefixes on two workers with llama.cpp and SmolLM2-135M (Q4_1), one thread each",
+        "title": f"Routing, a real engine: {TITLES[kind]}, on two workers with llama.cpp and SmolLM2-135M (Q4_1), one thread each",
         "columns": [
             "router",
             "TTFT p50, ms",
@@ -249,16 +281,16 @@ async def measure() -> dict[str, Any]:
         ],
         "rows": rows,
         "notes": [
-            f"**Real.** {TENANTS} tenants with {PREFIX} tokens of prompt each and {OWN} of the request's own, {OUTPUT} tokens "
+            f"**Real.** {ASKED[kind]}, {OUTPUT} tokens "
             f"out, {SLOTS} slots of {CONTEXT} a worker. {rate:.2f} requests/s = {SHARE:.0%} of round-robin's saturation, Poisson, "
             f"{ROUNDS} rounds of {REQUESTS} requests for each router in turns, seeds 1 to {ROUNDS}, the same for each; the "
             "first third of each is not counted.",
             f"kv against round-robin: TTFT p50 {half:.1f} times lower, p90 {most:.1f} times.",
             f"The simulated engine was given this one's times: {prefill * 1e3:.2f} ms for each prompt token, {decode * 1e3:.1f} ms "
-            "for each pass, measured with one request on each worker.",
+            "for each pass, measured with one request on each worker before the runs.",
         ],
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure())))
+    print(json.dumps(asyncio.run(measure(sys.argv[1]))))

@@ -154,6 +154,7 @@ class Simulation:
         engine: SimulationSettings = ENGINE,
         drain: bool = True,
         arrivals: Iterable[tuple[float, Arrival]] | None = None,
+        held: Sequence[Sequence[int]] = (),
         **settings: object,
     ) -> None:
         self.now = 0.0
@@ -174,7 +175,8 @@ class Simulation:
         self._texts = Texts()
         self._arrivals = iter(workload.requests(self._texts) if arrivals is None else arrivals)
         if arrivals is None and workload.kind == "tenants":
-            self._warm()
+            held = [self._texts.shared(tenant, PREFIX) for tenant in range(TENANTS * workload.workers)]
+        self._warm(held)
 
     def run(self) -> Outcome:
         """Let all requests come, and end when they are answered (or, not draining, when the time is up)."""
@@ -196,9 +198,9 @@ class Simulation:
         self.outcome.seconds = max(self.now - self.workload.seconds / 3, 1e-9)
         return self.outcome
 
-    def _warm(self) -> None:
-        for tenant in range(TENANTS * len(self.workers)):
-            hashes = self._texts.shared(tenant, PREFIX)
+    def _warm(self, held: Sequence[Sequence[int]]) -> None:
+        """Before the clock starts each of these beginnings is on one worker."""
+        for tenant, hashes in enumerate(held):
             batcher = self.workers[tenant % len(self.workers) + 1]
             batcher.pool.take(len(hashes))
             batcher.pool.fill(hashes)
