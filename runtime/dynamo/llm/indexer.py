@@ -136,10 +136,12 @@ class KvIndexer:
 
     def _holders(self, hashes: Sequence[int], blocks: bytes) -> list[int]:
         """Who holds each of these blocks, which lie between two anchors."""
-        holders, rows = [0] * len(hashes), list(map(self._rows.get, hashes))
-        for place in compress(count(), rows):
-            mask, end = self._masks[hashes[place]], place + common(rows[place] or b"", blocks[8 * place :])
-            holders[place:end] = [others | mask for others in holders[place:end]]
+        holders = [0] * len(hashes)
+        for place in compress(count(), map(self._rows.get, hashes)):
+            row, mask = self._rows[hashes[place]], self._masks[hashes[place]]
+            whole = blocks.startswith(row, 8 * place)
+            for held in range(place, place + (len(row) // 8 if whole else common(row, blocks[8 * place :]))):
+                holders[held] |= mask
         for marks in (self._removed, self._settling):
             gone = list(map(marks.get, hashes, repeat(0))) if marks else ()
             if any(gone):
