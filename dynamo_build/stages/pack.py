@@ -13,6 +13,7 @@ from typing import Any
 from dynamo.sdk import codec
 from dynamo.sdk.config import configured
 from dynamo_build import archive, disk, document, lockfile, runtime_wheel
+from dynamo_build.copying import copy
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
@@ -109,19 +110,10 @@ def _copy_one(project: str, file: PlannedFile, target: str, moved: _Moved) -> tu
         raise GraphError(
             f"`{file.path}` cannot be read any more: {reason}", ["Build again once it is there."]
         ) from error
-    digest = hashlib.sha256()
-    with source, open(os.path.join(target, file.path), "xb", buffering=0) as copy:
+    with source:
         status = os.fstat(source.fileno())
-        buffer = bytearray(min(_CHUNK, max(1, status.st_size + 1)))
-        view = memoryview(buffer)
-        while count := source.readinto(buffer):
-            digest.update(view[:count])
-            written = 0
-            while written < count:
-                written += copy.write(view[written:count])
-            moved.add(count)
-        os.fchmod(copy.fileno(), 0o755 if file.executable else 0o644)
-    return digest.digest(), status
+        mode = 0o755 if file.executable else 0o644
+        return copy(source, status.st_size, os.path.join(target, file.path), mode, moved.add), status
 
 
 @dataclass(slots=True, kw_only=True)
