@@ -23,6 +23,7 @@ SAMPLING = (
     "response_format",
     "min_tokens",
 )
+_MOST_TOKENS = 1 << 32
 DEFAULT_TOKENS = 512
 """How long an answer may be where neither the client nor the model says anything."""
 
@@ -62,17 +63,17 @@ class Preprocessor:
             generate=bool(request.get("add_generation_prompt", True)),
             more=more if isinstance(more, dict) else None,
         )
-        tokens = self.files.tokenizer.encode(text, begun=True)
+        tokens = self._encoded(text, begun=True)
         wanted = request.get("max_completion_tokens") or request.get("max_tokens")
         logprobs = int(request.get("top_logprobs") or 0) if request.get("logprobs") else None
         return tuple(self._choices(request, name, [tokens], wanted, logprobs, [""]))
 
     def completion(self, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
         """The choices of a completion request: `n` for each of its prompts. Raises as `chat` does."""
+        if request.get("suffix"):
+            raise BadRequest("this model continues prompts; it fills in nothing before a `suffix`")
         prompts = _prompts(request.get("prompt"))
-        tokens = [
-            self.files.tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt) for prompt in prompts
-        ]
+        tokens = [self._encoded(prompt) if isinstance(prompt, str) else self._known(prompt) for prompt in prompts]
         echoes = [""] * len(prompts)
         if request.get("echo"):
             echoes = [prompt if isinstance(prompt, str) else self.files.tokenizer.decode(prompt) for prompt in prompts]
@@ -117,6 +118,22 @@ class Preprocessor:
                     echo=echoes[number],
                     keep_stop=bool(request.get("include_stop_str_in_output")),
                 )
+
+    def _encoded(self, text: str, *, begun: bool = False) -> list[int]:
+        """The tokens of a prompt; what cannot fit is refused by its length, since to count it would take long."""
+        least = self.files.tokenizer.least(text)
+        if self.context and least >= self.context:
+            raise ContextLengthExceeded(
+                f"this model's context is {self.context} tokens; the prompt has at least {least}"
+            )
+        return self.files.tokenizer.encode(text, begun=begun)
+
+    def _known(self, tokens: list[int]) -> list[int]:
+        size = self.files.tokenizer.size or _MOST_TOKENS
+        for token in tokens:
+            if type(token) is not int or not 0 <= token < size:
+                raise BadRequest(f"the prompt has the token {token!r:.100}; this model has those below {size}")
+        return list(tokens)
 
     def _limit(self, prompt: int, wanted: int | None) -> int:
         if not prompt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,13 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, begun: bool = False) -> list[int]:
         """The tokens of a text; with `begun` it has the mark of its beginning already, where the model wants one."""
 
+    @property
+    def size(self) -> int:
+        """How many tokens there are; 0: any number is one."""
+
+    def least(self, text: str) -> int:
+        """How many tokens a text has at least, known from its length alone; 0 where that says nothing."""
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special ones; bytes that are no character yet are U+FFFD."""
 
@@ -40,8 +48,13 @@ class Tokenizer(Protocol):
 class ByteTokenizer:
     """Every byte of UTF-8 is a token: for engines without a model."""
 
+    size = 0
+
     def encode(self, text: str, *, begun: bool = False) -> list[int]:
         return list(text.encode("utf-8", "surrogatepass"))
+
+    def least(self, text: str) -> int:
+        return len(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(token & 0xFF for token in tokens).decode("utf-8", "replace")
@@ -54,10 +67,16 @@ class ModelTokenizer:
         self._tokenizer = tokenizer
         self._prefix = list(prefix)
         self._alone: dict[int, str] = {}
+        self._longest = _longest(tokenizer)
+        self.size = int(tokenizer.get_vocab_size())
 
     def encode(self, text: str, *, begun: bool = False) -> list[int]:
-        found: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        # The batch's form lets go of the interpreter meanwhile, and counts no offsets.
+        found: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return [*self._prefix, *found] if self._prefix and not begun else found
+
+    def least(self, text: str) -> int:
+        return len(text) // self._longest if self._longest else 0
 
     def decode(self, tokens: Sequence[int]) -> str:
         if len(tokens) == 1:  # no more of them than the vocabulary has
@@ -68,6 +87,14 @@ class ModelTokenizer:
         if len(tokens) == 1:
             self._alone[tokens[0]] = text
         return text
+
+
+def _longest(tokenizer: Any) -> int:
+    """The characters of the longest token, where every character of a text is part of a token; else 0."""
+    model = tokenizer.model
+    if type(model).__name__ != "BPE" or model.unk_token is not None or tokenizer.normalizer is not None:
+        return 0
+    return max(map(len, tokenizer.get_vocab()), default=0)
 
 
 def of_folder(folder: Path) -> ModelTokenizer:
@@ -119,6 +146,7 @@ def _pre_tokenizer(parts: Any, pre: str, package: Any) -> Any:
 
 
 def _tokenizers() -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # there is one text at a time, and no pool to start for it
     try:
         return importlib.import_module("tokenizers")
     except ImportError as error:

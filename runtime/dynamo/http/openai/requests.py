@@ -14,7 +14,7 @@ _Number = float
 _Penalty = Annotated[_Number, Meta(ge=-2, le=2)]
 _Share = Annotated[_Number, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1)]
-_Tokens = Annotated[int, Meta(ge=0)]
+_Seed = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Token = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Many = Annotated[int, Meta(ge=1, le=128)]
 _Logprobs = Annotated[int, Meta(ge=0, le=20)]
@@ -49,11 +49,11 @@ class _Common(Struct, kw_only=True):
     top_p: _Share | None = None
     n: _Many | None = None
     stop: str | list[str] | None = None
-    max_tokens: _Tokens | None = None
+    max_tokens: _Count | None = None
     presence_penalty: _Penalty | None = None
     frequency_penalty: _Penalty | None = None
     logit_bias: dict[str, Annotated[_Number, Meta(ge=-100, le=100)]] | None = None
-    seed: int | None = None
+    seed: _Seed | None = None
     user: str | None = None
 
 
@@ -61,7 +61,7 @@ class ChatRequest(_Common, kw_only=True):
     """`/v1/chat/completions`."""
 
     messages: Annotated[list[Message], Meta(min_length=1)]
-    max_completion_tokens: _Tokens | None = None
+    max_completion_tokens: _Count | None = None
     logprobs: bool | None = None
     top_logprobs: _Logprobs | None = None
     tools: list[dict[str, Any]] | None = None
@@ -97,6 +97,7 @@ _TYPES: dict[str, type[ChatRequest | CompletionRequest | EmbeddingRequest]] = {
 }
 _decoders = {kind: msgspec.json.Decoder(form) for kind, form in _TYPES.items()}
 _decode = msgspec.json.Decoder().decode
+SHOWN = 100
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 
 
@@ -115,6 +116,9 @@ def parsed(kind: str, body: bytes) -> dict[str, Any]:
 
 
 def _check(kind: str, request: Any) -> None:
+    for token in getattr(request, "logit_bias", None) or ():
+        if not token.isdecimal():
+            raise Failure(f"`logit_bias` names tokens by number, not `{token[:SHOWN]}`", param="logit_bias")
     if kind == "chat":
         if request.top_logprobs is not None and not request.logprobs:
             raise Failure("`top_logprobs` needs `logprobs` to be true", param="top_logprobs")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from dynamo.engines.echo import EchoEngine
 from dynamo.llm.generation import EngineStep
-from dynamo.llm.model_files import bytes_alone
+from dynamo.llm.model_files import bytes_alone, read
 from dynamo.llm.openai_processor import OpenAIProcessor
 from dynamo.llm.preprocessor import ContextLengthExceeded, Preprocessor
 from dynamo.sdk.errors import BadRequest, Unavailable
+from support import small_models
 
 HI = [{"role": "user", "content": "Grüße"}]
 
@@ -165,6 +167,53 @@ async def test_a_long_prompt_holds_nobody_up():
         turns += 1
     assert len((await long)[-1]) and turns > 1  # one turn is what a held loop would give
     assert len(engine.asked[0].tokens) > 5_000_000
+
+
+async def test_a_model_s_tokenizer_lets_others_run(tmp_path):
+    """Its tokens are made outside of the interpreter, so that a long prompt takes nobody's turn away."""
+    files = read(str(small_models.folder(tmp_path, context=0)))
+    engine = Scripted("x")
+    made = OpenAIProcessor(Preprocessor(files), engine.generate).completions({"prompt": "wörd " * 200_000})
+    long = asyncio.ensure_future(anext(made))
+    turns, longest, before = 0, 0.0, time.monotonic()
+    while not long.done():
+        await asyncio.sleep(0.001)
+        now = time.monotonic()
+        turns, longest, before = turns + 1, max(longest, now - before), now
+    await long
+    await made.aclose()
+    assert turns > 20, f"{turns} turns, the longest of {longest:.2f} s"
+
+
+async def test_what_cannot_fit_is_not_counted(tmp_path):
+    """A prompt that is too long whatever its tokens are is refused by its length alone."""
+    files = read(str(small_models.folder(tmp_path, context=512)))
+    processor = OpenAIProcessor(Preprocessor(files), Scripted("x").generate)
+    long = "word " * 4_000_000
+    began = time.process_time()
+    with pytest.raises(ContextLengthExceeded, match="512 tokens; the prompt has at least"):
+        await anext(processor.completions({"prompt": long}))
+    with pytest.raises(ContextLengthExceeded, match="at least"):
+        await anext(processor.chat({"messages": [{"role": "user", "content": long}]}))
+    assert time.process_time() - began < 3  # to make its tokens takes half a minute
+    with pytest.raises(ContextLengthExceeded, match="the prompt has 600"):
+        await anext(processor.completions({"prompt": "z" * 600}))
+
+
+@pytest.mark.parametrize("prompt", [[99999], [-1], [["x"]], [[1, 1.5]], [[1], [99999]]])
+async def test_unknown_tokens(tmp_path, prompt):
+    """Numbers that are no tokens of the model are the client's mistake, and no engine hears of them."""
+    engine = Scripted("x")
+    made = OpenAIProcessor(Preprocessor(read(str(small_models.folder(tmp_path)))), engine.generate)
+    with pytest.raises(BadRequest):
+        await anext(made.completions({"prompt": prompt}))
+    assert not engine.asked
+
+
+async def test_suffix():
+    """What a model of this kind cannot do is refused, not left out."""
+    with pytest.raises(BadRequest, match="suffix"):
+        await anext(processor(Scripted("x")).completions({"prompt": "a", "suffix": "b"}))
 
 
 async def test_wrong_messages():
