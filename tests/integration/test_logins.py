@@ -50,6 +50,20 @@ async def test_user_and_password():
                 await connect({**given, **wrong}, 5)
 
 
+async def test_token_of_the_nats_server():
+    """By a token, in the environment or in the address; neither a wrong one nor a right one is shown."""
+    with nats_server(settings=["authorization { token: opensesame }"]) as server:
+        assert await called({"NATS_SERVER": server.url, "NATS_AUTH_TOKEN": "opensesame"}) == "hi"
+        assert await called({"NATS_SERVER": server.url.replace("nats://", "nats://opensesame@")}) == "hi"
+        for wrong in ({"NATS_AUTH_TOKEN": "guess-w0rd"}, {}):
+            with pytest.raises(Unauthorized, match="does not let us in") as refused:
+                await connect({"NATS_SERVER": server.url, **wrong}, 5)
+            assert "guess-w0rd" not in refused.value.message
+        with pytest.raises(Unauthorized, match="does not let us in") as refused:
+            await connect({"NATS_SERVER": server.url.replace("nats://", "nats://guess-w0rd@")}, 5)
+        assert "guess-w0rd" not in refused.value.message
+
+
 def key_pair(prefix: int) -> tuple[str, str]:
     """A seed and its public key."""
     seed = nkeys.encode_seed(os.urandom(32), prefix)
