@@ -22,6 +22,7 @@ _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _PATH = re.compile(r"[A-Za-z0-9_@+./-]+")
+_SECRET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _USER = re.compile(r"[a-z0-9_.-]+(?::[a-z0-9_.-]+)?")
 
 
@@ -29,11 +30,13 @@ _USER = re.compile(r"[a-z0-9_.-]+(?::[a-z0-9_.-]+)?")
 class Recipe:
     """The one variable of Dockerfile.j2. Values are ready to stand in a Dockerfile; paths are relative to the context.
 
-    `requirements`, `wheels` (a folder) and `wheel` are "" where the plan has none; `copies` are (source, target), both
-    folders; `environment` and `labels` are (name, quoted value); `health`, `entrypoint` and `command` are JSON.
+    `secrets` are ids. `requirements`, `wheels` (a folder) and `wheel` are "" where the plan has none; `copies` are
+    (source, target), both folders; `environment` and `labels` are (name, quoted value); `health`, `entrypoint` and
+    `command` are JSON.
     """
 
     buildkit: bool
+    secrets: tuple[str, ...]
     system_packages: tuple[str, ...]
     setup_commands: tuple[str, ...]
     packages: str
@@ -87,6 +90,7 @@ def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
                 copies.append((f"{context_path(plan, layer.folder)}/", f"{_path(layer.target).rstrip('/')}/"))
     return Recipe(
         buildkit=buildkit,
+        secrets=tuple(sorted(_matching(_SECRET, secret.id, "the id of a secret") for secret in plan.secrets)),
         system_packages=tuple(sorted(set(system))),
         setup_commands=tuple(setup),
         packages=packages,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dynamo_build import catalog
+from dynamo_build import build_secrets, catalog
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento
@@ -43,6 +43,15 @@ def containerize(
     Raises UsageError, StoreError, ImageBuildError, RegistryError or ToolMissing.
     """
     surroundings = surroundings or catalog.surroundings()
+    given = tuple(build_secrets.parsed(one, surroundings.environment) for one in options.secrets)
+    mask = build_secrets.Mask(given, surroundings.environment)
+    with mask.errors():
+        return _containerize(bento, options, surroundings, mask.listener(on))
+
+
+def _containerize(
+    bento: Bento, options: ContainerizeOptions, surroundings: Surroundings, on: Listener
+) -> tuple[Image, ...]:
     builder = None if options.builder == AUTO else catalog.builder(options.builder, surroundings)
     planned = plan_images(bento, options, surroundings, on)
     if builder is None:
@@ -120,6 +129,7 @@ def plan_images(
     surroundings = surroundings or catalog.surroundings()
     manifest = bento.manifest
     platforms = _platforms(options.platform, manifest.platforms)
+    secrets = tuple(build_secrets.parsed(one, surroundings.environment) for one in options.secrets)
     wanted = bases(manifest, options, surroundings.environment)
     found = []
     for base, services in group_images(bento, wanted):
@@ -139,6 +149,7 @@ def plan_images(
                 kept_as=kept_as,
                 jobs=options.jobs,
                 budget=options.budget,
+                secrets=secrets,
             )
             found.append((planned, to))
     return tuple(found)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo_build import engine, process
+from dynamo_build import build_secrets, engine, process
 from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.delivery import deliver
 from dynamo_build.errors import ImageBuildError, ToolMissing
@@ -100,6 +100,7 @@ class BuildahBuilder:
             "build", "--format", "docker", "--layers", "--timestamp", str(STAMP),
             "--isolation", self._environment.get("BUILDAH_ISOLATION") or "chroot", "--network", "host",
             "--platform", plan.platform, "--file", str(source / DOCKERFILE), "--iidfile", str(scratch / "identity"),
+            *build_secrets.options(plan.secrets),
             *(["--tls-verify=false"] if self._is_plain(plan.base) else []),
             *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
             str(source), folder=scratch, on=on,

@@ -52,6 +52,13 @@ def containerize(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Layers made at once. Default: all cores.")] = 0,
     budget: Annotated[str, typer.Option(metavar="SIZE", help="Fail when the image gets larger, such as 500MB.")] = "",
     attest: Annotated[bool, typer.Option("--attest", help="Put an SBOM and SLSA provenance beside the image.")] = False,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="id=NAME,src=FILE|env=VAR",
+            help="What installs packages or runs setup commands may read; never in the image (repeatable).",
+        ),
+    ] = None,
     insecure: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
     ] = None,
@@ -92,6 +99,7 @@ def containerize(
         jobs=jobs,
         budget=parsed(budget),
         attest=attest,
+        secrets=tuple(secret or ()),
     )
     if dry_run:
         planned = imaging.plan_images(bento, options, around, listener)

@@ -94,13 +94,22 @@ PlannedLayer = PackagesLayer | WheelLayer | FilesLayer | SystemPackages | SetupC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSecret:
+    """A secret that commands of a build may read: from a file or a variable. It is never a part of the image."""
+
+    id: str
+    path: str = ""
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
     """An image as a list of layers over a base, ordered by how rarely they change. Knows nothing of Dockerfiles.
 
     `services` are the services that this image serves; `bento` is the folder of the bento it is made from. The last
     five are for builders that make layers themselves: `bytecode` is auto, none or require, `earlier` are images whose
     layers may be used again, `kept_as` the tag under which the next build finds this one, `jobs` 0 for all cores.
-    `budget` are the bytes that the image may have, 0 for any.
+    `budget` are the bytes that the image may have, 0 for any; `secrets` decide nothing of it.
     """
 
     name: str
@@ -124,6 +133,7 @@ class ImagePlan:
     kept_as: str = ""
     jobs: int = 0
     budget: int = 0
+    secrets: tuple[BuildSecret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +170,7 @@ class ContainerizeOptions:
     goes into the local engine when one answers, else into a layout in the store. `platform` may be several, with
     commas between them. `cache_from` are images whose layers may be used again beside the repository's last one
     ("none": not even that), `cache_to` the tag that marks the last one ("none": no tag). `attest` puts a bill of
-    materials and a provenance statement beside the image.
+    materials and a provenance statement beside the image. `secrets` are `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`.
     """
 
     bases: tuple[str, ...] = ()
@@ -179,6 +189,7 @@ class ContainerizeOptions:
     jobs: int = 0
     budget: int = 0
     attest: bool = False
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

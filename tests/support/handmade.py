@@ -62,6 +62,7 @@ def bento(
     images: Mapping[str, str] | None = None,
     runtime: Mapping[str, bytes] | None = None,
     platforms: tuple[str, ...] = ("linux/amd64",),
+    setup_commands: tuple[str, ...] = (),
 ) -> Bento:
     """A bento of two services, `Backend` and its caller `Frontend`."""
     sources = sources or {"graph.py": "print('hello')\n", "data/words.txt": "one two\n"}
@@ -99,6 +100,7 @@ def bento(
         files_size=sum(map(len, sources.values())),
         lock=Lock(python=PYTHON, packages={"linux/amd64": packages} if packages else {}),
         runtime=WHEEL,
+        setup_commands=setup_commands,
         runtime_digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
     )
     (folder / document_of.NAME).write_bytes(document_of.dump(manifest))

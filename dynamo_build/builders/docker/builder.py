@@ -16,6 +16,7 @@ import docker.errors
 import urllib3
 
 from dynamo_build import credentials, engine
+from dynamo_build.builders.docker import session
 from dynamo_build.builders.docker.messages import follow
 from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
@@ -40,11 +41,16 @@ class DockerBuilder:
 
     def problems(self, plan: ImagePlan, to: Destination) -> tuple[str, ...]:
         """Why this plan cannot be built to this destination. Raises ToolMissing when no engine answers."""
-        del plan
         if isinstance(to, ToFolder):
             return ("the docker builder delivers to an engine or a registry, not to a folder; `oci` does",)
         if not self._address(to):
             raise engine.missing(self._environment.get("DOCKER_HOST", ""))
+        if plan.secrets:
+            with self._connected(self._address(to)) as client:
+                if not self._buildkit(client):
+                    return ("the classic builder cannot mount secrets; BuildKit, `oci`, `buildah` and `podman` can",)
+            if not session.client(self._environment):
+                return ("secrets need the docker command with its buildx plugin, and none is in PATH",)
         return ()
 
     def build(self, plan: ImagePlan, to: Destination, on: Listener) -> Image:
@@ -61,7 +67,7 @@ class DockerBuilder:
                     what=f"build {plan.name}:{plan.version} with {'BuildKit' if buildkit else 'the classic builder'}"
                 )
             )
-            identity = self._build(client, plan, base, buildkit, on)
+            identity = self._build(client, address, plan, base, buildkit, on)
             found = client.inspect_image(identity)
             on(Finished(what=f"build {plan.name}:{plan.version}", detail=identity))
             if plan.budget and (said := exceeded(plan.budget, int(found.get("Size") or 0), ())):
@@ -152,10 +158,14 @@ class DockerBuilder:
         engine.load(image, reference, address, on, self._environment)
         return engine.reference_name(reference)
 
-    def _build(self, client: docker.APIClient, plan: ImagePlan, base: str, buildkit: bool, on: Listener) -> str:
+    def _build(
+        self, client: docker.APIClient, address: str, plan: ImagePlan, base: str, buildkit: bool, on: Listener
+    ) -> str:
         arguments = {"BASE_IMAGE": base, **self._proxies()}
         if buildkit:
             arguments["SOURCE_DATE_EPOCH"] = str(STAMP)
+        if plan.secrets:
+            return session.build(plan, address, arguments, self._environment, self._surroundings.cache.absolute(), on)
         settings = {
             "dockerfile": DOCKERFILE,
             "networkmode": "host",

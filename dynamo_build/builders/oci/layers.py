@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dynamo_build import build_secrets
 from dynamo_build.builders.oci import packages
 from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.builders.oci.earlier import Earlier
@@ -121,7 +122,8 @@ class Layers:
         return known
 
     def _install(self, wanted: PackagesLayer, folder: Path) -> None:
-        packages.install(wanted, folder, self._surroundings.environment, self._on, self._plan.bento)
+        with build_secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:
+            packages.install(wanted, folder, environment, self._on, self._plan.bento)
 
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:
         # absolute: what is started there is in another folder

@@ -23,6 +23,7 @@ from dynamo_build.errors import UsageError
 from dynamo_build.model.image import (
     CONFIGURATION,
     SOURCE,
+    BuildSecret,
     FilesLayer,
     ImagePlan,
     PackagesLayer,
@@ -43,6 +44,7 @@ SYSTEM: tuple[PlannedLayer, ...] = (
     SetupCommand(command="ldconfig"),
     SetupCommand(command="set -e\nadduser --system worker || true\n"),
 )
+SECRETS = tuple(BuildSecret(id=name, path=f"/home/me/{name}") for name in ("pip", "netrc", "token"))
 
 
 def plan(*before: PlannedLayer, layers: tuple[PlannedLayer, ...] | None = None, **changed: Any) -> ImagePlan:
@@ -76,6 +78,8 @@ PLANS = {
     "hello.buildkit": (plan(), True),
     "system": (plan(*SYSTEM), False),
     "system.buildkit": (plan(*SYSTEM), True),
+    "secrets": (plan(*SYSTEM, secrets=SECRETS), False),
+    "secrets.buildkit": (plan(*SYSTEM, secrets=SECRETS), True),
     "arm64": (plan(platform="linux/arm64", command=("Backend",)), False),
     "no-packages": (plan(layers=(WHEEL, CONFIG, CODE), labels={}, ports=()), False),
 }
@@ -154,7 +158,7 @@ def test_rules(rule: str, name: str) -> None:
     assert RULES[rule](text, instructions(text)), rule
 
 
-@pytest.mark.parametrize("name", [name for name in PLANS if "buildkit" not in name])
+@pytest.mark.parametrize("name", [name for name in PLANS if "buildkit" not in name and "secrets" not in name])
 def test_plain_form_needs_no_buildkit(name: str) -> None:
     """The form that is kept in the bento works with any engine."""
     text = dockerfile(PLANS[name][0], buildkit=False)

@@ -1,0 +1,78 @@
+"""Builds that mount secrets go through the docker command: it holds a session, over which BuildKit asks for them.
+
+Source: docker-buildx-build(1), `--secret`; the BuildKit client within docker before 23.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from dynamo_build import build_secrets, process
+from dynamo_build.context import DOCKERFILE, context
+from dynamo_build.errors import DynamoError, ImageBuildError
+from dynamo_build.events import Listener
+from dynamo_build.model.image import ImagePlan
+
+#: The first version whose BuildKit client is a plugin.
+_PLUGIN = 23
+
+
+def client(environment: Mapping[str, str]) -> str:
+    """A docker command that can speak to BuildKit; "" when there is none."""
+    for folder in environment.get("PATH", os.defpath).split(os.pathsep):
+        program = Path(folder, "docker")
+        if folder and os.access(program, os.X_OK) and _able(str(program), environment):
+            return str(program)
+    return ""
+
+
+def _able(program: str, environment: Mapping[str, str]) -> bool:
+    try:
+        said = re.search(r"version (\d+)\.", process.run([program, "--version"], environment=environment, timeout=10))
+        if said and int(said.group(1)) < _PLUGIN:
+            return True
+        process.run([program, "buildx", "version"], environment=environment, timeout=10)
+    except DynamoError:
+        return False
+    return True
+
+
+def build(
+    plan: ImagePlan,
+    address: str,
+    arguments: Mapping[str, str],
+    environment: Mapping[str, str],
+    cache: Path,
+    on: Listener,
+) -> str:
+    """Build, and give the id of the image. Raises ImageBuildError."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="docker-", dir=cache, ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        packed, source = scratch / "context.tar", scratch / "context"
+        with packed.open("wb") as out:
+            for piece in context(plan, buildkit=True):
+                out.write(piece)
+        with tarfile.open(packed) as archive:
+            archive.extractall(source, filter="data")
+        packed.unlink()
+        command = [
+            client(environment), "build", "--progress", "plain", "--network", "host", "--platform", plan.platform,
+            "--iidfile", str(scratch / "identity"), "--file", str(source / DOCKERFILE),
+            *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
+            *build_secrets.options(plan.secrets), str(source),
+        ]  # fmt: skip
+        variables = {**environment, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
+        try:
+            process.run(command, environment=variables, folder=scratch, on=on)
+        except process.ProgramFailed as error:
+            said = [line.strip() for line in error.tail if line.strip()]
+            raise ImageBuildError(
+                f"docker could not build the image: {said[-1] if said else error.message}", ["Its own words are above."]
+            ) from error
+        return (scratch / "identity").read_text().strip()
