@@ -1,4 +1,4 @@
-"""Images where nothing is at hand: a fresh runner over a large base, a layer of 4 GB, and twenty services with an image each.
+"""Images where nothing is at hand: a changed line on a fresh runner, over a large base that the registry has.
 
 Needs the real parts and root (`make stack-up`); without them it says so and writes no table.
 """
@@ -14,7 +14,8 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench_image import COLUMNS, rows
@@ -24,32 +25,16 @@ from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer
 from dynamo_build.oci.compression import compressor
 from dynamo_build.oci.layer import Entry, Layer
-from image_bento import DYNAMO, Project, missing
+from image_bento import Project, missing
 from image_peers import fresh_engine, peers
 from measure import Cost, median, once
 
 SIZE = int(os.environ.get("BENCH_BASE", str(2 << 30)))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+#: Which peers take part, by names with commas between; all by default. And how many seconds one of them may take.
+PEERS = tuple(name for name in os.environ.get("BENCH_PEERS", "").split(",") if name)
+LIMIT = float(os.environ.get("BENCH_LIMIT", "3600"))
 PACKAGES = ("numpy==2.2.6", "scipy==1.15.3", "pandas==2.2.3")
-GRAPH = """
-from dynamo.sdk import api, depends, dynamo_endpoint, service
-
-{services}
-
-@service(dynamo={{"enabled": True}}, image="{base}")
-class Frontend:
-{depends}
-    @api
-    async def generate(self, text: str) -> str:
-        return text
-"""
-SERVICE = """
-@service(dynamo={{"enabled": True}}, image="{base}-{number}")
-class Service{number}:
-    @dynamo_endpoint()
-    async def generate(self, text: str) -> str:
-        return text
-"""
 
 
 def main() -> None:
@@ -59,11 +44,8 @@ def main() -> None:
     if absent:
         print(f"left out: fresh runners need {', '.join(absent)} (make stack-up)", file=sys.stderr)
     else:
-        wanted = os.environ.get("BENCH_SETS", "fresh,services,memory").split(",")
-        for name, measured in (("fresh", fresh_runner), ("services", services), ("memory", memory)):
-            if name in wanted:
-                with tempfile.TemporaryDirectory() as scratch:
-                    tables.append(measured(Path(scratch)))
+        with tempfile.TemporaryDirectory() as scratch:
+            tables.append(fresh_runner(Path(scratch)))
     Path(sys.argv[1]).write_text(json.dumps(tables))
 
 
@@ -89,7 +71,7 @@ def fresh_runner(scratch: Path) -> dict[str, object]:
         "ours, all layers to be made and pushed": first,
     }
     for peer in peers(scratch):
-        if peer.name == "docker-py":  # the classic builder again
+        if peer.name == "docker-py" or (PEERS and peer.name not in PEERS):  # docker-py: the classic builder again
             continue
         pushed = f"{project.repository}/{peer.name.split()[0].lower()}:v1"
         folder = project.copy(peer.name)
@@ -104,8 +86,10 @@ def fresh_runner(scratch: Path) -> dict[str, object]:
             command = peer.command(
                 base.replace(os.environ["REGISTRY"], address), pushed.replace(os.environ["REGISTRY"], address)
             )
-            costs[peer.name] = once(command, folder, variables)
-            bytes_of[peer.name] = sum(moved)
+            cost, name = within(command, folder, variables), peer.name
+            if cost is None:
+                name, cost = f"{peer.name}, stopped before its end", Cost(wall=LIMIT, cpu=0, memory=0)
+            costs[name], bytes_of[name] = cost, sum(moved)
         shutil.rmtree(folder)
     mine = bytes_of["ours, packages as they were"]
     notes = [
@@ -125,57 +109,15 @@ def fresh_runner(scratch: Path) -> dict[str, object]:
     }
 
 
-def services(scratch: Path) -> dict[str, object]:
-    """Twenty services, each over a base name of its own: twenty images that share all packages."""
-    project = Project(scratch / "p", PACKAGES)
-    (project.source / "hello_world.py").unlink()
-    names = range(20)
-    parts = "\n".join(SERVICE.format(base=project.base, number=number) for number in names)
-    edges = "".join(f"    s{number} = depends(Service{number})\n" for number in names)
-    (project.source / "many.py").write_text(GRAPH.format(services=parts, depends=edges, base=project.base))
-    reference = ImageReference.parse(project.base)
-    registry = catalog.surroundings().registry(reference)
-    image = registry.pull(reference, "linux/amd64")
-    registry.push(image, tuple(reference.with_tag(f"{reference.tag}-{number}") for number in names), ignore)
-    tag = project.said([*DYNAMO, "build", "many:Frontend", "--output", "name"]).strip()
-    found = scratch / "said"
-    target = f"{project.repository}/many:v1"
-    command = [*DYNAMO, "containerize", tag, "-t", target, "--push", "--output", "json"]
-    cost = once(["sh", "-c", f"{' '.join(command)} > {found}"], project.source, project.environment)
-    images = json.loads(found.read_text())
-    sent: dict[str, int] = {}
-    uploads = 0
-    for item in images:
-        for part in item["layers"]:
-            if part["sent"] and part["name"] != "base":
-                uploads += 1
-                sent[part["digest"]] = part["size"]
-    blobs = sum(1 for _ in (project.home / "cache/layers/blobs").iterdir())
-    notes = [
-        f"{len(images)} images; {uploads} uploads of {len(sent)} different layers, {sum(sent.values()) / 1e6:.1f} MB in all; "
-        f"the local cache holds {blobs} layers.",
-        "Goal: packages are stored and sent once.",
-    ]
-    table = {"title": "Twenty services with an image each", "columns": COLUMNS, "notes": notes}
-    return {**table, "rows": rows({"ours, all images cold": cost}, cost)}
-
-
-def memory(scratch: Path) -> dict[str, object]:
-    """A layer of 4 GB: a sparse file among the sources, since its reading costs the same."""
-    project = Project(scratch / "p")
-    size = 4 << 30
-    with (project.source / "weights.bin").open("wb") as out:
-        out.truncate(size)
-    tag, _ = project.build(())
-    command = project.containerize(f"{project.repository}/weights:v1", tag=tag)
-    costs = {"ours, a layer of 4 GB": once(command, project.source, project.environment)}
-    note = f"Peak memory {costs['ours, a layer of 4 GB'].memory >> 20} MiB (goal: at most 200 MB)."
-    return {
-        "title": "Memory of a 4 GB layer",
-        "columns": COLUMNS,
-        "rows": rows(costs, costs["ours, a layer of 4 GB"]),
-        "notes": [note],
-    }
+def within(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Cost | None:
+    """What the command costs; None when it takes too long."""
+    begun = time.monotonic()
+    try:
+        return once(["timeout", "--kill-after=5", str(LIMIT), *command], folder, environment)
+    except RuntimeError:
+        if time.monotonic() - begun < LIMIT:
+            raise
+        return None
 
 
 def large_base(project: Project, scratch: Path) -> str:
