@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from dynamo.runtime.nats_address import servers, shown
+from dynamo.sdk.errors import BadRequest
 
 START_SECONDS = 10.0
 
@@ -36,23 +38,23 @@ def program() -> str:
 
 
 def reachable(url: str, seconds: float = 5.0) -> None:
-    """Wait until somebody answers at the address. Raises BrokerError when the time passed."""
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    """Wait until somebody answers at the address, or at one of those given. Raises BrokerError when the time passed."""
     until = time.monotonic() + seconds
     try:
-        host, port = parts.hostname or "127.0.0.1", parts.port or 4222
-    except ValueError as error:
+        found = servers(url)
+    except BadRequest as error:
         raise BrokerError("NATS_SERVER is not an address", "Write nats://HOST:PORT.") from error
     while True:
-        try:
-            socket.create_connection((host, port), timeout=1.0).close()
-            return
-        except OSError as error:
-            if time.monotonic() > until:
-                reason = (error.strerror or str(error)).lower()
-                hint = "Start it, correct NATS_SERVER, or unset it to have one started."
-                raise BrokerError(f"no NATS server answers at {host}:{port}: {reason}", hint) from error
-            time.sleep(0.1)
+        for address in found:
+            try:
+                socket.create_connection(address, timeout=1.0).close()
+                return
+            except OSError as error:
+                reason = error.strerror or str(error)
+        if time.monotonic() > until:
+            hint = "Start it, correct NATS_SERVER, or unset it to have one started."
+            raise BrokerError(f"no NATS server answers at {shown(url)}: {reason.lower()}", hint)
+        time.sleep(0.1)
 
 
 class Broker:

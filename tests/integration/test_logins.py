@@ -64,6 +64,12 @@ async def test_token_of_the_nats_server():
         assert "guess-w0rd" not in refused.value.message
 
 
+async def test_one_server_of_several():
+    """Servers of a cluster are separated by commas; one of them is enough."""
+    with nats_server() as server:
+        assert await called({"NATS_SERVER": f"nats://127.0.0.1:1, {server.url}"}) == "hi"
+
+
 def key_pair(prefix: int) -> tuple[str, str]:
     """A seed and its public key."""
     seed = nkeys.encode_seed(os.urandom(32), prefix)

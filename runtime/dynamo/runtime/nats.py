@@ -11,8 +11,8 @@ import ssl
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from dynamo.runtime.nats_address import servers, shown
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
 
 # The library loads an HTTP client for its WebSocket transport when it finds one, which doubles our start-up.
@@ -39,23 +39,9 @@ FAILURES = (nats.errors.Error, OSError, TimeoutError)
 _ANSWER_SECONDS = 3.0
 
 
-def host_and_port(url: str) -> tuple[str, int]:
-    """Where a NATS address points to. Raises ValueError when it is not one."""
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
-    if not parts.hostname:
-        raise ValueError(f"`{url}` is not an address of a NATS server")
-    return parts.hostname, parts.port or 4222
-
-
-def shown(url: str) -> str:
-    """A NATS address without its secrets."""
-    host, port = host_and_port(url)
-    return f"{host}:{port}"
-
-
 def local_address(url: str) -> str:
     """The address of this machine on the way to the server: where peers that share the server can dial us."""
-    host, port = host_and_port(url)
+    host, port = servers(url)[0]
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.connect(address)
@@ -75,7 +61,10 @@ class Nats:
         self._streams: set[str] = set()
 
     async def connect(self, login: Mapping[str, Any], window: float = WINDOW_SECONDS) -> None:
-        """Connect. Raises Unavailable when nobody answers within the window, Unauthorized when we are not let in."""
+        """Connect. Raises Unavailable when nobody answers within the window, Unauthorized when we are not let in, and
+        BadRequest for what is no address.
+        """
+        shown(self.url)
         refused = asyncio.Event()
 
         async def on_error(error: Exception) -> None:
@@ -86,7 +75,7 @@ class Nats:
 
         connecting = asyncio.ensure_future(
             self.client.connect(
-                self.url,
+                [one.strip() for one in self.url.split(",")],
                 error_cb=on_error,
                 disconnected_cb=self._lost,
                 reconnected_cb=self._back,

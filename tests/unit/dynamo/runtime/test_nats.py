@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from dynamo.runtime import nats
+from dynamo.sdk.errors import BadRequest
 
 
 def test_addresses():
     """Secrets in an address are never shown."""
     assert nats.shown("nats://user:pass@host:5") == "host:5"
-    assert nats.host_and_port("host") == ("host", 4222)
+    assert nats.shown("nats://user:pass@host:5, tls://user:pass@other") == "host:5, other:4222"
+    assert nats.servers("host") == [("host", 4222)]
     assert nats.local_address("nats://127.0.0.1:4222") == "127.0.0.1"
-    with pytest.raises(ValueError, match="not an address"):
-        nats.shown("nats://")
+    for wrong in ("nats://", "nats://user:pass@host:port", "", "nats://[::1", "host,"):
+        with pytest.raises(BadRequest, match="not the address") as refused:
+            nats.shown(wrong)
+        assert "pass" not in refused.value.message
