@@ -156,7 +156,7 @@ def ai_dynamo(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
     port = free_port()
     command = [str(programs / "dynamo-run"), "in=http", "out=echo_core", "--http-port", str(port)]
     command += ["--model-path", str(model), "--model-name", "m"]
-    with running(command, port, {"DYN_TOKEN_ECHO_DELAY_MS": str(PACE_MS)}) as (pid, _):
+    with running(command, port, {"DYN_TOKEN_ECHO_DELAY_MS": str(PACE_MS), "PYTHONPATH": ""}) as (pid, _):
         yield port, [pid, *descendants(pid)]
 
 
