@@ -63,13 +63,13 @@ def bento(
     runtime: Mapping[str, bytes] | None = None,
     platforms: tuple[str, ...] = ("linux/amd64",),
     setup_commands: tuple[str, ...] = (),
+    names: tuple[str, ...] = ("Backend", "Frontend"),
 ) -> Bento:
-    """A bento of two services, `Backend` and its caller `Frontend`."""
+    """A bento of these services; `Frontend` is the entry."""
     sources = sources or {"graph.py": "print('hello')\n", "data/words.txt": "one two\n"}
     images = images or {}
     services = tuple(
-        ServiceSpec(name=name, module="graph", qualname=name, image=images.get(name, ""))
-        for name in ("Backend", "Frontend")
+        ServiceSpec(name=name, module="graph", qualname=name, image=images.get(name, "")) for name in names
     )
     graph = ServiceGraph(target="graph:Frontend", entry="Frontend", services=services)
     lines = []
