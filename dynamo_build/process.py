@@ -8,9 +8,9 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dynamo_build.errors import DynamoError, ToolMissing
 from dynamo_build.events import Listener, Output, ignore
@@ -51,22 +51,6 @@ def run(
     """
     words = [os.fspath(word) for word in command]
     program = Path(words[0]).name
-    try:
-        process = subprocess.Popen(
-            words,
-            cwd=folder,
-            env=None if environment is None else dict(environment),
-            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        if folder is not None and not folder.is_dir():
-            raise DynamoError(f"there is no folder {folder} to run `{program}` in") from error
-        raise ToolMissing(f"there is no program `{program}`", hints) from error
-    except PermissionError as error:
-        raise ToolMissing(f"`{program}` may not be run here", hints) from error
     said: list[str] = []
     tail: deque[str] = deque(maxlen=TAIL)
 
@@ -74,19 +58,62 @@ def run(
         tail.append(line)
         on(Output(line=line))
 
-    readers = [_reader(process.stdout, said.append), _reader(process.stderr, heard)]
+    readers: list[threading.Thread] = []
     try:
-        _give(process, given)
-        process.wait(timeout)
+        with started(
+            words,
+            cwd=folder,
+            env=None if environment is None else dict(environment),
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            readers += [_reader(process.stdout, said.append), _reader(process.stderr, heard)]
+            _give(process, given)
+            process.wait(timeout)
     except subprocess.TimeoutExpired as error:
         raise ProgramFailed(program, None, tuple(tail), timeout) from error
+    except FileNotFoundError as error:
+        if folder is not None and not folder.is_dir():
+            raise DynamoError(f"there is no folder {folder} to run `{program}` in") from error
+        raise ToolMissing(f"there is no program `{program}`", hints) from error
+    except PermissionError as error:
+        raise ToolMissing(f"`{program}` may not be run here", hints) from error
     finally:
-        _end(process)
         for reader in readers:
             reader.join(5)
     if process.returncode != 0:
         raise ProgramFailed(program, process.returncode, tuple(tail) or tuple(said[-TAIL:]))
     return "".join(f"{line}\n" for line in said)
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a process group of its own, which is ended as a whole on leaving, whatever happened."""
+    process = None
+    try:
+        with _undivided():  # an interrupt before its number is known would leave it running
+            process = subprocess.Popen(command, start_new_session=True, **named)
+        yield process
+    finally:
+        if process is not None:
+            _end(process)
+
+
+@contextlib.contextmanager
+def _undivided() -> Iterator[None]:
+    """Ctrl-C is heard afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears it at all
+        return
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if heard and callable(before):
+            before(signal.SIGINT, None)
 
 
 def _reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Thread:

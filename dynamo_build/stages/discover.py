@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -17,6 +16,7 @@ from dynamo.sdk import codec
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
 from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
+from dynamo_build.process import started
 
 # dynamo.sdk.describe.BUG: a defect of ours. The toolchain must not import the module that runs the author's code.
 _BUG = 70
@@ -103,25 +103,20 @@ def _run(
     # The order of sets must not decide what a graph looks like.
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
     environment.pop("DYNAMO_IMAGE", None)
-    child = subprocess.Popen(
-        [*command, "--", target],
-        cwd=project,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        pass_fds=(report.fileno(),),
-        start_new_session=True,
-    )
     try:
-        return child.wait(timeout + _GRACE)
+        # Its whole group is ended, in every case: the author's code may have started programs of its own.
+        with started(
+            [*command, "--", target],
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(report.fileno(),),
+        ) as child:
+            return child.wait(timeout + _GRACE)
     except subprocess.TimeoutExpired:
         return -signal.SIGALRM
-    finally:
-        # Its whole group, in every case: the author's code may have started programs of its own.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
 
 
 def _tail(output: IO[bytes]) -> list[str]:

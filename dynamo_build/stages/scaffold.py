@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
 import sys
@@ -49,13 +50,29 @@ def scaffold(folder: Path, template: str, name: str = "") -> tuple[Path, ...]:
             f"{', '.join(taken)} of {folder} would be overwritten", ["Choose an empty folder, or move them away."]
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            with (folder / path).open("x", encoding="utf-8") as stream:
-                stream.write(text)
+        _write(folder, texts)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return tuple(folder / path for path in texts)
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """All of them, or, when it fails or is interrupted, none."""
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    begun: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in texts.items():
+            with (folder / path).open("x", encoding="utf-8") as stream:
+                begun.append(folder / path)
+                stream.write(text)
+    except BaseException:
+        for file in begun:
+            file.unlink(missing_ok=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def _named(text: str) -> Project:
