@@ -1,8 +1,9 @@
 """Wheels of packages that no index has: those that lie in a folder, and what is built from a folder or a commit.
 
 They travel in the bento, so a build must give the same bytes anywhere: it runs over a copy of what the project would
-pack, with a fixed time, and what comes out is written anew (names sorted, stored, stamps of 1980). Each is kept under
-the digest of what it was made from. Sources: the binary distribution format (PEP 427); SOURCE_DATE_EPOCH.
+pack, with a fixed time, and what comes out is written anew (names sorted, stored, stamps of 1980). Native code is for
+machines like this one, and another compiler may give other bytes. Each is kept under the digest of what it was made
+from. Sources: the binary distribution format (PEP 427); SOURCE_DATE_EPOCH.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
 from dynamo_build.uv_program import program
+from dynamo_build.wheel_tags import NAME, misfit
 
-_NAME = re.compile(
-    r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.+!]+)(-\d[^-]*)?-(?P<tags>[^-]+-[^-]+)-(?P<platform>[^-]+)\.whl"
-)
 _GIT = re.compile(r"git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})(?:#(?P<fragment>\S*))?")
-_MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 _STAMP = (1980, 1, 1, 0, 0, 0)
-_HINT = "Only wheels for every platform of the build can travel: publish it to an index with wheels, or choose others."
+_HINT = (
+    "Only wheels for every platform of the build, its Python and the glibc of its images can travel: "
+    "build where these are, or publish wheels to an index."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +51,15 @@ class Wheels:
     cache: Path
     on: Listener = ignore
 
-    def local(self, package: LocalPackage, project: Path, platforms: tuple[str, ...]) -> Wheel:
+    def local(self, package: LocalPackage, project: Path, platforms: tuple[str, ...], python: str) -> Wheel:
         """The wheel of a package that lies in a folder or is one. Raises LockError, ToolMissing."""
         where = project / package.path
         if where.suffix == ".whl":
-            return self._kept(package.digest, lambda folder: Path(shutil.copy(where, folder)), platforms)
+            return self._kept(package.digest, lambda folder: Path(shutil.copy(where, folder)), platforms, python)
         self.on(Started(what=f"building {package.path}"))
-        return self._kept(package.digest, lambda folder: self._build(where, folder, package.path), platforms)
+        return self._kept(package.digest, lambda folder: self._build(where, folder, package.path), platforms, python)
 
-    def git(self, package: LockedPackage, platforms: tuple[str, ...]) -> Wheel:
+    def git(self, package: LockedPackage, platforms: tuple[str, ...], python: str) -> Wheel:
         """The wheel of a commit. Raises LockError, ToolMissing."""
         match = _GIT.fullmatch(package.source)
         if match is None:
@@ -68,22 +69,21 @@ class Wheels:
             archive.digest(package.source.encode()),
             lambda folder: self._build_commit(match["url"], match["commit"], match["fragment"] or "", folder),
             platforms,
+            python,
         )
 
-    def _kept(self, key: str, make: Callable[[Path], Path], platforms: tuple[str, ...]) -> Wheel:
+    def _kept(self, key: str, make: Callable[[Path], Path], platforms: tuple[str, ...], python: str) -> Wheel:
         folder = self.cache / "wheels" / key.removeprefix("sha256:")[:32]
-        known = sorted(folder.glob("*.whl"))
+        known = [path for path in sorted(folder.glob("*.whl")) if not misfit(path, platforms, python)]
         if not known:
             with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, disk.reporting("write the cache"):
                 made = make(Path(name))
                 content = made.read_bytes() if key == archive.file_digest(made) else _rewritten(made)
                 disk.keep(folder / made.name, content)
                 known = [folder / made.name]
-        match = _NAME.fullmatch(known[0].name)
-        if match is None:
-            raise LockError(f"`{known[0].name}` is not the name of a wheel")
-        if match["platform"] != "any" and not all(_fits(match["platform"], platform) for platform in platforms):
-            raise LockError(f"`{known[0].name}` does not run on {', '.join(platforms)}", [_HINT])
+        match, reason = NAME.fullmatch(known[0].name), misfit(known[0], platforms, python)
+        if match is None or reason:
+            raise LockError(f"`{known[0].name}` {reason}", [_HINT])
         return Wheel(
             path=known[0],
             name=lockfile.normalised(match["name"]),
@@ -124,16 +124,13 @@ class Wheels:
 
     def _run(self, command: list[str], folder: Path, what: str) -> None:
         environment = {**self.environment, "SOURCE_DATE_EPOCH": str(archive.STAMP), "GIT_TERMINAL_PROMPT": "0"}
+        for name in ("CFLAGS", "CXXFLAGS"):  # compiled code would tell in which folder it was made
+            environment[name] = f"{environment.get(name, '')} -g0 -ffile-prefix-map={folder}=.".lstrip()
         try:
             process.run(command, folder=folder, environment=environment, on=ignore)
         except process.ProgramFailed as error:
             said = " ".join(line.strip() for line in error.tail[-3:] if line.strip())
             raise LockError(f"{what}: {lockfile.without_credentials(said) or error.message}") from error
-
-
-def _fits(tag: str, platform: str) -> bool:
-    """Whether a compiled wheel says of itself that it runs on another machine's Linux."""
-    return "manylinux" in tag and all(part.endswith(_MACHINES[platform]) for part in tag.split("."))
 
 
 def _rewritten(path: Path) -> bytes:

@@ -73,7 +73,7 @@ def provided(
     left = {each.top for each in imports} - standard - found - REAL
     if left and lock is not None and recorded is not None:
         found |= recorded(lock) & left
-    asked = len(wanted.lines) > len(_own_lines())
+    asked = len(wanted.lines) > len(_own_lines()) or bool(wanted.local)
     return Provided(standard=standard, packages=frozenset(found), complete=lock is not None or not asked)
 
 
@@ -121,6 +121,8 @@ def _wanted(wanted: Requirements) -> Iterator[tuple[str, str]]:
     for line in wanted.lines:
         if match := _NAME.match(line):
             yield lockfile.normalised(match[0]), ""
+    for package in wanted.local:
+        yield package.name, ""
 
 
 def _own_lines() -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def lock(
     if wheels is None:
         found = resolver.lock(asked, project, on)
     else:
-        local = {each.name: wheels.local(each, project, wanted.platforms) for each in wanted.local}
+        local = {each.name: wheels.local(each, project, wanted.platforms, wanted.python) for each in wanted.local}
         found = _travelling(resolver.lock(_pinned(asked, local), project, on), local, wheels)
     if not os.access(project, os.W_OK):
         on(Noted(text=f"the project folder is read-only, so {lockfile.NAME} is not written"))
@@ -66,9 +66,9 @@ def carried(lock: Lock, wanted: Requirements, project: Path, wheels: Wheels) -> 
             if not package.wheel or package.wheel in found:
                 continue
             if package.source:
-                wheel = wheels.git(package, (platform,))
+                wheel = wheels.git(package, (platform,), lock.python)
             elif package.name in local:
-                wheel = wheels.local(local[package.name], project, (platform,))
+                wheel = wheels.local(local[package.name], project, (platform,), lock.python)
             else:
                 raise LockError(f"{lockfile.NAME} names a wheel of {package.name}, which is not here", [_HINT])
             if wheel.digest not in package.hashes:
@@ -89,7 +89,7 @@ def _travelling(lock: Lock, local: Mapping[str, Wheel], wheels: Wheels) -> Lock:
     def settled(package: LockedPackage, platform: str) -> LockedPackage:
         wheel = local.get(package.name)
         if wheel is None and package.source.startswith("git+"):
-            wheel = wheels.git(package, (platform,))
+            wheel = wheels.git(package, (platform,), lock.python)
         if wheel is None:
             return package
         return replace(package, version=wheel.version, hashes=(wheel.digest,), wheel=wheel.path.name)

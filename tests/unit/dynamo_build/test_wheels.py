@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -38,14 +40,40 @@ requires-python = ">=3.11"
 packages = ["my_lib"]
 """
 LIBRARY = {"pyproject.toml": PYPROJECT, "my_lib/__init__.py": "x = 1\n", "my_lib/data.txt": "d"}
+#: The same with a part in C, which asks for the newest glibc that it can.
+NATIVE = {
+    "pyproject.toml": f"{PYPROJECT}\n[tool.hatch.build.hooks.custom]\n",
+    "my_lib/__init__.py": "",
+    "my_lib/_native.c": """
+#include <Python.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native"};
+const char *where = __FILE__;
+PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&module); }
+""",
+    "hatch_build.py": """
+import os, pathlib, shlex, subprocess, sysconfig
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+class CustomBuildHook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        target = "my_lib/_native" + sysconfig.get_config_var("EXT_SUFFIX")
+        include, root = sysconfig.get_paths()["include"], pathlib.Path(self.root)
+        command = ["gcc", "-g", "-shared", "-fPIC", f"-I{include}", *shlex.split(os.environ["CFLAGS"])]
+        subprocess.run([*command, str(root / "my_lib/_native.c"), "-o", str(root / target)], check=True)
+        build_data.update(pure_python=False, infer_tag=True)
+        build_data["artifacts"].append(target)
+""",
+}
+MACHINE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
+OTHER = {"linux/amd64": "linux/arm64", "linux/arm64": "linux/amd64"}.get(MACHINE, "")
 
 
 def wheels(cache: Path) -> Wheels:
     return Wheels(environment={**os.environ, "UV_OFFLINE": "1", "UV_NO_BUILD_ISOLATION": "1"}, cache=cache)
 
 
-def library(folder: Path) -> Path:
-    for name, text in LIBRARY.items():
+def library(folder: Path, files: Mapping[str, str] = LIBRARY) -> Path:
+    for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
@@ -73,8 +101,10 @@ class Resolver:
         return Lock(python=wanted.python, packages={"linux/amd64": tuple(packages)})
 
 
-def locked(project: Path, cache: Path, resolver: Resolver) -> tuple[Lock, Requirements]:
-    wanted, problems, _ = require(project, [], BuildOptions())
+def locked(
+    project: Path, cache: Path, resolver: Resolver, options: BuildOptions | None = None
+) -> tuple[Lock, Requirements]:
+    wanted, problems, _ = require(project, [], options or BuildOptions())
     assert problems == []
     given = GivenLocker(Surroundings())
     return lock(wanted, project, given=given, resolver=resolver, wheels=wheels(cache)), wanted
@@ -144,7 +174,7 @@ def test_a_commit_travels_as_a_wheel(tmp_path: Path) -> None:
 def test_what_cannot_travel_is_one_line(tmp_path: Path) -> None:
     """A wheel for one machine, a folder that cannot be built, a wheel that came out otherwise."""
     name, content = handmade.distribution("odd", "1.0", {"odd.py": b""})
-    name = name.replace("-any", "-linux_x86_64")
+    name = name.replace("-any", "-linux_riscv64")
     project = write_project(tmp_path / "p", {"requirements.txt": f"./{name}\n"})
     (project / name).write_bytes(content)
     with pytest.raises(LockError, match="does not run on"):
@@ -161,3 +191,25 @@ def test_what_cannot_travel_is_one_line(tmp_path: Path) -> None:
     kept.write_bytes(content)
     with pytest.raises(LockError, match="another wheel than was locked"):
         carried(found, wanted, project, wheels(tmp_path / "cache"))
+
+
+@pytest.mark.skipif(
+    not MACHINE or shutil.which("gcc") is None, reason="there is no compiler for images of this machine"
+)
+def test_native_code_is_built_for_images_of_this_machine(tmp_path: Path) -> None:
+    """The same bytes from another folder; for another machine or Python it is one line."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    project = write_project(tmp_path / "p", {"requirements.txt": "./lib\n"})
+    library(project / "lib", NATIVE)
+    options = BuildOptions(platforms=(MACHINE,), python=python)
+    found, wanted = locked(project, tmp_path / "cache", Resolver(), options)
+    ((package,),) = found.packages.values()
+    assert package.wheel.endswith(f"-linux_{os.uname().machine}.whl")
+    one = wheels(tmp_path / "cache").local(wanted.local[0], project, (MACHINE,), python)
+    shutil.copytree(project, tmp_path / "elsewhere/q")
+    two = wheels(tmp_path / "cache2").local(wanted.local[0], tmp_path / "elsewhere/q", (MACHINE,), python)
+    assert one.digest == two.digest == package.hashes[0]
+    with pytest.raises(LockError, match=f"does not run on {OTHER}"):
+        locked(project, tmp_path / "cache", Resolver(), BuildOptions(platforms=(MACHINE, OTHER), python=python))
+    with pytest.raises(LockError, match=r"is for cp3\d+, and the image has Python 3.30"):
+        wheels(tmp_path / "cache").local(wanted.local[0], project, (MACHINE,), "3.30")

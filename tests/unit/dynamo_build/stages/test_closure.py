@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dynamo_build import runtime_wheel
-from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.model.plan import LocalPackage, Lock, LockedPackage, Requirements
 from dynamo_build.stages.closure import modules_of, provided
 
 
@@ -38,6 +38,8 @@ def test_before_a_lock_it_is_complete_when_nothing_is_asked_for() -> None:
     assert provided(Requirements(lines=own)).complete
     assert not provided(Requirements(lines=(*own, "fastapi>=0.1"))).complete
     assert "fastapi" in provided(Requirements(lines=(*own, "fastapi>=0.1; python_version > '3'")))
+    local = Requirements(lines=own, local=(LocalPackage(name="my-lib", path="lib", digest=""),))
+    assert "my_lib" in provided(local) and not provided(local).complete
 
 
 def test_stand_ins_are_never_what_every_image_has() -> None:
