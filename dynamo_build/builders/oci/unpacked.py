@@ -45,7 +45,18 @@ class Unpacked:
                     raise
         if group.name in self._together:
             return self._together[group.name]
-        return packages.walk(self._installed(group.layer, f"group-{self._groups.index(group)}"))
+        return self._alone(group, f"group-{self._groups.index(group)}")
+
+    def _alone(self, group: Group, name: str) -> Mapping[str, File]:
+        """The group by itself; packages that clash one by one, since uv unpacks several at once, in any order."""
+        found = packages.walk(self._installed(group.layer, name))
+        if split(found, {package.name: group.name for package in group.layer.packages}):
+            return found
+        merged: dict[str, File] = {}
+        for number, package in enumerate(sorted(group.layer.packages, key=lambda package: package.name)):
+            one = replace(group.layer, packages=(package,), requirements=lockfile.requirements((package,)))
+            merged |= packages.walk(self._installed(one, f"{name}-{number}"))
+        return merged
 
     def _all(self) -> Mapping[str, Mapping[str, File]]:
         if len(self._groups) < 2:

@@ -34,7 +34,7 @@ class Installer:
         self._unrecorded = unrecorded
 
     def __call__(self, wanted: PackagesLayer, folder: Path) -> None:
-        names = [line.split("==")[0] for line in wanted.requirements.splitlines()]
+        names = [line.split("==")[0] for line in wanted.requirements.splitlines() if "==" in line]
         self.runs.append(names)
         for name in names:
             if name not in self._content:
@@ -83,7 +83,16 @@ def test_what_cannot_be_told_apart_is_installed_apart(
         assert {*content[name], *unrecorded.split()} <= set(files)
         for path, text in content[name].items():
             assert files[path].read().decode() == text
-    assert install.runs == [["alpha", "beta-two"], ["alpha"], ["beta-two"]]
+    assert install.runs[0] == ["alpha", "beta-two"] and {*map(tuple, install.runs[1:])} == {("alpha",), ("beta-two",)}
+
+
+def test_of_packages_that_clash_the_last_name_wins(tmp_path: Path) -> None:
+    """Whatever order they were unpacked in."""
+    content = {"zeta": {"same.py": "Z", "z.py": ""}, "alpha": {"same.py": "A", "a.py": ""}}
+    install, both = Installer(content), group("zeta", "alpha")
+    files = Unpacked([both], tmp_path, install).files(both)
+    assert files["same.py"].read() == b"Z" and {"a.py", "z.py"} <= set(files)
+    assert install.runs == [["zeta", "alpha"], ["alpha"], ["zeta"]]
 
 
 def test_a_failure_is_the_failure_of_all(tmp_path: Path) -> None:
