@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
 
 from dynamo_build.errors import DeployError
 from dynamo_build.manifests.layout import HTTP_PORT, NATS, NATS_PORT, RPC_PORT, SYSTEM_PORT, Layout
 from dynamo_build.manifests.node_groups import ROLE
 from dynamo_build.manifests.pod import nodes
+from dynamo_build.model.broker import brokers
 from dynamo_build.model.deployment import Workload
 
 _DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
@@ -151,8 +151,7 @@ def _metrics(layout: Layout) -> dict[str, Any]:
 def _egress(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     rules: list[dict[str, Any]] = [_DNS]
     if layout.deployment.nats:
-        address = urlsplit(layout.deployment.nats)
-        rules.append({**_to_host(address.hostname or ""), "ports": [_tcp(address.port or NATS_PORT)]})
+        rules += [{**_to_host(each.host), "ports": [_tcp(each.port)]} for each in brokers(layout.deployment.nats)]
     else:
         nats = {"podSelector": {"matchLabels": layout.selector(NATS)}}
         rules.append({"to": [nats], "ports": [_tcp(NATS_PORT)]})

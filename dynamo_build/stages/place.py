@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dynamo.sdk import config as service_config
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
+from dynamo_build.model.broker import brokers
 from dynamo_build.model.deployment import Deployment, SecretReference, Workload
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.stages.references import refers, secrets_of
@@ -22,7 +22,6 @@ _SECRET = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|acces
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: RFC 1123, as the API server checks it.
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_BROKERS = ("nats", "tls", "ws", "wss")
 #: Seconds in which a service must answer for the first time; with GPUs it also loads a model.
 _STARTUP = 300
 _STARTUP_WITH_GPU = 1800
@@ -63,7 +62,6 @@ def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Dep
     _check_images(graph, images)
     _check_environment(options)
     _check_namespace(options.namespace)
-    _check_broker(options.nats)
     name = options.name or manifest.name
     architectures = {platform.partition("/")[2] for platform in manifest.platforms}
     target_options = dict(options.options)
@@ -79,7 +77,7 @@ def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Dep
             _workload(graph, service, images[service.name], options, resolved) for service in graph.services
         ),
         config=resolved,
-        nats=options.nats,
+        nats=",".join(each.url for each in brokers(options.nats)),
         options=target_options,
     )
 
@@ -142,20 +140,6 @@ def _check_namespace(namespace: str) -> None:
         raise UsageError(
             f"`{namespace}` cannot be a namespace",
             ["Use at most 63 lower case letters, digits and `-`, with a letter or digit at both ends."],
-        )
-
-
-def _check_broker(address: str) -> None:
-    if not address:
-        return
-    parts = urlsplit(address if "://" in address else f"nats://{address}")
-    shown = f"{parts.scheme}://…@{address.rpartition('@')[2]}" if "@" in address else address
-    if parts.scheme not in _BROKERS or not parts.netloc.rpartition("@")[2]:
-        raise UsageError(f"`{shown}` is no address of a NATS server", ["Write nats://HOST:PORT, or tls:// or ws://."])
-    if "@" in parts.netloc:
-        raise UsageError(
-            f"the address `{shown}` holds a secret, which would stand in the manifest",
-            ["Leave it out, and keep it in a Secret: --env-from-secret NATS_AUTH_PASSWORD=SECRET/KEY."],
         )
 
 

@@ -46,6 +46,9 @@ def test_limited_egress_lets_dns_through() -> None:
     layout = Layout(deployment(hello_graph(), nats="nats://10.1.2.3:4333", options={"egress": "graph"}))
     rules = network.network_policy(layout, layout.workload("Middle"))["spec"]["egress"]
     assert rules[1] == {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 4333}]}
+    layout = Layout(deployment(hello_graph(), nats="nats://a,tls://b:4333", options={"egress": "graph"}))
+    rules = network.network_policy(layout, layout.workload("Middle"))["spec"]["egress"]
+    assert [rule["ports"][0]["port"] for rule in rules[1:3]] == [4222, 4333]
 
 
 def test_an_ingress_where_a_host_is_named() -> None:
