@@ -81,7 +81,7 @@ def serve(
     if not project.is_dir():
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
     code = frozen.code(bento, on) if bento is not None else frozen.Code(folder=project)
-    with tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True) as folder:
+    with _unwinding(), _folder() as folder:
         with _supervisor(Path(folder), code, options) as (process, release):
             _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
             with _forwarded(process):
@@ -234,13 +234,42 @@ def _supervisor(
 
 
 @contextlib.contextmanager
+def _unwinding() -> Iterator[None]:
+    """Signals that end us raise until they are passed on, so that nothing is left of what began."""
+    unheeded = [number for number in _ending() if not callable(signal.getsignal(number))]
+    before = {number: signal.signal(number, _leave) for number in unheeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _: object) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _ending() -> list[signal.Signals]:
+    """The signals that end us; a hangup that is ignored, as under nohup, is none of them."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM] + ([] if ignored else [signal.SIGHUP])
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder; no signal comes between its making and who removes it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ending())
+    try:
+        return tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Pass on the signals that end us; the supervisor ends the rest."""
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:  # nohup
-            continue
-        before[number] = signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM))
+    before = {number: signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM)) for number in _ending()}
     try:
         yield
     finally:

@@ -48,6 +48,12 @@ class Front:
 """
 
 
+def as_in_a_terminal() -> None:
+    """No signal is ignored, also where the tests run under nohup or as a background job of a script."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Serve:
     """One `dynamo serve` in a folder, and what it says."""
 
@@ -65,7 +71,7 @@ class Serve:
                 env=self.environment,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where the tests run under nohup
+                preexec_fn=as_in_a_terminal,
             )
         self.port = 0
 
