@@ -121,12 +121,12 @@ def run(name: str, arguments: Sequence[str], rounds: int) -> Row:
             passed, skipped, wrong = passed + (not bad and not left_out), skipped + bool(left_out), wrong + bool(bad)
             for one in bad:
                 notes += [f"failed: {test.get('name')}", *(one.text or "").strip().splitlines()[-LINES:]]
-            notes += [*left_out, *counted(test.findtext("system-out") or "")]
+            notes += [*(line for line in left_out if line not in notes), *counted(test.findtext("system-out") or "")]
         if done.returncode and not wrong:
             notes += [f"failed: exit code {done.returncode}", *done.stdout.strip().splitlines()[-LINES:]]
             wrong = 1
         failed += wrong
-    hidden = [line.replace(str(ROOT), ".") for line in dict.fromkeys(notes)]
+    hidden = [line.replace(str(ROOT), ".") for line in notes]
     minutes = round((time.monotonic() - begun) / 60, 1)
     today = datetime.date.today().isoformat()
     return Row(
