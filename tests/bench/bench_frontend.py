@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests")]
 from bench.peers import environment_of  # noqa: E402
 from support import small_models, vllm_environment  # noqa: E402
 
-STREAMS, TOKENS, PACE_MS = 32, 200, 20
+STREAMS, TOKENS, PACE_MS, ALONE = 32, 200, 20, 7
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 WORDS = "hello world " * 40
 
@@ -52,8 +52,8 @@ def main() -> None:
     for name, found in seen.items():
         middle = {key: statistics.median(one[key] for one in found) for key in found[0]}
         rows.append(
-            [name, f"{middle['cpu'] * 1e6:.0f}", f"{middle['rate']:.0f}", f"{middle['first'] * 1e3:.1f}",
-             f"{middle['late'] * 1e3:.2f}", f"{middle['worst'] * 1e3:.1f}"]
+            [name, f"{middle['cpu'] * 1e6:.0f}", f"{middle['rate']:.0f}", f"{middle['alone'] * 1e3:.1f}",
+             f"{middle['first'] * 1e3:.1f}", f"{middle['late'] * 1e3:.2f}", f"{middle['worst'] * 1e3:.1f}"]
         )  # fmt: skip
     table = {
         "title": f"In front of an engine: {STREAMS} streams of {TOKENS} tokens, one each {PACE_MS} ms",
@@ -61,7 +61,8 @@ def main() -> None:
             "what",
             "CPU µs a token, engine apart",
             "tokens/s",
-            "first token ms",
+            "first token ms, alone",
+            "all at once",
             "pace jitter p50 ms",
             "p99 ms",
         ],
@@ -189,6 +190,7 @@ def vllm(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
 async def measured(port: int, processes: list[int]) -> dict[str, float]:
     """All streams at once: CPU of the processes for each token, and when tokens came."""
     await asyncio.gather(*(stream(port, 10) for _ in range(4)))
+    alone = [await stream(port, 10, enough=1) for _ in range(ALONE)]
     before, began = cpu(processes), time.monotonic()
     times = await asyncio.gather(*(stream(port, TOKENS) for _ in range(STREAMS)))
     tokens = sum(len(one) - 1 for one in times)
@@ -196,14 +198,15 @@ async def measured(port: int, processes: list[int]) -> dict[str, float]:
     return {
         "cpu": (cpu(processes) - before) / tokens,
         "rate": tokens / (time.monotonic() - began),
+        "alone": statistics.median(one[1] - one[0] for one in alone),
         "first": statistics.median(one[1] - one[0] for one in times),
         "late": gaps[len(gaps) // 2],
         "worst": gaps[len(gaps) * 99 // 100],
     }
 
 
-async def stream(port: int, tokens: int) -> list[float]:
-    """When it was asked and when each event came."""
+async def stream(port: int, tokens: int, enough: int = 0) -> list[float]:
+    """When it was asked and when each event came; after `enough` of them it leaves."""
     body = {"model": "m", "messages": [{"role": "user", "content": WORDS}], "max_tokens": tokens, "stream": True,
             "ignore_eos": True, "nvext": {"ignore_eos": True}, "temperature": 0}  # fmt: skip
     payload = json.dumps(body).encode()
@@ -214,10 +217,10 @@ async def stream(port: int, tokens: int) -> list[float]:
     async for line in reader:
         if line.startswith(b"data: {") and b'"content":' in line:
             times.append(time.perf_counter())
-        if b"[DONE]" in line:
+        if b"[DONE]" in line or len(times) - 1 == enough > 0:
             break
     writer.close()
-    if len(times) < tokens // 2:
+    if len(times) < (enough or tokens // 2):
         raise RuntimeError(f"{len(times)} events for {tokens} tokens")
     return times
 

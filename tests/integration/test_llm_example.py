@@ -105,6 +105,7 @@ def test_in_one_process(project):
                 api.completions.create(model="m", prompt="", max_tokens=3)
         assert made.choices[0].message.content == "user: 日本\nassistant:"
         assert (text.choices[0].text, text.choices[0].finish_reason) == ("abc", "length")
+        assert "PrefillWorker" not in one.said()
         one.stop()
     finally:
         if one.process.poll() is None:

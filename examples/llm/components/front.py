@@ -11,6 +11,18 @@ from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends,
 
 
 @service(
+    dynamo={"enabled": True, "namespace": "dynamo", "name": "VllmWorker"},
+    resources={"cpu": "2", "memory": "4Gi"},
+    workers=1,
+    image=DYNAMO_IMAGE,
+)
+class WholeWorker(VllmWorker):
+    """A VllmWorker that computes all prompts itself."""
+
+    prefill_worker = None
+
+
+@service(
     dynamo={"enabled": True, "namespace": "dynamo"},
     resources={"cpu": "2", "memory": "2Gi"},
     workers=1,
@@ -19,7 +31,7 @@ from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends,
 class Front(OpenAIFrontend):
     """Shares the work out itself, as `router` says."""
 
-    worker = depends(VllmWorker)
+    worker = depends(WholeWorker)
 
     def __init__(self, served_model_name: str = "smollm2") -> None:
         self.models = [
@@ -29,7 +41,7 @@ class Front(OpenAIFrontend):
 
     @async_on_start
     async def start(self) -> None:
-        self.client = await routed("Front", VllmWorker.dynamo_address())
+        self.client = await routed("Front", WholeWorker.dynamo_address())
         self.processor = processor("Front", self.client.generate)
 
     @async_on_shutdown

@@ -1,6 +1,5 @@
 """Aggregated, with two kinds of process: one in front, and the workers."""
 
-from components.front import Front
-from components.worker import VllmWorker
+from components.front import Front, WholeWorker
 
-Front.link(VllmWorker)
+Front.link(WholeWorker)
