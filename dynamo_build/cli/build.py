@@ -95,7 +95,8 @@ def build(
         return
     bento = freeze.build(target, project, options, listener)
     size = console.size(bento.manifest.files_size)
-    text = f"{bento.tag}  ({bento.manifest.files_count} files, {size})\n{bento.folder}"
+    count = bento.manifest.files_count
+    text = f"{bento.tag}  ({count} file{'s' * (count != 1)}, {size})\n{bento.folder}"
     console.emit(bento, output, text=text, name=bento.tag)
 
 

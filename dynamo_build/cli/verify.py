@@ -39,4 +39,4 @@ def verify(
     console.emit(wrong, output, text="\n".join(lines) or "the store holds no bento", name="\n".join(damaged))
     if damaged:
         count = f"{len(damaged)} bentos are" if len(damaged) > 1 else f"the bento `{damaged[0]}` is"
-        raise StoreError(f"{count} damaged", ["Build again, or delete with `dynamo delete TAG`."])
+        raise StoreError(f"{count} damaged", ["Delete it with `dynamo delete TAG`, and build or import it again."])

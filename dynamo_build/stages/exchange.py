@@ -103,4 +103,4 @@ def _looks_derived(version: str) -> bool:
 def _refuse(wrong: tuple[str, ...], what: str) -> None:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise StoreError(f"{what} is damaged: {wrong[0]}{more}", ["Build it again, or take another copy."])
+        raise StoreError(f"{what} is damaged: {wrong[0]}{more}", ["Delete it, and build or import it again."])

@@ -63,7 +63,7 @@ def pack(
             _write(staged / WHEELS / name, path.read_bytes())
         manifest = _furnish(staged, manifest, wheel, dockerfile)
         bento = store.put(staged, manifest, _side(plan), plan.project)
-    on(Finished(what="packed", detail=f"{manifest.files_count} files"))
+    on(Finished(what="packed", detail=f"{manifest.files_count} file{'s' * (manifest.files_count != 1)}"))
     return bento
 
 

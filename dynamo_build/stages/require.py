@@ -99,8 +99,14 @@ def _lines(
     project: Path, modules: Iterable[str], options: BuildOptions, problems: list[Problem], warnings: list[Problem]
 ) -> Iterator[tuple[str, Position, str]]:
     table = read_toml(project / "pyproject.toml").get("project", {})
-    for line in _texts(table, "dependencies"):
+    table = table if isinstance(table, dict) else {}
+    for line in _texts(table, "pyproject.toml", problems):
         yield "pyproject.toml", Position(file="pyproject.toml"), line
+    dynamic = table.get("dynamic", [])
+    if isinstance(dynamic, list) and "dependencies" in dynamic and not (project / "requirements.txt").is_file():
+        message = "`dependencies` is dynamic, and nothing is run to learn what they are"
+        hint = "List them in `dependencies`, or in requirements.txt."
+        warnings.append(Problem(where=Position(file="pyproject.toml"), message=message, hint=hint))
     if (project / "requirements.txt").is_file():
         yield from _file(project, "requirements.txt", problems, warnings, ())
     for module in dict.fromkeys(modules):
@@ -123,9 +129,9 @@ def _file(
     try:
         text = (project / name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(
-            Problem(where=Position(file=name), message=f"it cannot be read: {error}", hint="Repair or remove it.")
-        )
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not UTF-8"
+        message = f"it cannot be read: {reason}"
+        problems.append(Problem(where=Position(file=name), message=message, hint="Repair it, or do not name it."))
         return
     for number, line in lockfile.joined(text):
         where = Position(file=name, line=number)
@@ -167,13 +173,17 @@ def _block(project: Path, module: str, problems: list[Problem]) -> Iterator[tupl
         message = f"the `# /// script` block is not TOML: {error}"
         problems.append(Problem(where=Position(file=module), message=message, hint="Repair it: see PEP 723."))
         return
-    for line in _texts(table, "dependencies"):
+    for line in _texts(table, module, problems):
         yield module, Position(file=module), line
 
 
-def _texts(table: Any, key: str) -> list[str]:
-    values = table.get(key, []) if isinstance(table, Mapping) else []
-    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+def _texts(table: Mapping[str, Any], file: str, problems: list[Problem]) -> list[str]:
+    values = table.get("dependencies", [])
+    if isinstance(values, list) and all(isinstance(value, str) for value in values):
+        return values
+    message = "`dependencies` is no list of texts"
+    problems.append(Problem(where=Position(file=file), message=message, hint='Write `dependencies = ["name>=1.2"]`.'))
+    return []
 
 
 def _constraints(project: Path, problems: list[Problem]) -> tuple[str, ...]:

@@ -102,15 +102,18 @@ def named(path: str) -> bool:
 
 def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
     """(line, what it is) of everything in a text that looks like a secret."""
+    told = set()
     for marker, what, pattern in _TOKENS:
         if marker in content:
             for match in re.finditer(pattern, content):
-                yield content.count(b"\n", 0, match.start()) + 1, what
+                told.add(line := content.count(b"\n", 0, match.start()) + 1)
+                yield line, what
     lowered = content.lower()
     if any(marker in lowered for marker in _MARKERS):
         for match in re.finditer(_ASSIGNED, content):
-            if _random(match[1]):
-                yield content.count(b"\n", 0, match.start()) + 1, "a value that looks like a credential"
+            line = content.count(b"\n", 0, match.start()) + 1
+            if line not in told and _random(match[1]):
+                yield line, "a value that looks like a credential"
 
 
 def _inside(path: str) -> Iterator[tuple[int, str]]:

@@ -130,7 +130,8 @@ def _walk(name: str, module: ModuleType, attribute: str, services: dict[str, Ser
         dependency = found.dependencies.get(step)
         following = as_service(dependency.on) if dependency else None
         if following is None:
-            hint = did_you_mean(step, found.dependencies, f"`{found.name}` depends on nothing.")
+            there = ", ".join(f"`{each}`" for each in found.dependencies) or "nothing"
+            hint = did_you_mean(step, found.dependencies, f"`{found.name}` depends on {there}.")
             raise Unresolved(Problem(message=f"`{found.name}` has no dependency `{step}`", hint=hint))
         found = following
     return found

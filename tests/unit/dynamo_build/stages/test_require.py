@@ -150,3 +150,33 @@ def test_damaged_metadata_is_one_line(tmp_path: Path) -> None:
         wanted(write_project(tmp_path / "p", {"pyproject.toml": "["}))
     project = write_project(tmp_path / "q", {"graph.py": "# /// script\n# [\n# ///\n"})
     assert require(project, ["graph.py"], BuildOptions())[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("dependencies = 3", "`dependencies` is no list of texts"),
+        ('dependencies = ["a", 3]', "`dependencies` is no list of texts"),
+        ('dynamic = ["dependencies"]', "`dependencies` is dynamic, and nothing is run to learn what they are"),
+        ("dynamic = 3", ""),
+    ],
+)
+def test_dependencies_that_cannot_be_read_are_told(tmp_path: Path, text: str, told: str) -> None:
+    """Not passed over: the image would not have them."""
+    project = write_project(tmp_path / "p", {"pyproject.toml": f'[project]\nname = "x"\n{text}\n'})
+    _, problems, warnings = require(project, [], BuildOptions())
+    assert [problem.message for problem in (*problems, *warnings)] == [told] * bool(told)
+
+
+def test_dynamic_dependencies_may_stand_in_a_file(tmp_path: Path) -> None:
+    """Where most projects have them."""
+    files = {"pyproject.toml": '[project]\nname = "x"\ndynamic = ["dependencies"]\n', "requirements.txt": "own>=1\n"}
+    assert "own>=1" in wanted(write_project(tmp_path / "p", files)).lines
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """Without where it would be on this machine."""
+    _, (problem,), _ = require(
+        write_project(tmp_path / "p", {"requirements.txt": "-r other.txt\n"}), [], BuildOptions()
+    )
+    assert (problem.where.file, problem.message) == ("other.txt", "it cannot be read: no such file or directory")
