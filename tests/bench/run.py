@@ -1,7 +1,8 @@
 """`make bench`: run every benchmark beside this file and write docs/benchmarks.md.
 
 A benchmark is a script `bench_*.py` that is given a path and writes JSON there: a list of tables, each with `title`,
-`columns`, `rows` (lists of cells) and `notes` (lines).
+`columns`, `rows` (lists of cells) and `notes` (lines). `bench_bento:large_file` measures that part of it alone, where the
+benchmark heeds BENCH_PARTS; its other tables stay as they were.
 """
 
 from __future__ import annotations
@@ -25,22 +26,35 @@ def main() -> None:
     """Run all, or those named on the command line, and write the document from what was measured last of each."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     known = sorted(path.stem for path in HERE.glob("bench_*.py"))
-    for name in sys.argv[1:] or known:
-        print(f"running {name}", file=sys.stderr)
+    for argument in sys.argv[1:] or known:
+        name, _, parts = argument.partition(":")
+        print(f"running {argument}", file=sys.stderr)
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as scratch:
             measured = Path(scratch) / f"{name}.json"
-            subprocess.run([sys.executable, str(HERE / f"{name}.py"), str(measured)], check=True)
-            keep(name, json.loads(measured.read_text()), load)
+            environment = {**os.environ, **({"BENCH_PARTS": parts} if parts else {})}
+            subprocess.run([sys.executable, str(HERE / f"{name}.py"), str(measured)], check=True, env=environment)
+            keep(name, json.loads(measured.read_text()), load, partly=bool(parts or os.environ.get("BENCH_PARTS")))
     text = document([json.loads(path.read_text()) for name in known if (path := RESULTS / f"{name}.json").exists()])
     DOCUMENT.write_text(text)
     print(text)
 
 
-def keep(name: str, tables: list[dict[str, Any]], load: float) -> None:
-    """Remember the tables of a benchmark, with the day, the machine and what else it did when it began."""
-    result = {"date": datetime.date.today().isoformat(), "machine": machine(), "load": round(load, 1), "tables": tables}
-    (RESULTS / f"{name}.json").write_text(json.dumps(result))
+def keep(name: str, tables: list[dict[str, Any]], load: float, *, partly: bool = False) -> None:
+    """Remember the tables of a benchmark, with the day, the machine and what else it did when it began.
+
+    Measured `partly`, they take the place of those of their titles.
+    """
+    stamp = {"date": datetime.date.today().isoformat(), "machine": machine(), "load": round(load, 1)}
+    tables = [{**table, "measured": stamp} for table in tables]
+    path = RESULTS / f"{name}.json"
+    if partly and path.exists():
+        before = json.loads(path.read_text())
+        own = {key: before[key] for key in stamp}
+        anew = {table["title"]: table for table in tables}
+        kept = [anew.pop(old["title"], {"measured": own, **old}) for old in before["tables"]]
+        tables = [*kept, *anew.values()]
+    path.write_text(json.dumps({**stamp, "tables": tables}))
 
 
 def document(results: list[dict[str, Any]]) -> str:
@@ -54,8 +68,9 @@ def document(results: list[dict[str, Any]]) -> str:
         "",
     ]
     for result in results:
-        told = f"*{result['date']}, {result['machine']}; load average when it began: {result['load']}.*"
         for table in result["tables"]:
+            own = table.get("measured", result)
+            told = f"*{own['date']}, {own['machine']}; load average when it began: {own['load']}.*"
             lines += [f"## {table['title']}", "", told, ""]
             lines += ["| " + " | ".join(table["columns"]) + " |", "|" + "---|" * len(table["columns"])]
             lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in table["rows"]]
