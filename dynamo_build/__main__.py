@@ -1,7 +1,11 @@
-"""The command `dynamo`, also as `python -m dynamo_build`: Ctrl-C is heard before everything is loaded, too."""
+"""The command `dynamo`, also as `python -m dynamo_build`: Ctrl-C is heard before everything is loaded, too.
+
+Names of files are UTF-8 whatever the locale says, or a bento would be another one there.
+"""
 
 import _signal as signal  # type: ignore[import-not-found]  # built in: `signal` itself takes time to load
 import os
+import sys
 
 
 def _leave(number: int, frame: object) -> None:
@@ -11,6 +15,11 @@ def _leave(number: int, frame: object) -> None:
 
 def main() -> None:
     """Load the command line and run it."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        encoding = getattr(sys.stdout, "encoding", "") or "ascii"  # what is said stays in the terminal's own
+        os.environ.setdefault("PYTHONIOENCODING", f"{encoding}:backslashreplace")
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves again
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background job
         signal.signal(signal.SIGINT, _leave)
     from dynamo_build.cli import app
