@@ -47,18 +47,8 @@ class Place:
         return [*given, *(part for name, value in own.items() if name not in names for part in (name, value))]
 
     def command(self, given: Sequence[str]) -> list[str]:
-        """The program of a node that does not lead: vLLM without an API. Raises BadPlace where no model is named."""
-        arguments = self.arguments(given)
-        model = ""
-        for at, argument in enumerate(arguments):
-            name, equals, value = argument.partition("=")
-            if name == "--model":
-                model = value if equals else "".join(arguments[at + 1 : at + 2])
-                del arguments[at : at + (1 if equals else 2)]
-                break
-        if not model:
-            raise BadPlace("vLLM on several nodes needs the model's name: give `model`")
-        return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model, *arguments, "--headless"]
+        """The program of a node that does not lead: vLLM's workers without an engine."""
+        return [sys.executable, "-m", "dynamo.engines.vllm_headless", *self.arguments(given)]
 
 
 def place(environment: Mapping[str, str]) -> Place | None:
@@ -86,7 +76,7 @@ class VllmNode:
 
     @classmethod
     async def start(cls, place: Place, arguments: Sequence[str]) -> VllmNode:
-        """Start vLLM's workers; they wait for the leader. Raises BadPlace, OSError."""
+        """Start vLLM's workers; they wait for the leader. Raises OSError."""
         command = place.command(arguments)
         return cls(await asyncio.to_thread(subprocess.Popen, command, stdin=subprocess.DEVNULL))
 
