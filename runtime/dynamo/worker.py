@@ -173,6 +173,7 @@ class Worker:
             instance_id=self.id,
             namespace=self.spec.namespace,
             runtime=runtime,
+            metrics=self.metrics,
             component=runtime.namespace(self.spec.namespace).component(self.spec.name),
             endpoints=[endpoint.name for endpoint in self.spec.endpoints if endpoint.transport == "dynamo"],
         )

@@ -17,6 +17,7 @@ import openai
 import pytest
 import yaml
 
+from dynamo_build.dashboard.measure import parse
 from support.command_line import dynamo
 from support.hello import ROOT
 from support.serving import Serve, gone
@@ -90,6 +91,13 @@ def test_every_graph(start, graph):
     assert not any("\ufffd" in part for part in parts)
     with urlopen(f"http://127.0.0.1:{one.port}/metrics", timeout=5) as page:
         assert 'dynamo_requests_total{endpoint="/v1/chat/completions",outcome="ok"' in page.read().decode()
+    # The dashboard and Prometheus see what routers are told.
+    for worker in re.findall(r"VllmWorker.*health at (http://[^/]+)", one.said()):
+        with urlopen(f"{worker}/metrics", timeout=5) as page:
+            shown = {name for name, _ in parse(page.read().decode())}
+        assert {"dynamo_kv_hit_rate", "dynamo_kv_usage", "dynamo_engine_waiting"} <= shown
+        assert ("dynamo_prefill_queue_depth" in shown) == ("disagg" in graph)
+    assert "VllmWorker" in one.said()
 
 
 def test_in_one_process(project):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dynamo.engines.choice import BLOCK_SIZE, setting, start_engine
@@ -14,6 +15,7 @@ from dynamo.llm.prefill_jobs import Generates
 from dynamo.llm.prefill_worker import PrefillLoop
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.runtime.metrics import Metrics
 from dynamo.sdk.config import ServiceConfig
 from dynamo.sdk.context import dynamo_context
 
@@ -55,11 +57,13 @@ class EngineWorker:
             closing.push_async_callback(blocks.close)
             await metrics.start()
             closing.push_async_callback(metrics.close)
+            _show_load(metrics)
             generates: Generates = engine
             if prefill and setting(values, "remote-prefill", False):
                 remote = await _remote(runtime, namespace, worker, values, prefill)
                 closing.push_async_callback(remote.close)
                 generates = DisaggregatedEngine(engine, remote)
+                _show_prefill(remote)
             return cls(engine, generates, closing.pop_all())
 
     def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
@@ -155,3 +159,30 @@ async def _remote(
     )
     await remote.start()
     return remote
+
+
+def _show_load(told: WorkerMetricsPublisher) -> None:
+    """What routers are told, on the worker's page of metrics too."""
+    page: Metrics | None = dynamo_context.get("metrics")
+    if page is None:
+        return
+    page.show("dynamo_engine_running", "Requests in the batch.", lambda: told.metrics.request_active_slots)
+    page.show("dynamo_engine_waiting", "Requests that wait for a place.", lambda: told.metrics.num_requests_waiting)
+    page.show("dynamo_kv_blocks", "Blocks of KV cache in use.", lambda: told.metrics.kv_active_blocks)
+    page.show("dynamo_kv_usage", "Share of the KV cache in use.", lambda: told.metrics.gpu_cache_usage_perc)
+    page.show("dynamo_kv_hit_rate", "Share of prompts found in it.", lambda: told.metrics.gpu_prefix_cache_hit_rate)
+
+
+def _show_prefill(remote: RemotePrefill) -> None:
+    """Where prompts are prefilled, and how many wait for it."""
+    page: Metrics | None = dynamo_context.get("metrics")
+    if page is None:
+        return
+    page.show("dynamo_prefill_queue_depth", "Prompts that waited, when last looked.", lambda: remote.depth)
+    for place, count in (("local", "here"), ("remote", "elsewhere"), ("failed", "here, after elsewhere failed")):
+        page.show(
+            f"dynamo_prefill_{place}_total",
+            f"Prompts prefilled {count}.",
+            partial(remote.counts.__getitem__, place),
+            "counter",
+        )

@@ -108,6 +108,11 @@ class RemotePrefill:
         self.counts["remote" if told.handoff is not None else "failed"] += 1
         return told.handoff
 
+    @property
+    def depth(self) -> int:
+        """How many prompts waited in the queue when it was last looked at."""
+        return self._depth[1]
+
     async def _queue_depth(self) -> int:
         now = asyncio.get_running_loop().time()
         if now - self._depth[0] >= DEPTH_SECONDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable
 
 BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 
@@ -16,6 +17,7 @@ class Metrics:
         self._outcomes: dict[tuple[str, str], int] = defaultdict(int)
         self._buckets: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = defaultdict(float)
+        self._gauges: dict[str, tuple[str, str, Callable[[], float]]] = {}
 
     def began(self, endpoint: str) -> None:
         """A request started."""
@@ -35,6 +37,10 @@ class Metrics:
         """A request was turned away before it began."""
         self._outcomes[endpoint, "overloaded"] += 1
 
+    def show(self, name: str, text: str, read: Callable[[], float], kind: str = "gauge") -> None:
+        """Show a value that something else knows, read whenever the page is asked for. One name has one value."""
+        self._gauges[name] = (text, kind, read)
+
     def text(self, labels: dict[str, str]) -> str:
         """Everything in Prometheus' text form; `labels` are on every line."""
         fixed = "".join(f',{name}="{_escaped(value)}"' for name, value in labels.items())
@@ -52,6 +58,8 @@ class Metrics:
                 lines.append(f'dynamo_request_seconds_bucket{{{name},le="{bound}"}} {total}')
             lines.append(f"dynamo_request_seconds_sum{{{name}}} {self._seconds[endpoint]:.6f}")
             lines.append(f"dynamo_request_seconds_count{{{name}}} {total}")
+        for name, (text, kind, read) in sorted(self._gauges.items()):
+            lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name}{{{fixed[1:]}}} {read():g}"]
         return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-#: Filled by the worker: service_name, worker_id, namespace, runtime, component, endpoints.
+#: Filled by the worker: service_name, worker_id, namespace, runtime, component, endpoints, metrics.
 dynamo_context: dict[str, Any] = {}
 
 

@@ -17,3 +17,13 @@ def test_text():
     assert 'le="0.001"} 0' in text
     assert 'le="0.005"} 1' in text
     assert 'le="+Inf"} 1' in text
+
+
+def test_show():
+    """What somebody else knows is read when the page is asked for; a second value of a name takes the first's place."""
+    metrics, depth = Metrics(), [0.0]
+    metrics.show("dynamo_depth", "Waiting.", lambda: 1.0)
+    metrics.show("dynamo_depth", "Waiting.", lambda: depth[0])
+    depth[0] = 0.25
+    text = metrics.text({"service": "a"})
+    assert text.endswith('# HELP dynamo_depth Waiting.\n# TYPE dynamo_depth gauge\ndynamo_depth{service="a"} 0.25\n')
