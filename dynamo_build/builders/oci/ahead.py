@@ -27,8 +27,8 @@ class Ahead:
     def __enter__(self) -> Ahead:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
     def send(self, layer: Layer) -> None:
         """Begin to send a layer; nothing where the image goes elsewhere."""

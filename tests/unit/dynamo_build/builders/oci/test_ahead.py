@@ -73,6 +73,16 @@ def test_a_failure_is_told_in_the_end() -> None:
             ahead.sent()
 
 
+def test_a_failure_of_ours_waits_for_no_upload() -> None:
+    """What is on its way may take long; the error is told at once."""
+    registry = Taking()
+    with pytest.raises(KeyboardInterrupt), Ahead(PLAN, TO, around(registry), ignore) as ahead:
+        ahead.send(some(1))
+        raise KeyboardInterrupt
+    assert registry.taken == []
+    registry.may.set()
+
+
 @pytest.mark.parametrize(
     ("plan", "to"),
     [(PLAN, ToFolder(folder="x", tag="1")), (replace(PLAN, budget=10**9), TO)],
