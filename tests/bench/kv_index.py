@@ -75,7 +75,8 @@ def index() -> dict[str, Any]:
         ],
         "rows": rows,
         "notes": [
-            f"Medians of {ROUNDS} interleaved rounds, each in a process of its own. The Python API of the peer's index "
+            f"Medians of {ROUNDS} interleaved rounds, each in a process of its own, in CPU time: what else runs counts only by "
+            "the caches that it uses. The Python API of the peer's index "
             "takes events as JSON text; its `KvIndexer` is this tree behind a subscription that needs etcd and NATS.",
             "Prompts are asked for in random order, by numbers that were not stored. Then the ends of an eighth of them are "
             "evicted, 32 blocks at a time, while as many others are stored, and it is asked again.",

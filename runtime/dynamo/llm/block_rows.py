@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Sequence
 from itertools import compress, count
 
-ANCHOR_BYTE = 4
 ANCHORS = bytes(byte < 8 for byte in range(256))
-"""Blocks whose hash has such a fifth byte, one in 32, begin a row wherever they come. So all rows with a block begin
+"""Blocks whose hash has such bits 32 to 39, one in 32, begin a row wherever they come. So all rows with a block begin
 between the last anchor before it and itself, and to know who holds it no others need be looked at."""
+_BYTE = 4 if sys.byteorder == "little" else 3
 
 
 def cut(hashes: Sequence[int]) -> tuple[list[int], list[bytes]]:
@@ -18,7 +19,7 @@ def cut(hashes: Sequence[int]) -> tuple[list[int], list[bytes]]:
         packed = array("Q", hashes).tobytes()
     except (OverflowError, TypeError) as error:
         raise ValueError(f"the hash of a block is not an unsigned 64-bit number: {error}") from error
-    starts = [*compress(count(), packed[ANCHOR_BYTE::8].translate(ANCHORS))]
+    starts = [*compress(count(), packed[_BYTE::8].translate(ANCHORS))]
     if packed and (not starts or starts[0]):
         starts.insert(0, 0)
     ends = [*starts[1:], len(hashes)]
@@ -26,9 +27,9 @@ def cut(hashes: Sequence[int]) -> tuple[list[int], list[bytes]]:
     return [hashes[start] for start in starts], rows
 
 
-def is_anchored(row: bytes) -> bool:
-    """Whether its first block begins a row wherever it comes."""
-    return ANCHORS[row[ANCHOR_BYTE]] == 1
+def is_anchor(key: int) -> bool:
+    """Whether a block begins a row wherever it comes."""
+    return ANCHORS[key >> 32 & 255] == 1
 
 
 def common(one: bytes, other: bytes) -> int:

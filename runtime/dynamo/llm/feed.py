@@ -138,6 +138,6 @@ class KvFeed:
             if isinstance(event, Stored):
                 index.stored(worker, event.hashes)
             elif isinstance(event, Removed):
-                index.removed(worker, event.hashes)
+                index.removed(worker, event.hashes, event.after)
             elif isinstance(event, Cleared):
                 index.cleared(worker)

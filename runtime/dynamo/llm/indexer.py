@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import compress, count, groupby, repeat
 
-from dynamo.llm.block_rows import common, cut, is_anchored
+from dynamo.llm.block_rows import common, cut, is_anchor
 
 SWEEP_BLOCKS = 4096
 """How many removed blocks wait at least before they are settled."""
@@ -72,18 +72,24 @@ class KvIndexer:
                 self._place(row, bit)
         self._sweep(len(hashes))
 
-    def removed(self, worker: int, hashes: Sequence[int]) -> None:
-        """A worker holds these blocks no more; those it never had are no matter."""
+    def removed(self, worker: int, hashes: Sequence[int], after: Sequence[int] | None = None) -> None:
+        """A worker holds these blocks, which are in a row, no more; those it never had are no matter.
+
+        `after` are the blocks before them, at least from the last anchor (`block_rows.is_anchor`), or from where what
+        the worker stored begins: `HeldBlocks.removed` knows. Without it blocks whose row is not known are noted and
+        settled later; a worker's removals have it always or never.
+        """
         bit = self._bits.get(worker)
         if not bit:
             return
-        start = 0
-        for head, row in zip(*cut(hashes), strict=True):
+        chain = [*(after or ()), *hashes]
+        start, first = 0, len(chain) - len(hashes)
+        for head, row in zip(*cut(chain), strict=True):
             end = start + len(row) // 8
-            if self._is_all(head, row, hashes[start + 1 : end]):
-                self._keep(head, self._masks[head] & ~bit)
-            else:
-                self._mark(bit, hashes[start:end])
+            if after is None and not is_anchor(head):
+                self._mark(bit, chain[start:end])
+            elif end > first:
+                self._take(bit, chain[start:end], row, max(first - start, 0))
             start = end
         self._sweep(len(hashes))
 
@@ -106,19 +112,20 @@ class KvIndexer:
             return scores
         heads, rows = cut(hashes)
         depth, marked = 0, self._removed or self._settling
-        for head, row, known in zip(heads, rows, map(self._rows.get, heads), strict=True):
+        held = map(self._rows.get, heads), map(self._masks.get, heads, repeat(0))
+        for row, known, mask in zip(rows, *held, strict=True):
             if known is None:
                 break
             end = depth + len(row) // 8
             if (
-                known.startswith(row)
-                and not active & ~self._masks[head]
+                (known == row or known.startswith(row))
+                and mask & active == active
                 and not (marked and active & self._lost(hashes[depth:end]))
             ):
                 depth = end
                 continue
-            for mask in self._holders(hashes[depth:end], row):
-                left = active & ~mask
+            for holders in self._holders(hashes[depth:end], row):
+                left = active & ~holders
                 if left:
                     self._score(scores, left, depth)
                     active ^= left
@@ -148,9 +155,22 @@ class KvIndexer:
                 holders = [mask & ~lost for mask, lost in zip(holders, gone, strict=True)]
         return holders
 
-    def _is_all(self, head: int, row: bytes, others: Sequence[int]) -> bool:
-        """Whether what begins at this anchor is one row and no other begins within it."""
-        return self._rows.get(head) == row and is_anchored(row) and self._rows.keys().isdisjoint(others)
+    def _take(self, bit: int, hashes: Sequence[int], blocks: bytes, first: int) -> None:
+        """A worker has none of these blocks from the `first` on any more; they lie between two anchors."""
+        heads: Sequence[int] = [*compress(count(), map(self._rows.get, hashes))]
+        # What is placed again may begin at any of them.
+        for place in heads if len(heads) < 2 else range(heads[0], len(hashes)):
+            row, mask = self._rows.get(hashes[place], b""), self._masks.get(hashes[place], 0)
+            begin, same = max(first - place, 0), common(row, blocks[8 * place :]) if mask & bit else 0
+            if begin >= same:
+                continue
+            if not begin and 8 * same == len(row):
+                self._keep(hashes[place], mask ^ bit)
+                continue
+            self._keep(hashes[place], 0)
+            self._place(row[: 8 * begin], mask)
+            self._place(row[8 * begin : 8 * same], mask ^ bit)
+            self._place(row[8 * same :], mask)
 
     def _keep(self, head: int, mask: int) -> None:
         if mask:
@@ -184,7 +204,7 @@ class KvIndexer:
 
     def _place(self, blocks: bytes, mask: int) -> None:
         """These workers hold these blocks; none of them but the first is an anchor."""
-        while blocks:
+        while blocks and mask:
             head = int.from_bytes(blocks[:8], sys.byteorder)
             if self._unswept:
                 self._unswept.append(head)  # a part of what is not swept yet may be placed here

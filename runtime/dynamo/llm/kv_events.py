@@ -19,9 +19,10 @@ class Stored(msgspec.Struct, frozen=True, tag="stored"):
 
 
 class Removed(msgspec.Struct, frozen=True, tag="removed"):
-    """These blocks are gone. An index is done soonest with blocks in a row."""
+    """These blocks in a row are gone; `after` are those before them, as `KvIndexer.removed` wants them."""
 
     hashes: Hashes
+    after: Hashes | None = None
 
 
 class Cleared(msgspec.Struct, frozen=True, tag="cleared"):

@@ -8,12 +8,12 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 
 from dynamo.llm import kv_events, load
 from dynamo.llm.engine_blocks import EngineBlocks, UnknownParent
 from dynamo.llm.engine_events import EngineEvent
 from dynamo.llm.hashing import block_hashes
+from dynamo.llm.held_blocks import HeldBlocks, joined, parts
 from dynamo.llm.kv_events import Cleared, KvEvent, KvMessage, Removed, Snapshot, Stored
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.load import ForwardPassMetrics, LoadMessage
@@ -43,8 +43,7 @@ class KvEventPublisher:
         self.number = 0
         self._events = topic(events, "kv_events", namespace, component)
         self._questions = topic(events, "kv_resync", namespace, component)
-        self._held: dict[int, int | None] = {}
-        """Each block, and the one before it in the event that told it."""
+        self._held = HeldBlocks()
         self._engine = EngineBlocks(block_size)
         self._fresh: list[KvEvent] = []
         self._outgoing: deque[bytes] = deque()
@@ -107,16 +106,12 @@ class KvEventPublisher:
         """Tell events."""
         for event in events:
             if isinstance(event, Stored):
-                self._held.update(zip(event.hashes, [None, *event.hashes[:-1]], strict=False))
-            elif isinstance(event, Removed):
-                before = [self._held.pop(key, None) for key in event.hashes]
-                if event.hashes and event.hashes[0] in before:
-                    event = Removed(event.hashes[::-1])
+                self._held.stored(event.hashes)
             elif isinstance(event, Cleared):
-                self._held.clear()
+                self._held.cleared()
             if not self._fresh:
                 asyncio.get_running_loop().call_soon(self._number_fresh)
-            self._fresh.append(event)
+            self._fresh += self._held.removed(event.hashes) if isinstance(event, Removed) else [event]
 
     def _number_fresh(self) -> None:
         events, self._fresh = self._fresh, []
@@ -147,11 +142,10 @@ class KvEventPublisher:
     def _answer(self) -> None:
         self._answering = None
         self._number_fresh()
-        held = list(self._held.items())
-        parts = max(-(-len(held) // HASHES_A_MESSAGE), 1)
-        for part in range(parts):
-            rows = _rows(held[part * HASHES_A_MESSAGE : (part + 1) * HASHES_A_MESSAGE])
-            self._send(KvMessage(self.worker, self.session, self.number, [Snapshot(rows, part, parts)]))
+        count = max(-(-len(self._held) // HASHES_A_MESSAGE), 1)
+        for part in range(count):
+            rows = self._held.rows(part * HASHES_A_MESSAGE, (part + 1) * HASHES_A_MESSAGE)
+            self._send(KvMessage(self.worker, self.session, self.number, [Snapshot(rows, part, count)]))
 
     def _send(self, message: KvMessage) -> None:
         self._outgoing.append(kv_events.encode(message))
@@ -165,31 +159,24 @@ class KvEventPublisher:
                 await self._events.publish(self._outgoing.popleft(), str(self.worker))
 
 
-def _rows(held: Iterable[tuple[int, int | None]]) -> list[list[int]]:
-    rows: list[list[int]] = []
-    for key, before in held:
-        if rows and rows[-1][-1] == before:
-            rows[-1].append(key)
+def _joined(events: Iterable[KvEvent]) -> list[KvEvent]:
+    found: list[KvEvent] = []
+    for event in events:
+        both = joined(found[-1], event) if found else None
+        if both is not None:
+            found[-1] = both
         else:
-            rows.append([key])
-    return rows
-
-
-def _joined(events: Iterable[KvEvent]) -> Iterable[KvEvent]:
-    """Removals in one: engines forget the ends of prompts first, block by block, and an index likes whole rows."""
-    for removal, some in groupby(events, lambda event: isinstance(event, Removed)):
-        if removal:
-            gone = [key for event in some if isinstance(event, Removed) for key in event.hashes]
-            yield Removed(gone[::-1])
-        else:
-            yield from some
+            found.append(event)
+    return found
 
 
 def _cut(event: KvEvent) -> Iterable[KvEvent]:
-    if not isinstance(event, Stored | Removed) or len(event.hashes) <= HASHES_A_MESSAGE:
-        return [event]
-    starts = range(0, len(event.hashes), HASHES_A_MESSAGE)
-    return [type(event)(event.hashes[start : start + HASHES_A_MESSAGE]) for start in starts]
+    if isinstance(event, Removed) and len(event.hashes) > HASHES_A_MESSAGE:
+        return parts(event, HASHES_A_MESSAGE)
+    if isinstance(event, Stored) and len(event.hashes) > HASHES_A_MESSAGE:
+        starts = range(0, len(event.hashes), HASHES_A_MESSAGE)
+        return [Stored(event.hashes[start : start + HASHES_A_MESSAGE]) for start in starts]
+    return [event]
 
 
 class WorkerMetricsPublisher:

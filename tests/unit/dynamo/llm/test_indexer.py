@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dynamo.llm import block_rows, indexer
 from dynamo.llm.hashing import block_hashes
+from dynamo.llm.held_blocks import HeldBlocks, parts
 from dynamo.llm.indexer import KvIndexer
 from support.effort import examples
 
@@ -50,9 +51,10 @@ STEPS = st.lists(
 @given(STEPS, st.lists(PROMPTS, min_size=1, max_size=5), st.integers(0, 3), st.sampled_from([0, 32, 128, 256]))
 def test_it_answers_as_a_naive_index_would(steps, prompts, slowness, anchors):
     """Whatever is stored, removed and cleared, whole prompts, ends and holes in any order: each worker's depth is
-    right, also while it settles, and with no anchors, some or nothing else.
+    right, also while it settles, and with no anchors, some or nothing else. Even workers say what is before the blocks
+    that they remove.
     """
-    index, naive = KvIndexer(), Naive()
+    index, naive, said = KvIndexer(), Naive(), defaultdict(HeldBlocks)
     before = indexer.SWEEP_BLOCKS, indexer.STEP_BLOCKS, block_rows.ANCHORS
     indexer.SWEEP_BLOCKS, indexer.STEP_BLOCKS = slowness, slowness
     block_rows.ANCHORS = bytes(byte < anchors for byte in range(256))
@@ -61,13 +63,20 @@ def test_it_answers_as_a_naive_index_would(steps, prompts, slowness, anchors):
             hashes = block_hashes(prompt, 1)
             if action == "stored":
                 index.stored(worker, hashes[where:])
+                said[worker].stored(hashes[where:])
                 naive.held[worker] |= set(hashes[where:])
             elif action == "cleared":
                 index.cleared(worker)
+                said[worker].cleared()
                 naive.held[worker].clear()
             else:
                 gone = hashes[where:] if action == "evicted" else [hashes[at] for at in where if at < len(hashes)]
-                index.removed(worker, gone)
+                if worker % 2:
+                    index.removed(worker, gone)
+                else:
+                    for event in said[worker].removed(reversed(gone)):
+                        for part in parts(event, 3):
+                            index.removed(worker, part.hashes, part.after)
                 naive.held[worker] -= set(gone)
             for asked in prompts:
                 hashes = block_hashes(asked, 1)

@@ -13,7 +13,7 @@ from dynamo.llm.kv_events import Cleared, KvMessage, Removed, Resync, Snapshot, 
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=20)
 EVENTS = st.one_of(
     st.builds(Stored, HASHES),
-    st.builds(Removed, HASHES),
+    st.builds(Removed, HASHES, st.none() | HASHES),
     st.builds(Cleared),
     st.builds(Snapshot, st.lists(HASHES, max_size=4), st.integers(0, 9), st.integers(1, 9)),
 )

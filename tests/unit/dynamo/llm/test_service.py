@@ -130,9 +130,10 @@ def test_evictions_of_one_turn_are_told_in_the_order_of_the_prompt():
             hashes = blocks.stored(TOKENS)
             blocks.removed(hashes[3:])
             blocks.removed(hashes[1:3])
-            blocks.publish([Stored(hashes[1:2]), Removed(hashes[:0])])
+            blocks.publish([Stored(hashes[1:2]), Removed(hashes[:0]), Removed([7, hashes[1]])])
             await asyncio.sleep(0.1)
-        assert told[0].events == [Stored(hashes), Removed(hashes[1:]), Stored(hashes[1:2]), Removed([])]
+        removals = [Removed(hashes[1:], hashes[:1]), Removed(hashes[1:2], [])]
+        assert told[0].events == [Stored(hashes), removals[0], Stored(hashes[1:2]), removals[1]]
 
     run(body())
 
