@@ -96,12 +96,16 @@ def unavailable(each: Import, has: Provided, project: Path, python: str) -> Prob
     best = closest(each.top, {*own, *has.stand_ins, *REAL, *_public(has.standard)}, cutoff=0.8)
     if best:
         return Problem(where=each.where, message=message, hint=f"Did you mean `{best}`?")
-    name = next((name for name, modules in sorted(MODULES.items()) if each.top in modules), each.top.replace("_", "-"))
+    name = next((name for name, modules in sorted(MODULES.items()) if each.top in modules), _distribution(each.top))
     line = (
         f'`"{name}",` to `dependencies` in pyproject.toml' if _has_project(project) else f"`{name}` to requirements.txt"
     )
     hint = f'Add {line}; if only the image has it, `runtime_only = ["{each.top}"]` to `[tool.dynamo.build]`.'
     return Problem(where=each.where, message=message, hint=hint)
+
+
+def _distribution(module: str) -> str:
+    return module.strip("_").replace("_", "-") or module
 
 
 def needed_for(has: Provided, imports: Iterable[Import]) -> Provided:

@@ -22,6 +22,7 @@ from dynamo_build.process import started
 _BUG = 70
 # After its own alarm the child has this long to report where it was, before it is killed.
 _GRACE = 3.0
+_LONGEST = 86400.0
 _TAIL = 20
 _TAIL_BYTES = 64 * 1024
 _TARGET = re.compile(r"[^:\s]*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
@@ -62,6 +63,8 @@ def explore(
     if not _TARGET.fullmatch(target):
         hint = "Write `module:Service`, `path/file.py:Service`, or `module` when it has one entry service."
         raise UsageError(f"`{target}` is not a target", [hint])
+    if not 0 < timeout <= _LONGEST:
+        raise UsageError(f"the import cannot be given {timeout:g} seconds", ["Give more than 0, and at most a day."])
     on(Started(what="discover"))
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
         code = _run(target, project.resolve(), timeout, stand_ins, closed, report, output)

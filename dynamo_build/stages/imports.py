@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +94,9 @@ def _files_of(module: str, project: Path) -> list[str]:
             found.append(f"{stem}/__init__.py")
         elif (project / f"{stem}.py").is_file():
             found.append(f"{stem}.py")
+            break
+        elif native := next((name for end in EXTENSION_SUFFIXES if (project / (name := stem + end)).is_file()), ""):
+            found.append(native)
             break
     return found
 

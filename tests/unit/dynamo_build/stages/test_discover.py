@@ -159,6 +159,13 @@ def test_an_endless_loop_is_stopped_where_it_is(tmp_path):
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_limit_is_a_time(tmp_path, timeout):
+    """Anything else is the caller's mistake."""
+    with pytest.raises(UsageError, match="the import cannot be given"):
+        discover("m:A", project(tmp_path, m=""), timeout=timeout)
+
+
 def test_code_that_holds_off_the_alarm_is_killed(tmp_path):
     """A handler of the author's own does not keep discovery waiting."""
     folder = project(tmp_path, m="import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\ntime.sleep(60)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,14 @@ def test_a_file_of_known_imports_is_not_parsed(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "m.py").write_text("import json, os.path as p\nfrom json import a\nfrom . import b\nfrom .c import d\n")
     monkeypatch.setattr("ast.parse", None)
     assert list(imports_of(tmp_path, ["m.py"], {"json", "os"})) == []
+
+
+def test_native_modules_of_the_project_are_its_own(tmp_path: Path) -> None:
+    """They are packed, and what they import nobody can read."""
+    for suffix in EXTENSION_SUFFIXES:
+        folder = tmp_path / suffix
+        folder.mkdir()
+        write(folder, m="import _fast\n")
+        (folder / f"_fast{suffix}").write_bytes(b"\x7fELF\0")
+        reached = reach(folder, ["m.py"])
+        assert (reached.files, reached.imports) == ((f"_fast{suffix}", "m.py"), ())
