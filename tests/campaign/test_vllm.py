@@ -16,21 +16,6 @@ pytestmark = pytest.mark.timeout(1200)
 PROMPT = [10 + number % 250 for number in range(512)]
 
 
-@pytest.fixture(scope="module")
-def python() -> str:
-    try:
-        return vllm_environment.interpreter()
-    except vllm_environment.Absent as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def model(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("vllm") / "model"
-    subprocess.run([python, "-m", "support.vllm_model", str(place)], env=vllm_environment.environment(), check=True)
-    return place
-
-
 def said(python: str, *arguments: str) -> dict[str, object]:
     """The last line of a program, as JSON."""
     done = subprocess.run(

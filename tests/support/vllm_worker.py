@@ -1,0 +1,49 @@
+"""A worker process with vLLM, of whom routers hear: `-m support.vllm_worker NATS_URL ID MODEL`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+
+from dynamo.engines.engine import EngineRequest, EngineStep
+from dynamo.engines.vllm import VllmEngine
+from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+from dynamo.runtime import naming
+from dynamo.runtime.discovery import Instance
+from dynamo.runtime.distributed import connect
+from dynamo.runtime.server import Dispatcher
+
+BLOCK = 32
+
+
+def arguments(model: str) -> list[str]:
+    """The engine's options."""
+    return ["--model", model, "--block-size", str(BLOCK), "--max-model-len", "1024", "--enforce-eager",
+            "--dtype", "bfloat16", "--enable-prefix-caching"]  # fmt: skip
+
+
+async def main(url: str, number: int, model: str) -> None:
+    """Serve until killed."""
+    async with await connect({"NATS_SERVER": url}) as runtime:
+        blocks = KvEventPublisher(runtime.events, "ns", "Worker", number, BLOCK)
+        metrics = WorkerMetricsPublisher(runtime.events, "ns", "Worker", number, blocks)
+        engine = await VllmEngine.start(arguments(model), on_events=blocks.publish_engine, on_metrics=metrics.publish)
+        await blocks.start()
+        await metrics.start()
+
+        async def generate(request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
+            return engine.generate(request)
+
+        dispatcher = Dispatcher()
+        dispatcher.add(naming.path("ns", "Worker", "generate"), "generate", generate)
+        serving = await runtime.transport.serve(dispatcher)
+        await runtime.discovery.register(
+            Instance(namespace="ns", component="Worker", id=number, address=serving.address, endpoints=("generate",))
+        )
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
