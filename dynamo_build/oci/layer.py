@@ -130,7 +130,9 @@ def blocks(pieces: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
     for piece in pieces:
         waiting += piece
         while len(waiting) >= size:
-            yield bytes(waiting[:size])
+            with memoryview(waiting) as view:
+                block = bytes(view[:size])
+            yield block
             del waiting[:size]
     if waiting:
         yield bytes(waiting)

@@ -38,13 +38,13 @@ class Bytecode:
         """
         if self._compilers is None:
             return {}
-        wanted, found = [], {}
+        wanted, found, place = [], {}, compiled.absolute()
         for name in sorted(files):
             folders, _, last = name.rpartition("/")
             parts = folders.split("/")
             if last.endswith(".py") and parts[0] != "bin" and not _LEFT_OUT & set(parts):
                 made = f"{folders}/__pycache__/{last[:-3]}.{self._tag}.pyc".lstrip("/")
-                target = str(compiled.absolute() / made)
+                target = f"{place}/{made}"
                 wanted.append(Module(source=str(files[name].absolute()), target=target, shown=f"{root}/{name}"))
                 found[target] = made
         return {found[target]: Path(target) for target in self._compilers.compile(wanted)}

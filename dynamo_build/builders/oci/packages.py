@@ -121,15 +121,19 @@ class File:
 
 def walk(folder: Path) -> dict[str, File]:
     """The files that uv installed below a folder, by their names there."""
-    found = {}
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in names:
-            path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            if relative == ".lock" or path.is_symlink():
-                continue
-            found[relative] = File(path, executable=bool(path.stat().st_mode & 0o100))
+    found: dict[str, File] = {}
+    left = [""]
+    while left:
+        inside = left.pop()
+        with os.scandir(folder / inside) as listed:
+            for entry in listed:
+                name = f"{inside}{entry.name}"
+                if entry.is_symlink() or name == ".lock":
+                    continue
+                if not entry.is_dir():
+                    found[name] = File(Path(entry.path), executable=bool(entry.stat().st_mode & 0o100))
+                elif entry.name != "__pycache__":
+                    left.append(f"{name}/")
     return found
 
 
