@@ -49,13 +49,12 @@ class Access:
         return ((b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin"))
 
     def preflight(self, headers: Mapping[str, str]) -> tuple[Header, ...]:
-        """The answer to a browser that asks before it sends."""
-        allowed = self.cross_origin(headers)
-        if not any(name == b"access-control-allow-origin" for name, _ in allowed):
-            return allowed
+        """What a browser that asks before it sends is told beside `cross_origin`; clients send headers of their own."""
+        if not any(name == b"access-control-allow-origin" for name, _ in self.cross_origin(headers)):
+            return ()
+        wanted = headers.get("access-control-request-headers") or "authorization, content-type, x-request-id"
         return (
-            *allowed,
             (b"access-control-allow-methods", b"GET, POST"),
-            (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
+            (b"access-control-allow-headers", wanted.encode("latin-1", "replace")),
             (b"access-control-max-age", b"600"),
         )

@@ -64,7 +64,7 @@ class OpenAIService:
         exchange = _Answer(scope, receive, send, headers, self._access.cross_origin(headers))
         place = unquote(scope["path"]).rstrip("/") or "/"
         if scope["method"] == "OPTIONS":
-            await exchange.whole(204, JSON, b"", *self._access.preflight(headers))
+            await exchange.nothing(self._access.preflight(headers))
             return
         page = await self.health.page(place)
         if page is not None:
@@ -209,6 +209,11 @@ class _Answer(Exchange):
     ) -> None:
         super().__init__(scope, receive, send, headers)
         self._extra = extra
+
+    async def nothing(self, extra: tuple[Header, ...]) -> None:
+        """Send an answer without a body."""
+        await self._send({"type": "http.response.start", "status": 204, "headers": [*extra, *self._extra]})
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def event(self, body: bytes) -> None:
         """Send one event of a stream; the status goes with the first."""

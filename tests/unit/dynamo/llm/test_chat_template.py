@@ -13,6 +13,8 @@ HI = [{"role": "user", "content": "hi"}]
 def test_plain():
     """A model without a template still has conversations."""
     assert ChatTemplate().render(HI) == "user: hi\nassistant:"
+    calls = [{"role": "assistant", "content": None, "tool_calls": []}]
+    assert ChatTemplate().render(calls, generate=False) == "assistant: \n"
 
 
 def test_parts_are_joined():

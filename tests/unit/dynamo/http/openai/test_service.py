@@ -27,6 +27,7 @@ async def send(url: str, method: str, path: str, body: bytes = b"", **headers: s
             with connection.getresponse() as answer:
                 text = answer.read()
                 found = {name.lower(): value for name, value in answer.getheaders()}
+                assert len(found) == len(answer.getheaders()), "a header comes twice"
                 return answer.status, found, json.loads(text) if text and "json" in found["content-type"] else text
         finally:
             connection.close()
@@ -90,8 +91,13 @@ async def test_other_origins() -> None:
     """A browser of an allowed origin may ask and read, with a key; others get no header that lets them."""
     access = Access(keys=["k"], origins=["https://a.example"])
     async with serving(access=access) as url:
-        status, headers, _ = await send(url, "OPTIONS", CHAT, origin="https://a.example")
+        wanted = {"origin": "https://a.example", "access-control-request-headers": "authorization,x-stainless-os"}
+        status, headers, _ = await send(url, "OPTIONS", CHAT, **wanted)
         assert (status, headers["access-control-allow-origin"]) == (204, "https://a.example")
+        assert headers["access-control-allow-headers"] == "authorization,x-stainless-os"
+        assert "content-length" not in headers
+        status, headers, _ = await send(url, "OPTIONS", CHAT, origin="https://b.example")
+        assert (status, [name for name in headers if name.startswith("access-control")]) == (204, [])
         status, headers, _ = await send(url, "GET", "/v1/models", origin="https://a.example")
         assert (status, headers["access-control-allow-origin"]) == (401, "https://a.example")
         _, headers, _ = await send(url, "GET", "/v1/models", origin="https://b.example")
