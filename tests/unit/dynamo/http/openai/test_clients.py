@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import httpx
 import openai
 import pytest
 
@@ -187,12 +188,13 @@ async def test_langchain() -> None:
     """LangChain's client: whole, streamed, and embeddings."""
     from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
-    async with serving() as url:
-        chat = ChatOpenAI(model="words", base_url=f"{url}/v1", api_key="unused", max_retries=0)
+    given = {"api_key": "unused", "max_retries": 0}
+    async with serving() as url, httpx.AsyncClient() as web:  # its own one is never closed
+        chat = ChatOpenAI(model="words", base_url=f"{url}/v1", http_async_client=web, **given)
         answer = await chat.ainvoke("hello big world")
         parts = [part.content async for part in chat.astream("hello big world")]
         embeddings = OpenAIEmbeddings(
-            model="vectors", base_url=f"{url}/v1", api_key="unused", check_embedding_ctx_length=False
+            model="vectors", base_url=f"{url}/v1", http_async_client=web, check_embedding_ctx_length=False, **given
         )
         vector = await embeddings.aembed_query("four")
     assert answer.content == "hello big world "
