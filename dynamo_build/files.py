@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from dynamo.sdk.graph import Position, Problem
-from dynamo_build.ignore import Rules, Selection, never_file, never_folder
+from dynamo_build.ignore import PatternError, Rules, Selection, never_file, never_folder
 from dynamo_build.model.plan import PlannedFile
 
 _EXCLUDE = "Remove it, or list it in `.bentoignore`."
@@ -41,7 +41,7 @@ def survey(
     """Walk a project. `without` are absolute folders that are not looked into, such as the store's; `known` gives the
     digest of a file by its path and status, "" where it has to be read.
 
-    Raises OSError when the project folder itself cannot be read.
+    Raises OSError when the project folder itself cannot be read, and PatternError for what is no pattern.
     """
     walk = _Walk(
         root=os.path.realpath(project),
@@ -83,6 +83,11 @@ class _Walk:
             self.problem(
                 prefix + ".gitignore", f"an ignore file cannot be read ({_reason(error)})", "Make it readable."
             )
+            return
+        except PatternError as error:
+            where = Position(file=prefix + error.file, line=error.line)
+            hint = "Correct or remove it: git passes over it in silence."
+            self.problems.append(Problem(where=where, message=str(error), hint=hint))
             return
         self.clashing = self.clashing or len({name.lower() for name in names}) < len(names)
         plain_names = _portable("".join(names))

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +30,14 @@ MARKERS = ("pyvenv.cfg", "CACHEDIR.TAG", "oci-layout")
 FILES = frozenset({".git", ".DS_Store", "Thumbs.db", ".coverage", "dynamo.lock"})
 
 
+class PatternError(ValueError):
+    """A pattern that is none; `line` is where it stands, `file` the ignore file where there is one."""
+
+    def __init__(self, pattern: str, line: int, file: str = "") -> None:
+        super().__init__(f"`{pattern}` is no pattern")
+        self.pattern, self.line, self.file = pattern, line, file
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The ignore files between the project folder and one folder of it, outermost first."""
@@ -35,7 +45,10 @@ class Rules:
     specs: tuple[tuple[str, Any], ...] = ()
 
     def below(self, prefix: str, folder: str, names: Sequence[str]) -> Rules:
-        """These rules and those of the ignore files among the names of a folder; `prefix` is its path and a slash."""
+        """These rules and those of the ignore files among the names of a folder; `prefix` is its path and a slash.
+
+        Raises OSError, PatternError.
+        """
         found = [name for name in IGNORE_FILES if name in names]
         if not found:
             return self
@@ -43,7 +56,10 @@ class Rules:
         for name in found:
             with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as stream:
                 lines = stream.read().splitlines()
-            added.append((prefix, compiled(_anchored(lines) if name == ".dockerignore" else lines)))
+            try:
+                added.append((prefix, compiled(_anchored(lines) if name == ".dockerignore" else lines)))
+            except PatternError as error:
+                raise PatternError(error.pattern, error.line, name) from error
         return Rules((*self.specs, *added))
 
     def ignored(self, path: str, is_folder: bool) -> bool:
@@ -84,10 +100,20 @@ class Selection:
 
 
 def compiled(patterns: Sequence[str]) -> Any:
-    """Patterns of gitignore(5) as one matcher."""
+    """Patterns of gitignore(5) as one matcher. Raises PatternError for the first that is none."""
     from pathspec import GitIgnoreSpec  # a third of a small build's time, and most projects' need
 
-    return GitIgnoreSpec.from_lines(patterns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of Python, about what a pattern becomes
+        try:
+            return GitIgnoreSpec.from_lines(patterns)
+        except (ValueError, re.error):
+            for number, pattern in enumerate(patterns, 1):
+                try:
+                    GitIgnoreSpec.from_lines([pattern])
+                except (ValueError, re.error) as error:
+                    raise PatternError(pattern.strip(), number) from error
+            raise
 
 
 def never_folder(name: str, names: Sequence[str] = ()) -> bool:
@@ -105,13 +131,11 @@ def never_file(name: str) -> bool:
 
 
 def _anchored(lines: Sequence[str]) -> list[str]:
+    """Each line as gitignore(5) would have it; what says nothing is empty."""
     anchored = []
     for line in lines:
         pattern = line.strip()
-        if not pattern or pattern.startswith("#"):
-            continue
         negated = pattern.startswith("!")
-        pattern = pattern.removeprefix("!").strip().removeprefix("./").lstrip("/")
-        if pattern and pattern != ".":
-            anchored.append("!" * negated + "/" + pattern)
+        pattern = "" if pattern.startswith("#") else pattern.removeprefix("!").strip().removeprefix("./").lstrip("/")
+        anchored.append("!" * negated + "/" + pattern if pattern not in ("", ".") else "")
     return anchored

@@ -10,6 +10,7 @@ from typing import Any
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
 from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.files import survey
+from dynamo_build.ignore import PatternError, compiled
 from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile, Requirements
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.stages.require import require
@@ -33,6 +34,7 @@ def plan(
     Raises GraphError with every problem of the project, UsageError for a name or a setting.
     """
     tag = _tag(graph, options)
+    _check_patterns(options)
     try:
         found = survey(
             str(project),
@@ -75,6 +77,15 @@ def plan(
         ruling=ruling(options.allow_secrets),
         warnings=(*warnings, *_large(found.files, options.warn_size)),
     )
+
+
+def _check_patterns(options: BuildOptions) -> None:
+    for name in ("include", "exclude", "allow_secrets"):
+        try:
+            if patterns := getattr(options, name):
+                compiled(patterns)
+        except PatternError as error:
+            raise UsageError(f"`{name}` holds `{error.pattern}`, which is no pattern", ["See gitignore(5)."]) from error
 
 
 def _template(project: Path, name: str) -> str:

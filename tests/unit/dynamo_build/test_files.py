@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,32 @@ def test_every_portable_name_is_packed_or_named(tmp_path_factory: pytest.TempPat
         (project / name).write_bytes(b"")
     found = survey(str(project))
     assert {file.path for file in found.files} == wanted
+
+
+@pytest.mark.parametrize("pattern", ["\\", "a\\", "!", "[z-a]"])
+@pytest.mark.parametrize("name", [".gitignore", ".dockerignore", ".bentoignore"])
+def test_a_line_that_is_no_pattern_is_a_problem(tmp_path: Path, name: str, pattern: str) -> None:
+    """With its line, and without what the folder holds."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / name).write_text(f"# first\n\n*.txt\n{pattern}\n")
+    (tmp_path / "kept").write_text("")
+    found = survey(str(tmp_path))
+    if found.problems or (name, pattern) != (".dockerignore", "!"):  # Docker passes over a lone exclamation mark
+        (told,) = found.problems
+        assert (told.where.file, told.where.line) == (f"deep/{name}", 4)
+        assert [file.path for file in found.files] == ["kept"]
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(st.lists(st.text(alphabet="ab*?/![]-\\^ #.~:\t\u00e9", max_size=8), max_size=4))
+def test_any_ignore_file_gives_files_or_problems(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    """Nothing else comes of it, no warning of Python either."""
+    project = tmp_path_factory.mktemp("project")
+    for name in ("a", "b", "a.b"):
+        (project / name).write_text("")
+    for name in (".gitignore", ".dockerignore"):
+        (project / name).write_text("\n".join(lines))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = survey(str(project))
+        assert {file.path for file in found.files} <= {"a", "b", "a.b", ".gitignore", ".dockerignore"}

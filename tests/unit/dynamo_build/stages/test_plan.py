@@ -60,3 +60,10 @@ def test_names_that_are_none(tmp_path: Path, options: dict[str, str]) -> None:
     """A wrong name or version is refused before anything is read."""
     with pytest.raises(UsageError):
         planned(write_project(tmp_path / "p"), **options)
+
+
+@pytest.mark.parametrize("setting", ["include", "exclude", "allow_secrets"])
+def test_a_setting_that_is_no_pattern_is_told(tmp_path: Path, setting: str) -> None:
+    """By its name."""
+    with pytest.raises(UsageError, match=f"`{setting}` holds"):
+        planned(write_project(tmp_path / "p"), **{setting: ("ok", "[z-a]")})
