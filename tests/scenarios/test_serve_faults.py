@@ -49,6 +49,7 @@ def test_workers_killed_one_after_the_other(serve):
             os.kill(chance.choice(backs), signal.SIGKILL)
         time.sleep(1.0)
     load.stop()
+    print(load)
     assert load.failures == []
     assert load.answers > 50
     assert load.longest < 15
@@ -80,6 +81,7 @@ def test_restarted_again_and_again(serve):
         done = subprocess.run(command, env=serve.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     load.stop()
+    print(load)
     assert (load.failures, dict(load.errors)) == ([], {})
     assert load.answers > 20
 

@@ -229,6 +229,11 @@ class Load:
                 self.failures.append(f"{answer.status} {body!r}")
         connection.close()
 
+    def __str__(self) -> str:
+        typed = ", ".join(f"{count} with {status}" for status, count in sorted(self.errors.items())) or "none"
+        wrong = len(self.failures)
+        return f"counted {self.answers} right, typed errors: {typed}, {wrong} wrong, longest {self.longest:.2f} s"
+
     def stop(self) -> None:
         """End it; then the counts are whole."""
         self._stop.set()
