@@ -46,6 +46,8 @@ def main() -> None:
                 ("ai-dynamo 0.3.2", ai_dynamo),
                 ("vLLM", vllm),
             ):
+                if name in os.environ.get("BENCH_WITHOUT", "").split(","):
+                    continue
                 with contextlib.suppress(Absent), start(model, Path(scratch)) as (port, processes):
                     seen.setdefault(name, []).append(asyncio.run(measured(port, processes)))
     rows = []
@@ -102,8 +104,14 @@ def running(
                     log.seek(0)
                     raise RuntimeError(log.read().decode(errors="replace")[-2000:])
                 time.sleep(0.1)
-            log.seek(0)
-            yield process.pid, log.read().decode(errors="replace")
+            until = time.monotonic() + 10
+            while True:  # what serves says so a moment after it does
+                log.seek(0)
+                said = log.read().decode(errors="replace")
+                if "serving " in said or "dynamo_build" not in command or time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+            yield process.pid, said
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
