@@ -13,8 +13,21 @@ def _leave(number: int, frame: object) -> None:
     os._exit(130)
 
 
+def _open_streams() -> None:
+    """A stream that the caller closed goes nowhere; the first file that we open would be in its place."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            stream = open(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def main() -> None:
     """Load the command line and run it."""
+    _open_streams()
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
         encoding = getattr(sys.stdout, "encoding", "") or "ascii"  # what is said stays in the terminal's own
         os.environ.setdefault("PYTHONIOENCODING", f"{encoding}:backslashreplace")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -198,3 +200,12 @@ def test_code_that_the_graph_does_not_lead_to_imports_only_what_is_there(project
     assert "add `/tests/` to .bentoignore" in done.stderr
     (project / ".bentoignore").write_text("/tests/\n")
     assert dynamo("build", "hello:Frontend", "-o", "name", folder=project).returncode == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_closed_go_nowhere(project: Path, closed: str) -> None:
+    """No file that is opened comes in their place."""
+    command = f'exec "$0" -m dynamo_build build hello:Frontend {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable], cwd=project, capture_output=True, timeout=60)
+    assert (done.returncode, b"error" in done.stderr) == (0, False)
+    assert dynamo("list", "-o", "name", folder=project).stdout.startswith("frontend:")
