@@ -7,11 +7,13 @@ Source: PyPA specifications "Recording installed projects" (RECORD, INSTALLER, d
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import hashlib
 import io
 import os
 import re
+import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -68,6 +70,11 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
         "--requirements", str(requirements),
     ]  # fmt: skip
     command += ["--find-links", str(Path(bento, WHEELS).absolute())] if wanted.wheels else []
+    # what is in uv's cache needs no index: asking it costs as much as all the rest, and the hashes decide anyway
+    with contextlib.suppress(process.ProgramFailed):
+        process.run([*command, "--offline"], environment=environment, folder=folder.parent)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
     try:
         process.run(command, on=on, environment=environment, folder=folder.parent)
     except process.ProgramFailed as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import http.server
 import io
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,3 +157,39 @@ def test_packages_that_share_a_file_are_told(tmp_path: Path) -> None:
     files = packages.walk(tmp_path / "packages")
     packages.entries(files, tmp_path / "compiled", "/usr/bin/env python3", Bytecode(), heard.append)
     assert [event for event in heard if isinstance(event, Noted) and "shared.py" in event.text]
+
+
+def test_what_is_in_the_cache_needs_no_index(wheels: Path, tmp_path: Path) -> None:
+    """The second time no index is asked: one may be slow, or away."""
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            name = self.path.strip("/").rpartition("/")[2]
+            found = sorted(wheels.glob(f"{name}-*.whl")) or [wheels / name]
+            links = "".join(f'<a href="/files/{path.name}">{path.name}</a>' for path in found).encode()
+            body = found[0].read_bytes() if self.path.startswith("/files/") else links
+            self.send_response(200)
+            kind = "application/octet-stream" if self.path.startswith("/files/") else "text/html"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
+    address = f"http://127.0.0.1:{server.server_port}/simple"
+    environment = {**own, "UV_DEFAULT_INDEX": address, "UV_CACHE_DIR": str(tmp_path / "cache")}
+    packages.install(locked(wheels), tmp_path / "one", environment, ignore)
+    assert asked
+    asked.clear()
+    packages.install(locked(wheels), tmp_path / "two", environment, ignore)
+    server.shutdown()
+    server.server_close()
+    assert asked == []
+    assert packages.walk(tmp_path / "one").keys() == packages.walk(tmp_path / "two").keys()
