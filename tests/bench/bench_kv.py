@@ -115,13 +115,15 @@ def decisions() -> dict[str, Any]:
 
 
 def saturation(kind: str, workers: int, seconds: float, seed: int = 1) -> float:
-    """Requests a second that round-robin completes when far more come."""
+    """Requests a second that round-robin gives a first token when far more come: as many as it completes, and known
+    sooner.
+    """
     rate = OVERLOAD[kind] * workers
     flooded = Simulation(
         "round-robin", Workload(kind=kind, rate=rate, seconds=seconds, workers=workers, seed=seed), drain=False
     )
     outcome = flooded.run()
-    return outcome.ended / outcome.seconds
+    return outcome.begun / outcome.seconds
 
 
 def simulated(mode: str, kind: str, rate: float, seconds: float, workers: int, seed: int, **more: Any) -> Outcome:

@@ -115,7 +115,9 @@ class Workload:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was seen of requests that came after the first third of the time; `ended` in that time, whenever they came."""
+    """What was seen of requests that came after the first third of the time; `begun` and `ended` are
+    those that had their first or last token in that time, whenever they came.
+    """
 
     first_tokens: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
@@ -124,6 +126,7 @@ class Outcome:
     asked: int = 0
     answered: int = 0
     rejected: int = 0
+    begun: int = 0
     ended: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -241,6 +244,7 @@ class Simulation:
             arrival, _, came, counted = self._known[name]
             if name not in self._first:
                 self._first[name] = self.now
+                self.outcome.begun += self.now > self.workload.seconds / 3
                 self.router.first_token(name)
                 if counted:
                     self.outcome.first_tokens.append(self.now - came)
