@@ -13,7 +13,7 @@ from dynamo_build.stages.closure import provided, unavailable
 from dynamo_build.stages.find import Found
 from dynamo_build.stages.imports import Import, imports_of
 
-_CODE = (".py", ".so", ".pyd")
+_CODE = frozenset({".py", ".so", "pyd"})  # the last three letters: this is asked of every file of a project
 #: Folders and files of which one can tell that they are for development, by their names.
 _FOLDERS = frozenset(
     {"tests", "test", "testing", "docs", "doc", "examples", "bench", "benchmarks", "scripts", "tools", "notebooks"}
@@ -37,12 +37,13 @@ def stray(
     the ruling that every file of a known digest passed: under the same one it is not read again.
     """
     own = set(found.reached.files)
-    others = [file for file in files if file.path.endswith(".py") and file.path not in own]
-    if ruled and ruled == ruling(found, files, options):
+    code = _code(files)
+    others = [file for file in code if file.path.endswith(".py") and file.path not in own]
+    if others and ruled and ruled == ruling(found, code, options):
         others = [file for file in others if not file.digest]
     if not others:
         return ()
-    packed = _modules(files)
+    packed = _modules(code)
     known = frozenset((*found.has.standard, *found.has.packages, *packed))
     unknown = [
         each
@@ -77,17 +78,21 @@ def ruling(found: Found, files: Iterable[PlannedFile], options: BuildOptions) ->
     lock = found.lock
     locked = sorted({package for packages in lock.packages.values() for package in packages}, key=str) if lock else ()
     deciding = (
-        *(sorted(_modules(files)), found.reached.files, locked, sorted(found.has.standard)),
+        *(sorted(_modules(_code(files))), found.reached.files, locked, sorted(found.has.standard)),
         *(sorted(options.runtime_only), sorted(options.base_modules)),
     )
     return archive.digest(repr(deciding).encode())
 
 
-def _modules(files: Iterable[PlannedFile]) -> frozenset[str]:
+def _code(files: Iterable[PlannedFile]) -> list[PlannedFile]:
+    return [file for file in files if file.path[-3:] in _CODE]
+
+
+def _modules(code: Iterable[PlannedFile]) -> frozenset[str]:
     """The names under which packed code may be imported from the project or from any folder in it."""
-    code = {file.path for file in files if file.path.endswith(_CODE)}
-    stems = {path.rpartition("/")[2].partition(".")[0] for path in code}
-    folders = {folder for folder, _, _ in (path.rpartition("/") for path in code)}
+    paths = [file.path for file in code]
+    stems = {path.rpartition("/")[2].partition(".")[0] for path in paths}
+    folders = {folder for folder, _, _ in (path.rpartition("/") for path in paths)}
     return frozenset(stems.union(*(folder.split("/") for folder in folders)))
 
 
