@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from dynamo_build.oci import layout
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import STAMP
+from dynamo_build.scratch import scratch
 from dynamo_build.seams import Surroundings
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -56,14 +56,13 @@ class BuildahBuilder:
         """Build and deliver. Raises ImageBuildError, RegistryError or ToolMissing."""
         self._found()
         base = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
-        with self._scratch() as name:
-            scratch = Path(name)
+        with scratch(self._surroundings.cache, f"{self.program}-") as folder:
             what = f"build {plan.name}:{plan.version} with {self.program}"
             on(Started(what=what))
-            identity = self._built(plan, scratch, on)
-            self._run("push", "--quiet", identity, f"oci:{scratch}/image:built", folder=scratch, on=on)
+            identity = self._built(plan, folder, on)
+            self._run("push", "--quiet", identity, f"oci:{folder}/image:built", folder=folder, on=on)
             on(Finished(what=what, detail=identity))
-            image = _over(base, layout.read(scratch / "image", plan.platform, "built"))
+            image = _over(base, layout.read(folder / "image", plan.platform, "built"))
             if plan.budget and (said := exceeded(plan.budget, image.size, ())):
                 raise ImageBuildError(*said)
             return deliver(image, plan, to, self._surroundings, on, builder=self.program)
@@ -77,13 +76,8 @@ class BuildahBuilder:
             )
         return found
 
-    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
-        cache = self._surroundings.cache.absolute()
-        cache.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f"{self.program}-", dir=cache, ignore_cleanup_errors=True)
-
-    def _built(self, plan: ImagePlan, scratch: Path, on: Listener) -> str:
-        packed, source = scratch / "context.tar", scratch / "context"
+    def _built(self, plan: ImagePlan, folder: Path, on: Listener) -> str:
+        packed, source = folder / "context.tar", folder / "context"
         with packed.open("wb") as out:
             for piece in context(plan, buildkit=False):
                 out.write(piece)
@@ -99,13 +93,13 @@ class BuildahBuilder:
         self._run(
             "build", "--format", "docker", "--layers", "--timestamp", str(STAMP),
             "--isolation", self._environment.get("BUILDAH_ISOLATION") or "chroot", "--network", "host",
-            "--platform", plan.platform, "--file", str(source / DOCKERFILE), "--iidfile", str(scratch / "identity"),
+            "--platform", plan.platform, "--file", str(source / DOCKERFILE), "--iidfile", str(folder / "identity"),
             *build_secrets.options(plan.secrets),
             *(["--tls-verify=false"] if self._is_plain(plan.base) else []),
             *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
-            str(source), folder=scratch, on=on,
+            str(source), folder=folder, on=on,
         )  # fmt: skip
-        return (scratch / "identity").read_text().strip()
+        return (folder / "identity").read_text().strip()
 
     def _is_plain(self, base: ImageReference) -> bool:
         return base.host.partition(":")[0] in ("localhost", "127.0.0.1") or base.host in self._surroundings.insecure

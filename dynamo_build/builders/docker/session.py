@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.errors import DynamoError, ImageBuildError
 from dynamo_build.events import Listener
 from dynamo_build.model.image import ImagePlan
+from dynamo_build.scratch import scratch
 
 #: The first version whose BuildKit client is a plugin.
 _PLUGIN = 23
@@ -51,10 +51,8 @@ def build(
     on: Listener,
 ) -> str:
     """Build, and give the id of the image. Raises ImageBuildError."""
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="docker-", dir=cache, ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
-        packed, source = scratch / "context.tar", scratch / "context"
+    with scratch(cache, "docker-") as folder:
+        packed, source = folder / "context.tar", folder / "context"
         with packed.open("wb") as out:
             for piece in context(plan, buildkit=True):
                 out.write(piece)
@@ -63,16 +61,16 @@ def build(
         packed.unlink()
         command = [
             client(environment), "build", "--progress", "plain", "--network", "host", "--platform", plan.platform,
-            "--iidfile", str(scratch / "identity"), "--file", str(source / DOCKERFILE),
+            "--iidfile", str(folder / "identity"), "--file", str(source / DOCKERFILE),
             *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
             *build_secrets.options(plan.secrets), str(source),
         ]  # fmt: skip
         variables = {**environment, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
         try:
-            process.run(command, environment=variables, folder=scratch, on=on)
+            process.run(command, environment=variables, folder=folder, on=on)
         except process.ProgramFailed as error:
             said = [line.strip() for line in error.tail if line.strip()]
             raise ImageBuildError(
                 f"docker could not build the image: {said[-1] if said else error.message}", ["Its own words are above."]
             ) from error
-        return (scratch / "identity").read_text().strip()
+        return (folder / "identity").read_text().strip()

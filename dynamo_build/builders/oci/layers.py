@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from dynamo_build.events import Finished, Listener, Started
 from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, PlannedLayer, WheelLayer
 from dynamo_build.oci.cache import LayerCache
 from dynamo_build.oci.layer import Entry, Layer
+from dynamo_build.scratch import scratch
 from dynamo_build.seams import Surroundings
 
 #: Given a folder for what is in between.
@@ -58,10 +58,13 @@ class Layers:
         """
         wanted = [make for planned in self._plan.layers for make in self._makes(planned)]
         jobs = self._plan.jobs or len(os.sched_getaffinity(0))
-        with self._scratch() as scratch, ThreadPoolExecutor(jobs, thread_name_prefix="layer") as pool:
-            self._unpacked = Unpacked(self._missing, Path(scratch), self._install)
+        with (
+            scratch(self._surroundings.cache, "packages-") as folder,
+            ThreadPoolExecutor(jobs, thread_name_prefix="layer") as pool,
+        ):
+            self._unpacked = Unpacked(self._missing, folder, self._install)
             self._made = made
-            futures = [pool.submit(make, Path(scratch)) for make in wanted]
+            futures = [pool.submit(make, folder) for make in wanted]
             try:
                 return [future.result() for future in futures]
             except BaseException:
@@ -124,12 +127,6 @@ class Layers:
     def _install(self, wanted: PackagesLayer, folder: Path) -> None:
         with build_secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:
             packages.install(wanted, folder, environment, self._on, self._plan.bento)
-
-    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
-        # absolute: what is started there is in another folder
-        cache = self._surroundings.cache.absolute()
-        cache.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix="packages-", dir=cache, ignore_cleanup_errors=True)
 
 
 def _files(folder: Path, planned: FilesLayer) -> list[Entry]:
