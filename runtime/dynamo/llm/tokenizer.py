@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dynamo.llm.gguf import metadata
+from dynamo.sdk.errors import CannotStart
 
 _HINT = "install dynamo-build[llm]"
 # Source: the pre-tokenizers of llama.cpp by name, as far as they are ByteLevel with or without digits apart.
@@ -24,7 +25,7 @@ _SPLITS = {
 _CONTROL, _USER_DEFINED = 3, 4
 
 
-class TokenizerError(ValueError):
+class TokenizerError(CannotStart, ValueError):
     """A model's tokenizer cannot be used here."""
 
 

@@ -91,5 +91,9 @@ def from_code(code: str, message: str = "", *, kind: str = "") -> RemoteError:
     return CODES.get(code, Internal)(message, kind=kind)
 
 
+class CannotStart(RuntimeError):
+    """A service cannot be started as it is, however often one tries. Its text is one line for the user."""
+
+
 class NotBound(RuntimeError):
     """A dependency was used outside a running service."""
