@@ -102,18 +102,22 @@ def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[b
 
 @contextlib.contextmanager
 def _undivided() -> Iterator[None]:
-    """Ctrl-C is heard afterwards."""
+    """Ctrl-C is heard afterwards, and so is what else somebody here heeds."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears it at all
         return
-    heard = []
-    before = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+    heard: list[int] = []
+    others = [number for number in (signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(number))]
+    before = {number: signal.signal(number, lambda it, _: heard.append(it)) for number in (signal.SIGINT, *others)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-        if heard and callable(before):
-            before(signal.SIGINT, None)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for number in map(signal.Signals, heard):
+            handler = before[number]
+            if callable(handler):
+                handler(number, None)
 
 
 def _reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Thread:

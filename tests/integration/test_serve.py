@@ -205,6 +205,17 @@ def test_stopped_while_it_starts(serve):
         gone(one)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_stopped_while_the_graph_is_read(serve, number, code):
+    """Before there is anybody to pass a signal on to, everything begun is undone."""
+    one = serve("graph:Front", files={"graph.py": "import time; time.sleep(60)"})
+    until = time.monotonic() + 20
+    while not any(one.runtime.iterdir()) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert one.stop(number) == code
+    gone(one)
+
+
 CLIENT = """
 import asyncio
 from dynamo.sdk import get_runtime

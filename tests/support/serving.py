@@ -128,7 +128,7 @@ def gone(one: Serve, seconds: float = 5) -> None:
     until = time.monotonic() + seconds
     while one.processes() and time.monotonic() < until:
         time.sleep(0.05)
-    assert one.processes() == {}
+    assert one.processes() == {}, one.said()
     assert [path.name for path in one.runtime.iterdir()] == []
 
 
