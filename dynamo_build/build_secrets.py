@@ -66,6 +66,14 @@ def options(secrets: Sequence[BuildSecret]) -> list[str]:
     return [word for source in sources for word in ("--secret", source)]
 
 
+def arguments(given: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
+    """Build arguments as these programs take them. A value that the environment has, such as a proxy with its login, is
+    taken from there: what stands in a command is there for all users of the machine to see.
+    """
+    said = (name if environment.get(name) == value else f"{name}={value}" for name, value in sorted(given.items()))
+    return [word for argument in said for word in ("--build-arg", argument)]
+
+
 @contextlib.contextmanager
 def variables(secrets: Sequence[BuildSecret], environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     """The environment for a child that installs packages: NETRC and UV_CONFIG_FILE name files, what pip's settings

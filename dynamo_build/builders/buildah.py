@@ -96,7 +96,7 @@ class BuildahBuilder:
             "--platform", plan.platform, "--file", str(source / DOCKERFILE), "--iidfile", str(folder / "identity"),
             *build_secrets.options(plan.secrets),
             *(["--tls-verify=false"] if self._is_plain(plan.base) else []),
-            *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
+            *build_secrets.arguments(arguments, self._environment),
             str(source), folder=folder, on=on,
         )  # fmt: skip
         return (folder / "identity").read_text().strip()

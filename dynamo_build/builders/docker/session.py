@@ -62,7 +62,7 @@ def build(
         command = [
             client(environment), "build", "--progress", "plain", "--network", "host", "--platform", plan.platform,
             "--iidfile", str(folder / "identity"), "--file", str(source / DOCKERFILE),
-            *(word for name, value in sorted(arguments.items()) for word in ("--build-arg", f"{name}={value}")),
+            *build_secrets.arguments(arguments, environment),
             *build_secrets.options(plan.secrets), str(source),
         ]  # fmt: skip
         variables = {**environment, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}

@@ -75,6 +75,13 @@ def test_an_installer_gets_files_and_variables(tmp_path: Path) -> None:
         assert found is environment
 
 
+def test_a_proxy_with_a_login_stands_in_no_command() -> None:
+    """Its value is taken from the environment; others are given."""
+    environment = {"http_proxy": "http://me:pw@proxy:3128"}
+    found = build_secrets.arguments({**environment, "BASE_IMAGE": "b:1"}, environment)
+    assert found == ["--build-arg", "BASE_IMAGE=b:1", "--build-arg", "http_proxy"]
+
+
 def test_talk_is_masked() -> None:
     """Words of a login file and passwords in addresses, in events and in errors; the rest stays readable."""
     environment = {"N": NETRC, "P": "[global]\nindex-url=https://me:se-cret@index.example/simple"}
