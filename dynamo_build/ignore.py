@@ -127,7 +127,7 @@ def never_folder(name: str, names: Sequence[str] = ()) -> bool:
 
 def never_file(name: str) -> bool:
     """Whether a file of this name never belongs into a bento."""
-    return name in FILES or name.endswith((".pyc", ".pyo", ".swp", "~"))
+    return name in FILES or name.endswith((".pyc", ".pyo", ".swp", "~", ".bento"))
 
 
 def _anchored(lines: Sequence[str]) -> list[str]:

@@ -47,6 +47,7 @@ def test_what_never_belongs_into_a_bento_is_pruned(tmp_path: Path) -> None:
         tmp_path,
         *("x.py", "env/pyvenv.cfg", "env/lib/y.py", ".git/config", "__pycache__/x.pyc", "node_modules/a/b.js"),
         *("sub/.git", "c/CACHEDIR.TAG", "out/oci-layout", "out/blobs/z", "dynamo.lock", "a.egg-info/PKG-INFO", "y.pyc"),
+        "frontend.bento",
     )
     assert paths(tmp_path) == ["x.py"]
 
