@@ -101,6 +101,10 @@ def unavailable(each: Import, has: Provided, project: Path, python: str) -> Prob
         f'`"{name}",` to `dependencies` in pyproject.toml' if _has_project(project) else f"`{name}` to requirements.txt"
     )
     hint = f'Add {line}; if only the image has it, `runtime_only = ["{each.top}"]` to `[tool.dynamo.build]`.'
+    if folder := _elsewhere(each.top, project):
+        own_name = f"{folder.replace('/', '.')}.{each.top}"
+        there = f"`{folder}` has a module of that name: import it as `{own_name}`, or run the command in `{folder}`."
+        hint = f"{there} Only where a package is meant: a{hint[1:]}"
     return Problem(where=each.where, message=message, hint=hint)
 
 
@@ -187,10 +191,14 @@ def _extends_path(file: Path) -> bool:
         return False
 
 
-def _elsewhere(module: str, project: Path) -> bool:
-    """Whether a module lies deeper in the project, where code that extends `sys.path` may find it."""
-    patterns = (f"*/{module}.py", f"*/{module}/__init__.py", f"*/*/{module}.py", f"*/*/{module}/__init__.py")
-    return any("site-packages" not in str(path) for pattern in patterns for path in project.glob(pattern))
+def _elsewhere(module: str, project: Path) -> str:
+    """The folder deeper in the project that has a module, for code that extends `sys.path` to find it; "" for none."""
+    for pattern in (f"*/{module}.py", f"*/{module}/__init__.py", f"*/*/{module}.py", f"*/*/{module}/__init__.py"):
+        for path in sorted(project.glob(pattern)):
+            folder = (path if path.stem == module else path.parent).relative_to(project).parent.as_posix()
+            if "site-packages" not in folder and not folder.startswith("."):
+                return folder
+    return ""
 
 
 def _has_project(project: Path) -> bool:

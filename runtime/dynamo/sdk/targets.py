@@ -75,7 +75,10 @@ def _imported(name: str, project: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise
+        deeper = [path.parent for end in (".py", "/__init__.py") for path in Path(project).glob(f"*/{error.name}{end}")]
+        folders = sorted({path.relative_to(project).parts[0] for path in deeper} - {"site-packages"})
         otherwise = "Run the command in the project's folder, or name the folder."
+        otherwise = f"`{folders[0]}` has one: run the command there." if folders else otherwise
         hint = did_you_mean(error.name, project_modules(project), otherwise)
         raise Unresolved(Problem(message=f"no module `{error.name}` in the project", hint=hint)) from error
     file = getattr(module, "__file__", None)

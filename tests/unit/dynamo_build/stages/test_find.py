@@ -299,3 +299,13 @@ def test_a_module_deeper_in_the_project_counts_where_code_extends_the_path(tmp_p
     assert found(with_path).reached.files == ("m.py", "src/inner.py")
     without = written(tmp_path / "b", {"m.py": service("import inner"), "src/inner.py": ""})
     assert problems(locked(without))[0].startswith("m.py:2: `inner` is imported")
+
+
+def test_a_module_of_a_source_folder_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """No package of that name is asked for unseen."""
+    files = {"src/app/__init__.py": "", "src/app/other.py": "", "m.py": service("from app.other import x")}
+    (told,) = problems(locked(written(tmp_path, files)))
+    assert "`src` has a module of that name: import it as `src.app`, or run the command in `src`." in told
+    with pytest.raises(GraphError) as caught:
+        find("app.graph:A", tmp_path, BuildOptions())
+    assert caught.value.problems[0].hint == "`src` has one: run the command there."
