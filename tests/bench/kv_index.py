@@ -24,7 +24,7 @@ NAMES = {
     "bare": "ours, hashes at hand",
     "ours": "ours, from MessagePack messages",
     "radix": "ai-dynamo 0.3.2 RadixTree (Rust), from JSON events",
-    "dict": "floor: a bare dict",
+    "dict": "a bare dict with an entry for each block",
 }
 FIGURES = ("store", "again", "remove", "match", "miss", "churn", "later", "bytes")
 
