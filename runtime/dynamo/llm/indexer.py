@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import compress, count, groupby, repeat
 
-from dynamo.llm.block_rows import common, cut, is_anchor
+from dynamo.llm.block_rows import common, cut
 
 SWEEP_BLOCKS = 4096
 """How many removed blocks wait at least before they are settled."""
@@ -73,24 +73,24 @@ class KvIndexer:
         self._sweep(len(hashes))
 
     def removed(self, worker: int, hashes: Sequence[int], after: Sequence[int] | None = None) -> None:
-        """A worker holds these blocks, which are in a row, no more; those it never had are no matter.
+        """A worker holds these blocks no more; those it never had are no matter.
 
         `after` are the blocks before them, at least from the last anchor (`block_rows.is_anchor`), or from where what
-        the worker stored begins: `HeldBlocks.removed` knows. Without it blocks whose row is not known are noted and
-        settled later; a worker's removals have it always or never.
+        the worker stored begins, and these are in a row: `HeldBlocks.removed` tells both. Without it they are noted,
+        in any order, and settled later. A worker's removals have it always or never.
         """
         bit = self._bits.get(worker)
         if not bit:
             return
-        chain = [*(after or ()), *hashes]
-        start, first = 0, len(chain) - len(hashes)
-        for head, row in zip(*cut(chain), strict=True):
-            end = start + len(row) // 8
-            if after is None and not is_anchor(head):
-                self._mark(bit, chain[start:end])
-            elif end > first:
-                self._take(bit, chain[start:end], row, max(first - start, 0))
-            start = end
+        if after is None:
+            self._mark(bit, hashes)
+        else:
+            chain, start, first = [*after, *hashes], 0, len(after)
+            for row in cut(chain)[1]:
+                end = start + len(row) // 8
+                if end > first:
+                    self._take(bit, chain[start:end], row, max(first - start, 0))
+                start = end
         self._sweep(len(hashes))
 
     def cleared(self, worker: int) -> None:

@@ -72,7 +72,7 @@ def test_it_answers_as_a_naive_index_would(steps, prompts, slowness, anchors):
             else:
                 gone = hashes[where:] if action == "evicted" else [hashes[at] for at in where if at < len(hashes)]
                 if worker % 2:
-                    index.removed(worker, gone)
+                    index.removed(worker, gone[::-1] if len(prompt) % 2 else gone)
                 else:
                     for event in said[worker].removed(reversed(gone)):
                         for part in parts(event, 3):
