@@ -23,10 +23,10 @@ from dynamo.runtime.memory import MemoryTransport
 from dynamo.runtime.nats_plane import NatsPipe, Outbox
 from dynamo.runtime.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, NotFound, RemoteError
-from support.effort import examples
+from support.effort import points
 from support.pipes import KeptPipe, fed
 
-LOTS = settings(max_examples=examples(60))
+LOTS = settings(max_examples=points(60, 5000))
 HELLO = wire.encode(0, wire.HELLO, wire.pack(wire.Hello(wire.VERSION, "t")))
 
 
