@@ -112,7 +112,7 @@ class Store:
         manifest = document.load(folder)
         if (manifest.name, manifest.version) != (wanted.name, wanted.version):
             raise StoreError(
-                f"the bento in `{folder}` says that it is `{manifest.tag}`", ["Delete it and build it again."]
+                f"`{folder / document.NAME}` says that it is of `{manifest.tag}`", ["Delete it and build it again."]
             )
         return Bento(manifest=manifest, folder=str(folder))
 
