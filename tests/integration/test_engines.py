@@ -172,7 +172,8 @@ def test_layers_packed_by_zstd(engine: Engine, packed_by_zstd: Image, image: Ima
     """Unpacked to the same image by all but old engines of Docker, which cannot read zstd and say so."""
     _, exact = names(packed_by_zstd)
     assert packed_by_zstd.config_digest == image.config_digest and packed_by_zstd.digest != image.digest
-    engine.call("image", "rm", "--force", names(image)[0], names(image)[1])
+    # by its number: an old engine fetches no layer of an image that it has under any name
+    engine.call("image", "rm", "--force", image.config_digest.removeprefix("sha256:"))
     version = engine.call(
         "version", "--format", "{{.Server.Version}}" if engine.name != "podman" else "{{.Client.Version}}"
     )

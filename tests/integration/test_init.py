@@ -14,7 +14,9 @@ from support.command_line import dynamo
 from support.serving import Serve
 
 GENERATE = "/generate", '{"text": "brave new"}'
-CHAT = '{"model": "smollm2", "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}'
+CHAT = (
+    '{"model": "smollm2", "max_tokens": 8, "temperature": 0, "messages": [{"role": "user", "content": "Say hello."}]}'
+)
 ASKED = {"llm": ("/v1/chat/completions", CHAT)}
 
 
