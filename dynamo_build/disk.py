@@ -125,8 +125,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def try_lock_folder(folder: Path) -> int:
-    """Lock a folder for as long as the descriptor that is returned stays open; -1 when another holds it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Lock a folder for as long as the descriptor that is returned stays open.
+
+    -1 when another holds it, or when there is none: its holder may have moved or removed it a moment ago.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -30,6 +30,7 @@ def test_a_folder_is_locked_once(tmp_path: Path) -> None:
     second = disk.try_lock_folder(tmp_path)
     assert second >= 0
     os.close(second)
+    assert disk.try_lock_folder(tmp_path / "gone") == -1
 
 
 @pytest.mark.parametrize("count", [1, disk.MANY + 1])

@@ -141,6 +141,23 @@ def test_builds_at_once(tmp_path: Path) -> None:
     assert store.get("frontend").tag in tags
 
 
+def test_a_build_that_ends_while_another_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that its owner removes while it is looked at is no error of the one that looks."""
+    store = Store(tmp_path / "home")
+    lock = disk.try_lock_folder
+
+    def removed(folder: Path) -> int:
+        if folder.name == "ending":
+            folder.rmdir()
+        return lock(folder)
+
+    with store.staging():
+        (tmp_path / "home/tmp/ending").mkdir()
+        monkeypatch.setattr(disk, "try_lock_folder", removed)
+        with store.staging() as folder:
+            assert folder.is_dir()
+
+
 def test_errors_of_the_disk_are_one_line(tmp_path: Path) -> None:
     """A store that cannot be made is a StoreError that names the path and what to do."""
     (tmp_path / "home").write_text("a file")
