@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
+from dynamo_build.cli.image_documents import provenance, sbom, sign, verify
+from dynamo_build.cli.image_options import ForPlatform, Insecure, Reference, pulled
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
     from dynamo_build.drawing.treemap import Area
-    from dynamo_build.model.reference import ImageReference
     from dynamo_build.model.report import ImageReport
-    from dynamo_build.oci.image import OciImage
-    from dynamo_build.seams import Surroundings
 
 group = typer.Typer(
     name="image",
@@ -28,12 +27,6 @@ group = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Reference = Annotated[str, typer.Argument(metavar="REF", help="HOST/PATH[:TAG][@DIGEST], or oci:FOLDER[:TAG].")]
-Insecure = Annotated[
-    list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
-]
-ForPlatform = Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help="Which image of an index.")]
-Key = Annotated[str, typer.Option("--key", metavar="FILE", help="PEM file of a key over P-256.")]
 _TOP = 8
 
 
@@ -48,7 +41,7 @@ def inspect(
     from dynamo_build.stages.report import report
 
     checked_output(output)
-    _, named, image = _pulled(reference, platform, insecure)
+    _, named, image = pulled(reference, platform, insecure)
     found = report(image, str(named), read="none")
     console.emit(found, output, text=lambda: _inspected(found), name=found.digest)
 
@@ -73,7 +66,7 @@ def size(
 
     checked_output(output)
     limit = parsed(budget)
-    _, named, image = _pulled(reference, platform, insecure)
+    _, named, image = pulled(reference, platform, insecure)
     found = report(image, str(named), read="all" if every else "own")
     if picture:
         _draw(found, Path(picture))
@@ -103,8 +96,8 @@ def diff(
         raise UsageError(f"`{form}` is not a form of difference", ["Use text or html."])
     if form == "html" and output != "text":
         raise UsageError(f"`--format html` and `-o {output}` are two forms of the result", ["Name one of them."])
-    _, one, first = _pulled(before, platform, insecure)
-    _, other, second = _pulled(after, platform, insecure)
+    _, one, first = pulled(before, platform, insecure)
+    _, other, second = pulled(after, platform, insecure)
     found = contrast(first, second, (str(one), str(other)))
     if form == "html":
         from dynamo_build.drawing.difference import page
@@ -169,9 +162,9 @@ def rebase(
     from dynamo_build.stages.rebase import rebase as put
 
     checked_output(output)
-    around, _, image = _pulled(reference, platform, insecure)
-    _, below, under = _pulled(base, image.platform, insecure)
-    was = _pulled(old_base, image.platform, insecure)[2] if old_base else None
+    around, _, image = pulled(reference, platform, insecure)
+    _, below, under = pulled(base, image.platform, insecure)
+    was = pulled(old_base, image.platform, insecure)[2] if old_base else None
     to = ImageReference.parse(image_tag)
     made = put(image, under, below, was, force=force)
     around.registry(to).push(made, (to,), console.listener(output != "text"))
@@ -179,119 +172,8 @@ def rebase(
     console.emit({"reference": named, "digest": made.digest}, output, text=named, name=named)
 
 
-@group.command("sbom")
-def sbom(
-    reference: Reference,
-    form: Annotated[
-        str, typer.Option("--format", metavar="cyclonedx|spdx", help="Form of the document.")
-    ] = "cyclonedx",
-    attach: Annotated[bool, typer.Option("--attach", help="Put it beside the image, as an OCI referrer.")] = False,
-    platform: ForPlatform = "",
-    insecure: Insecure = None,
-) -> None:
-    """Write the bill of materials of an image: the packages in its layers, and those that its base says it has.
-
-    Example: dynamo image sbom registry.example/team/frontend:1 --format spdx --attach
-    """
-    from dynamo_build.stages.report import report
-    from dynamo_build.stages.statement import materials
-
-    around, named, image = _pulled(reference, platform, insecure)
-    kind, document = materials(form, image, report(image, str(named)))
-    _given(around, named, image, document, kind, "sbom" if form == "cyclonedx" else "spdx", attach=attach)
-
-
-@group.command("provenance")
-def provenance(
-    reference: Reference,
-    attach: Annotated[bool, typer.Option("--attach", help="Put it beside the image, as an OCI referrer.")] = False,
-    platform: ForPlatform = "",
-    insecure: Insecure = None,
-) -> None:
-    """Write how an image was made, in SLSA's form: bento, base, packages, compressor.
-
-    Example: dynamo image provenance registry.example/team/frontend:1 --attach
-    """
-    from dynamo_build.stages.report import report
-    from dynamo_build.stages.statement import IN_TOTO
-    from dynamo_build.stages.statement import provenance as stated
-
-    around, named, image = _pulled(reference, platform, insecure)
-    document = stated(image, report(image, str(named)))
-    _given(around, named, image, document, IN_TOTO, "att", attach=attach)
-
-
-@group.command("sign")
-def sign(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
-    """Sign an image with a local key, in cosign's format. DYNAMO_KEY_PASSWORD is the key's password, if it has one.
-
-    Example: dynamo image sign registry.example/team/frontend:1 --key key.pem
-    """
-    import os
-
-    from dynamo_build import catalog
-    from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages import seal
-
-    checked_output(output)
-    named = ImageReference.parse(reference)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    password = os.environ.get("DYNAMO_KEY_PASSWORD", "")
-    digest, where = seal.sign(named, Path(key), around.registry(named), password)
-    console.emit({"digest": digest, "signature": where}, output, text=f"{digest}\n{where}", name=where)
-
-
-@group.command("verify")
-def verify(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
-    """Check that an image was signed by the owner of a public key; ends with 13 when it was not.
-
-    Example: dynamo image verify registry.example/team/frontend:1 --key key.pub
-    """
-    from dynamo_build import catalog
-    from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages import seal
-
-    checked_output(output)
-    named = ImageReference.parse(reference)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    digest = seal.verify(named, Path(key), around.registry(named))
-    exact = str(named if named.folder else named.with_digest(digest))
-    console.emit({"reference": exact, "digest": digest}, output, text=f"{exact} is signed", name=exact)
-
-
-def _pulled(reference: str, platform: str, insecure: list[str] | None) -> tuple[Surroundings, ImageReference, OciImage]:
-    from dynamo_build import catalog
-    from dynamo_build.imaging import own_platform
-    from dynamo_build.model.reference import ImageReference
-
-    named = ImageReference.parse(reference)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    registry = around.registry(named)
-    image = registry.pull(named, platform or own_platform())
-    return around, named.with_digest(image.digest), image
-
-
-def _given(
-    around: Surroundings,
-    named: ImageReference,
-    image: OciImage,
-    document: dict[str, object],
-    kind: str,
-    suffix: str,
-    *,
-    attach: bool,
-) -> None:
-    from dataclasses import replace
-
-    from dynamo.sdk import codec
-    from dynamo_build.stages.attach import attach as put
-    from dynamo_build.stages.statement import canonical
-
-    if not attach:
-        print(codec.pretty(document))
-        return
-    subject = replace(named, digest=image.digest)
-    print(put(subject, canonical(document), kind, suffix, around.registry(named), console.listener()))
+for _command in (sbom, provenance, sign, verify):
+    group.command()(_command)
 
 
 def _inspected(found: ImageReport) -> str:
