@@ -6,18 +6,14 @@ llama.cpp's second cache in the machine's memory is off: what a worker remembers
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
 from dynamo.engines import embedded
-from dynamo.engines.engine import EngineRequest
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.runtime import naming
-from dynamo.runtime.discovery import Instance
 from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from support.offering import offer
 
 BLOCK = 16
 _parameters = embedded._parameters
@@ -40,22 +36,7 @@ async def main(url: str, number: int, slots: int, context: int) -> None:
         engine = await embedded.EmbeddedEngine.start(
             "smollm2", settings, on_events=blocks.publish, on_metrics=metrics.publish
         )
-        await blocks.start()
-        await metrics.start()
-
-        async def generate(request: EngineRequest):  # type: ignore[no-untyped-def]
-            async with contextlib.aclosing(engine.generate(request)) as steps:
-                async for step in steps:
-                    yield step
-
-        dispatcher = Dispatcher()
-        dispatcher.add(naming.path("ns", "Worker", "generate"), "generate", generate)
-        serving = await runtime.transport.serve(dispatcher)
-        await runtime.discovery.register(
-            Instance(namespace="ns", component="Worker", id=number, address=serving.address, endpoints=("generate",))
-        )
-        print("ready", flush=True)
-        await asyncio.Event().wait()
+        await offer(runtime, number, blocks, metrics, engine.generate)
 
 
 if __name__ == "__main__":

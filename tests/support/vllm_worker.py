@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
 
-from dynamo.engines.engine import EngineRequest, EngineStep
 from dynamo.engines.vllm import VllmEngine
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.runtime import naming
-from dynamo.runtime.discovery import Instance
 from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from support.offering import offer
 
 BLOCK = 32
 
@@ -29,20 +25,7 @@ async def main(url: str, number: int, model: str) -> None:
         blocks = KvEventPublisher(runtime.events, "ns", "Worker", number, BLOCK)
         metrics = WorkerMetricsPublisher(runtime.events, "ns", "Worker", number, blocks)
         engine = await VllmEngine.start(arguments(model), on_events=blocks.publish_engine, on_metrics=metrics.publish)
-        await blocks.start()
-        await metrics.start()
-
-        async def generate(request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
-            return engine.generate(request)
-
-        dispatcher = Dispatcher()
-        dispatcher.add(naming.path("ns", "Worker", "generate"), "generate", generate)
-        serving = await runtime.transport.serve(dispatcher)
-        await runtime.discovery.register(
-            Instance(namespace="ns", component="Worker", id=number, address=serving.address, endpoints=("generate",))
-        )
-        print("ready", flush=True)
-        await asyncio.Event().wait()
+        await offer(runtime, number, blocks, metrics, engine.generate)
 
 
 if __name__ == "__main__":
