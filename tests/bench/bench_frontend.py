@@ -133,27 +133,28 @@ def free_port() -> int:
 @contextlib.contextmanager
 def ours(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
     """The example graph; Frontend and Processor are what is measured."""
-    port = free_port()
-    command = [
-        sys.executable, "-m", "dynamo_build", "serve", "graphs.agg:Frontend", "--working-dir", str(ROOT / "examples/llm"),
-        "--port", str(port), "--Processor.model=" + str(model), "--VllmWorker.engine=echo",
-        f"--VllmWorker.delay={PACE_MS / 1000}", "--Frontend.served_model_name=m",
-    ]  # fmt: skip
-    with running(command, port, {"XDG_RUNTIME_DIR": str(scratch)}) as (_, said):
+    with graph("agg:Frontend", "Processor", model, scratch) as (port, said):
         yield port, workers(said, "Frontend", "Processor")
 
 
 @contextlib.contextmanager
 def front(model: Path, scratch: Path) -> Iterator[tuple[int, list[int]]]:
     """The example graph whose front is its own Processor."""
-    port = free_port()
+    with graph("front:Front", "Front", model, scratch) as (port, said):
+        yield port, workers(said, "Front")
+
+
+@contextlib.contextmanager
+def graph(target: str, processor: str, model: Path, scratch: Path) -> Iterator[tuple[int, str]]:
+    """A graph of examples/llm over an engine that echoes at the pace."""
+    port, entry = free_port(), target.partition(":")[2]
     command = [
-        sys.executable, "-m", "dynamo_build", "serve", "graphs.front:Front", "--working-dir", str(ROOT / "examples/llm"),
-        "--port", str(port), "--Front.model=" + str(model), "--VllmWorker.engine=echo",
-        f"--VllmWorker.delay={PACE_MS / 1000}", "--Front.served_model_name=m",
+        sys.executable, "-m", "dynamo_build", "serve", f"graphs.{target}", "--working-dir", str(ROOT / "examples/llm"),
+        "--port", str(port), f"--{processor}.model={model}", "--VllmWorker.engine=echo",
+        f"--VllmWorker.delay={PACE_MS / 1000}", f"--{entry}.served_model_name=m",
     ]  # fmt: skip
     with running(command, port, {"XDG_RUNTIME_DIR": str(scratch)}) as (_, said):
-        yield port, workers(said, "Front")
+        yield port, said
 
 
 @contextlib.contextmanager
