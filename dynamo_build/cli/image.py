@@ -34,15 +34,19 @@ _TOP = 8
 def inspect(
     reference: Reference, platform: ForPlatform = "", insecure: Insecure = None, output: OutputForm = "text"
 ) -> None:
-    """Show what an image says of itself, and its layers; no layer is fetched.
+    """Show what an image says of itself, its layers, and the documents beside it; no layer is fetched.
 
     Example: dynamo image inspect registry.example/team/frontend:1 -o json
     """
+    from dataclasses import replace
+
+    from dynamo_build.stages.attach import listed
     from dynamo_build.stages.report import report
 
     checked_output(output)
-    _, named, image = pulled(reference, platform, insecure)
-    found = report(image, str(named), read="none")
+    around, named, image = pulled(reference, platform, insecure)
+    beside = listed(named, around.registry(named))
+    found = replace(report(image, str(named), read="none"), documents=beside)
     console.emit(found, output, text=lambda: _inspected(found), name=found.digest)
 
 
@@ -190,6 +194,7 @@ def _inspected(found: ImageReport) -> str:
     lines += [f"{name:<10} {value}" for name, value in said.items() if value]
     lines.append(f"{'size':<10} {console.size(found.size)}, {console.size(found.own)} over the base")
     lines += [f"{console.size(layer.size):>12}  {layer.digest[7:19]}  {layer.name}" for layer in found.layers]
+    lines += [f"{'document':>12}  {document.digest[7:19]}  {document.kind}" for document in found.documents]
     return "\n".join(lines)
 
 

@@ -29,8 +29,19 @@ class LayerReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document beside an image, such as its bill of materials: its media type, and the digest of its manifest."""
+
+    kind: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReport:
-    """An image. `compressor` is what made the bytes of its own layers, `base` the digest of what they lie over."""
+    """An image. `compressor` is what made the bytes of its own layers, `base` the digest of what they lie over.
+
+    `documents` are those beside it in its repository, as far as they were looked for.
+    """
 
     reference: str
     digest: str
@@ -46,6 +57,7 @@ class ImageReport:
     user: str = ""
     entrypoint: tuple[str, ...] = ()
     layers: tuple[LayerReport, ...] = ()
+    documents: tuple[Document, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from dynamo.sdk import codec
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener, ignore
 from dynamo_build.model.reference import LAYOUT, ImageReference
+from dynamo_build.model.report import Document
 from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer, Verified
@@ -76,17 +77,25 @@ def attach(
     return str(named if named.host == LAYOUT else named.with_digest(artifact.digest))
 
 
+def listed(subject: ImageReference, registry: Registry) -> tuple[Document, ...]:
+    """What is listed for an image, which is named by its digest. Raises RegistryError."""
+    return tuple(
+        Document(kind=str(entry.get("artifactType", "")), digest=documents.descriptor(entry, "the index")[0])
+        for entry in _listed(subject, subject.digest, registry)
+    )
+
+
 def attached(subject: ImageReference, registry: Registry, kind: str = "") -> tuple[Attached, ...]:
     """What is listed for an image, with its content. Raises RegistryError for what is listed and not there."""
     digest = documents.digest_of(registry.document(subject))
     found = []
-    for entry in _listed(subject, digest, registry):
-        if kind and entry.get("artifactType") != kind:
+    for entry in listed(replace(subject, digest=digest), registry):
+        if kind and entry.kind != kind:
             continue
-        where = replace(beside(subject, digest), tag="", digest=documents.descriptor(entry, "the index")[0])
+        where = replace(beside(subject, digest), tag="", digest=entry.digest)
         manifest = documents.parse(registry.document(where), f"the manifest of {where}")
         content = b"".join(read(where, item, registry) for item in manifest.get("layers") or ())
-        found.append(Attached(kind=str(entry.get("artifactType", "")), digest=where.digest, content=content))
+        found.append(Attached(kind=entry.kind, digest=entry.digest, content=content))
     return tuple(found)
 
 

@@ -97,6 +97,9 @@ def test_documents(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     for verb, suffix in (("sbom", ".sbom"), ("provenance", ".att")):
         code, out, _ = run(capsys, "image", verb, image, "--attach")
         assert code == 0 and f"{suffix}@sha256:" in out
+    found = json.loads(run(capsys, "image", "inspect", image, "-o", "json")[1])["documents"]
+    assert [entry["kind"] for entry in found] == ["application/vnd.cyclonedx+json", "application/vnd.in-toto+json"]
+    assert "document  " in run(capsys, "image", "inspect", image)[1]
 
 
 def test_what_is_not_there(image: str, capsys: pytest.CaptureFixture[str]) -> None:
