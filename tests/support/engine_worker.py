@@ -7,35 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import Any
 
-from dynamo.engines import embedded
+from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.runtime.distributed import connect
 from support.offering import offer
 
 BLOCK = 16
-_parameters = embedded._parameters
-
-
-def parameters(package: Any, path: Path, settings: embedded.EmbeddedSettings) -> Any:
-    """The engine's own, without the second cache."""
-    made = _parameters(package, path, settings)
-    made.cache_ram_mib = 0
-    return made
 
 
 async def main(url: str, number: int, slots: int, context: int) -> None:
     """Serve until killed."""
-    embedded._parameters = parameters
-    settings = embedded.EmbeddedSettings(slots=slots, context=context, threads=1, block_size=BLOCK)
+    settings = EmbeddedSettings(slots=slots, context=context, threads=1, block_size=BLOCK, second_cache=0)
     async with await connect({"NATS_SERVER": url}) as runtime:
         blocks = KvEventPublisher(runtime.events, "ns", "Worker", number, BLOCK)
         metrics = WorkerMetricsPublisher(runtime.events, "ns", "Worker", number, blocks)
-        engine = await embedded.EmbeddedEngine.start(
-            "smollm2", settings, on_events=blocks.publish, on_metrics=metrics.publish
-        )
+        engine = await EmbeddedEngine.start("smollm2", settings, on_events=blocks.publish, on_metrics=metrics.publish)
         await offer(runtime, number, blocks, metrics, engine.generate)
 
 

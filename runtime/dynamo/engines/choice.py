@@ -63,6 +63,7 @@ async def start_engine(
             context=setting(values, "max-model-len", 4096),
             threads=setting(values, "threads", 0),
             block_size=block_size,
+            second_cache=setting(values, "second-cache", 8192),
         )
         model = setting(values, "model", "smollm2")
         return await EmbeddedEngine.start(model, embedded, on_events=on_events, on_metrics=on_metrics)

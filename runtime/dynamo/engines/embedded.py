@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynamo.engines.blocks import BlockPool
 from dynamo.engines.engine import EngineRequest, EngineStep, RequestTooLong
+from dynamo.engines.remembered import SIMILAR, Remembered
 from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.hashing import block_hashes
 from dynamo.llm.kv_events import KvEvent
@@ -45,12 +45,14 @@ class NoEngine(CannotStart):
 class EmbeddedSettings:
     """How to run a model. `context` is for each of the `slots` requests that run at once; `threads` 0: half the cores,
     since llama.cpp's threads wait for each other by spinning, which is ruinous on cores that are busy otherwise.
+    `second_cache` are the MiB of memory for prompts that left their slots.
     """
 
     slots: int = 4
     context: int = 4096
     threads: int = 0
     block_size: int = 16
+    second_cache: int = 8192
 
 
 def weights(model: str) -> Path:
@@ -68,7 +70,7 @@ class EmbeddedEngine:
     """llama.cpp behind the Protocol of engines. Make one with `start`.
 
     It tells no KV events of its own; those told here follow from the prompts it was given, with its least recently
-    used ones forgotten: what routers learn is close, not exact.
+    used ones forgotten: what routers learn is close, not exact. Of the second cache as much is told as the slots have.
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class EmbeddedEngine:
         self._settings = settings
         self._on_events = on_events
         self._on_metrics = on_metrics
-        self._pool = BlockPool(settings.slots * settings.context // settings.block_size)
+        blocks = settings.slots * settings.context // settings.block_size
+        self._held = Remembered(settings.slots, blocks, second_cache=settings.second_cache > 0)
         self._threads = ThreadPoolExecutor(settings.slots, thread_name_prefix="llama")
         self._running: dict[str, threading.Event] = {}
         self._prompt_tokens = 0
@@ -198,15 +201,7 @@ class EmbeddedEngine:
         return tokens if self._tokenizer.decode(tokens) == text else tuple(self._tokenizer.encode(text, begun=True))
 
     def _remember(self, tokens: list[int]) -> None:
-        hashes = block_hashes(tokens, self._settings.block_size)
-        depth = self._pool.prefix(hashes)
-        self._pool.share(hashes[:depth])
-        if self._pool.take(len(hashes) - depth):
-            self._pool.fill(hashes[depth:])
-            self._pool.leave(hashes, 0)
-        else:
-            self._pool.leave(hashes[:depth], 0)
-        events = self._pool.events()
+        events = self._held.add(block_hashes(tokens, self._settings.block_size))
         if events:
             self._on_events(events)
 
@@ -217,8 +212,8 @@ class EmbeddedEngine:
             ForwardPassMetrics(
                 request_active_slots=min(running, slots),
                 request_total_slots=slots,
-                kv_active_blocks=round(self._pool.total * used),
-                kv_total_blocks=self._pool.total,
+                kv_active_blocks=round(self._held.blocks * used),
+                kv_total_blocks=self._held.blocks,
                 num_requests_waiting=max(running - slots, 0),
                 gpu_cache_usage_perc=used,
                 gpu_prefix_cache_hit_rate=self._cached_tokens / self._prompt_tokens if self._prompt_tokens else 0.0,
@@ -231,6 +226,9 @@ def _parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
     parameters.model.path = str(path)
     parameters.n_ctx = settings.slots * settings.context
     parameters.n_parallel = settings.slots
+    parameters.cache_ram_mib = settings.second_cache
+    if not settings.second_cache:
+        parameters.slot_prompt_similarity = SIMILAR
     parameters.cpuparams.n_threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)
     parameters.warmup = False
     parameters.verbosity = -1
