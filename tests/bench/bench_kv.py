@@ -47,6 +47,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any] | None]]:
     """What can be measured by itself, in the order of the document."""
     return {
         "real": partial(real, "tenants"),
+        "real-talks": partial(real, "talks"),
         "real-unshared": partial(real, "unshared"),
         **{kind: partial(gain, kind) for kind in TITLES},
         **{f"workers-{count}": partial(sizes, count) for count in WORKERS},

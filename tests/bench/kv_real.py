@@ -1,6 +1,6 @@
 """Routing with a real engine: two workers with llama.cpp and SmolLM2-135M on this machine's cores. Prints one table.
 
-Part of `bench_kv`; stands alone to be run where an engine is: `kv_real.py tenants|unshared`. Every run has prompts that
+Part of `bench_kv`; stands alone to be run where an engine is: `kv_real.py tenants|talks|unshared`. Every run has prompts that
 no run before it had, the ways to route take turns, and as in the simulated tables each tenant's beginning is on one
 worker when a run begins.
 """
@@ -37,21 +37,32 @@ from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E4
 
 BLOCK = 16
 MODES: tuple[Mode, ...] = ("kv", "round-robin", "approximate", "random")
-WORKERS, SLOTS, CONTEXT = 2, 8, 224
+WORKERS, SLOTS = 2, 8
+CONTEXT = {"tenants": 224, "talks": 1216, "unshared": 224}
+HELD = {"tenants": 224, "talks": 320, "unshared": 224}
+"""Tokens that a slot holds in the mean, for the simulated engine, which knows blocks and no slots."""
 TENANTS, PREFIX, OWN, OUTPUT = 14, 192, 16, 4
 LENGTHS = (64, 208)
 """Of prompts that share nothing."""
+SYSTEM, MORE, TURNS, PAUSE = 64, (6, 62), (5, 17), 9.0
+"""Talks: the beginning of all, what each turn adds, how many turns, seconds between two in the mean. A sixteenth of the
+simulated ones in all lengths, with as many turns.
+"""
 REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
+TALKS = int(os.environ.get("BENCH_REAL_TALKS", "24"))
 ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
-SECONDS = float(os.environ.get("BENCH_REAL_SECONDS", "480"))
+SECONDS = float(os.environ.get("BENCH_REAL_SECONDS", "900"))
 """No run of a router begins later than this."""
 SATURATING = 48
 SHARE = 0.75
-TITLES = {"tenants": "shared prefixes", "unshared": "nothing shared"}
+TITLES = {"tenants": "shared prefixes", "talks": "talks", "unshared": "nothing shared"}
 ASKED = {
     "tenants": f"{TENANTS} tenants with {PREFIX} tokens of prompt each and {OWN} of the request's own, which is the shape of "
     "llm-d's published workload (a long prompt for each of many tenants, of which a worker cannot keep all, and a short "
     "question) at the size of this engine; made here",
+    "talks": f"Talks of {TURNS[0]} to {TURNS[1]} turns with a system prompt of {SYSTEM} tokens for all; each adds "
+    f"{MORE[0]} to {MORE[1]} tokens to what was said and answered before, {PAUSE:g} s after the answer in the mean, which is "
+    "the simulated workload at a sixteenth of its lengths",
     "unshared": f"Prompts of {LENGTHS[0]} to {LENGTHS[1]} tokens, none like another",
 }
 
@@ -71,38 +82,64 @@ class Seen:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a user says, and how many seconds after the answer to what was said before."""
+
+    tokens: tuple[int, ...]
+    pause: float = 0.0
+
+
 class Prompts:
-    """Prompts of a run: tenants with a beginning each and an end of one's own, or nothing shared. The seed decides who
-    asks when, the name what the words are: runs of one seed differ in nothing else.
+    """Prompts of a run: tenants with a beginning each and an end of one's own, talks, or nothing shared. The seed decides
+    who asks when, the name what the words are: runs of one seed differ in nothing else.
     """
 
     def __init__(self, seed: int, name: str, kind: str) -> None:
         self._chance = random.Random(seed)
         self._words = random.Random(f"{name}/{seed}")
-        self.prefixes = [self._tokens(PREFIX) for _ in range(TENANTS if kind == "tenants" else 0)]
+        self._kind = kind
+        self.prefixes = [self.words(PREFIX) for _ in range(TENANTS if kind == "tenants" else 0)]
+        self._system = self.words(SYSTEM)
 
-    def _tokens(self, count: int) -> tuple[int, ...]:
+    def words(self, count: int) -> tuple[int, ...]:
         return tuple(self._words.randrange(100, 40_000) for _ in range(count))
 
-    def next(self) -> tuple[int, ...]:
-        if not self.prefixes:
-            return self._tokens(self._chance.randint(*LENGTHS))
-        return self._chance.choice(self.prefixes) + self._tokens(OWN)
+    def next(self) -> list[Turn]:
+        """What one user says, turn by turn."""
+        if self._kind == "tenants":
+            return [Turn(self._chance.choice(self.prefixes) + self.words(OWN))]
+        if self._kind == "unshared":
+            return [Turn(self.words(self._chance.randint(*LENGTHS)))]
+        first = Turn(self._system + self.words(self._chance.randint(*MORE)))
+        return [first, *(self._later() for _ in range(self._chance.randint(*TURNS) - 1))]
 
-    def arrivals(self, rate: float, count: int) -> list[tuple[float, tuple[int, ...]]]:
+    def _later(self) -> Turn:
+        return Turn(self.words(self._chance.randint(*MORE)), self._chance.expovariate(1 / PAUSE))
+
+    def arrivals(self, rate: float) -> list[tuple[float, list[Turn]]]:
+        """Users, and when each of them comes, so that there are `rate` turns a second."""
+        users, turns = (TALKS, statistics.mean(TURNS)) if self._kind == "talks" else (REQUESTS, 1)
         now, found = 0.0, []
-        for _ in range(count):
-            now += self._chance.expovariate(rate)
+        for _ in range(users):
+            now += self._chance.expovariate(rate / turns)
             found.append((now, self.next()))
         return found
 
 
 @contextlib.asynccontextmanager
-async def workers() -> AsyncIterator[DistributedRuntime]:
+async def workers(kind: str) -> AsyncIterator[DistributedRuntime]:
     """The graph: a NATS server, two processes, and this one as the router's."""
     with nats_server() as server, contextlib.ExitStack() as closing:
         for number in range(1, WORKERS + 1):
-            program = [sys.executable, "-m", "support.engine_worker", server.url, str(number), str(SLOTS), str(CONTEXT)]
+            program = [
+                sys.executable,
+                "-m",
+                "support.engine_worker",
+                server.url,
+                str(number),
+                *map(str, (SLOTS, CONTEXT[kind])),
+            ]
             process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=TESTS)
             closing.callback(process.wait)
             closing.callback(process.kill)
@@ -135,38 +172,47 @@ async def routed(
         await service.close()
 
 
-async def ask(
-    client: RoutedClient, name: str, tokens: tuple[int, ...], output: int = OUTPUT
-) -> tuple[float, float, int]:
-    """Seconds to the first token and to the last, and the tokens that were cached."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Seconds to the first token and to the last, how many of the prompt's tokens were cached, and the tokens."""
+
+    first: float
+    total: float
+    cached: int
+    tokens: tuple[int, ...]
+
+
+async def ask(client: RoutedClient, name: str, tokens: tuple[int, ...], output: int = OUTPUT) -> Answer:
+    """Ask once."""
     begun = time.perf_counter()
-    first, cached = 0.0, 0
+    first, cached, said = 0.0, 0, []
     async for step in client.generate(EngineRequest(id=name, tokens=tokens, max_tokens=output)):
         first = first or time.perf_counter() - begun
         cached = max(cached, step.cached_tokens)
-    return first, time.perf_counter() - begun, cached
+        said += step.tokens
+    return Answer(first, time.perf_counter() - begun, cached, tuple(said))
 
 
 async def alone(runtime: DistributedRuntime) -> tuple[float, float]:
     """Seconds for each prompt token, and for a token after that, of engines that have one request each: the first from
-    the time that half of a known prompt saves.
+    the time that three quarters of a known prompt save.
     """
     prefill, decode = [], []
     async with routed(runtime, "round-robin") as client:
         for turn in range(4):
             # One request on each worker at the same time: they share the machine.
             names = [f"alone{turn}.{number}" for number in range(WORKERS)]
-            prompts = [Prompts(turn, name, "unshared")._tokens(PREFIX + OWN) for name in names]
+            prompts = [Prompts(turn, name, "unshared").words(PREFIX + OWN) for name in names]
             whole = await asyncio.gather(*map(ask, [client] * WORKERS, names, prompts, [9] * WORKERS))
-            halves = [
-                known[: len(known) // 2] + Prompts(turn, f"{name}/2", "unshared")._tokens(len(known) // 2)
+            parts = [
+                known[: len(known) * 3 // 4] + Prompts(turn, f"{name}/2", "unshared").words(len(known) // 4)
                 for name, known in zip(names, prompts, strict=True)
             ]
-            half = await asyncio.gather(*map(ask, [client] * WORKERS, [f"{name}/2" for name in names], halves))
-            for (first, total, _), (sooner, _, cached) in zip(whole, half, strict=True):
-                decode.append((total - first) / 8)
-                if cached:
-                    prefill.append((first - sooner) / cached)
+            again = await asyncio.gather(*map(ask, [client] * WORKERS, [f"{name}/2" for name in names], parts))
+            for known, new in zip(whole, again, strict=True):
+                decode.append((known.total - known.first) / 8)
+                if new.cached:
+                    prefill.append((known.first - new.first) / new.cached)
     return statistics.median(prefill), statistics.median(decode)
 
 
@@ -177,8 +223,11 @@ async def saturation(runtime: DistributedRuntime, kind: str) -> float:
     async def serve(client: RoutedClient, name: int) -> None:
         nonlocal done
         while done < SATURATING:
-            done += 1
-            await ask(client, f"full{name}.{done}", prompts.next())
+            said: tuple[int, ...] = ()
+            for turn in prompts.next():
+                done += 1
+                said += turn.tokens
+                said += (await ask(client, f"full{name}.{done}", said)).tokens
 
     async with routed(runtime, "round-robin", prompts.prefixes) as client:
         begun = time.perf_counter()
@@ -189,33 +238,48 @@ async def saturation(runtime: DistributedRuntime, kind: str) -> float:
 async def run(runtime: DistributedRuntime, mode: Mode, kind: str, rate: float, seed: int, seen: Seen) -> None:
     """One run of one way to route."""
     prompts = Prompts(seed, mode, kind)
-    arrivals = prompts.arrivals(rate, REQUESTS)
+    arrivals = prompts.arrivals(rate)
+    third, end = counted(arrivals)
 
     async def one(client: RoutedClient, number: int, begun: float) -> None:
-        when, tokens = arrivals[number]
+        when, turns = arrivals[number]
         await asyncio.sleep(max(0.0, begun + when - time.perf_counter()))
-        try:
-            first, _, cached = await ask(client, f"{mode}{seed}.{number}", tokens)
-        except Exception as error:
-            print(f"{mode}: {error!r}", file=sys.stderr)
-            seen.failed += 1
-            return
-        if number >= REQUESTS // 3:
-            seen.first.append(first)
-            seen.prompt += len(tokens)
-            seen.cached += cached
+        said: tuple[int, ...] = ()
+        for place, turn in enumerate(turns):
+            await asyncio.sleep(turn.pause)
+            now = time.perf_counter() - begun
+            if place and now > end:
+                return
+            said += turn.tokens
+            try:
+                answer = await ask(client, f"{mode}{seed}.{number}.{place}", said)
+            except Exception as error:
+                print(f"{mode}: {error!r}", file=sys.stderr)
+                seen.failed += 1
+                return
+            if now > third:
+                seen.first.append(answer.first)
+                seen.prompt += len(said)
+                seen.cached += answer.cached
+            said += answer.tokens
 
     print(f"{mode}, seed {seed}, {rate:.2f} requests/s", file=sys.stderr)
     async with routed(runtime, mode, prompts.prefixes) as client:
         begun = time.perf_counter()
-        await asyncio.gather(*(one(client, number, begun) for number in range(REQUESTS)))
+        await asyncio.gather(*(one(client, number, begun) for number in range(len(arrivals))))
+
+
+def counted(arrivals: Sequence[tuple[float, list[Turn]]]) -> tuple[float, float]:
+    """From when on requests are counted: when a third of the users has come; and from when on no talk goes on."""
+    third = arrivals[len(arrivals) // 3 - 1][0]
+    return third, 3 * third
 
 
 def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: float, decode: float) -> Seen:
     """The same arrivals on simulated engines that were given the real one's times."""
     engine = SimulationSettings(
         block_size=BLOCK,
-        blocks=SLOTS * CONTEXT // BLOCK,
+        blocks=SLOTS * HELD[kind] // BLOCK,
         slots=SLOTS,
         pass_tokens=512,
         pass_seconds=decode,
@@ -226,13 +290,10 @@ def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: flo
     seen = Seen()
     for seed in seeds:
         prompts = Prompts(seed, mode, kind)
-        arrivals = [
-            (when, Arrival(str(number), tokens, block_hashes(tokens, BLOCK), OUTPUT))
-            for number, (when, tokens) in enumerate(prompts.arrivals(rate, REQUESTS))
-        ]
+        users = prompts.arrivals(rate)
+        arrivals = [(when, asked(str(number), turns, prompts)) for number, (when, turns) in enumerate(users)]
         held = [block_hashes(tokens, BLOCK) for tokens in prompts.prefixes]
-        after = arrivals[REQUESTS // 3 - 1][0]
-        workload = Workload(kind="real", rate=rate, seconds=3 * after, workers=WORKERS)
+        workload = Workload(kind="real", rate=rate, seconds=counted(users)[1], workers=WORKERS)
         outcome = Simulation(mode, workload, engine, arrivals=arrivals, held=held).run()
         seen.first += outcome.first_tokens
         seen.prompt += outcome.prompt_tokens
@@ -240,10 +301,22 @@ def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: flo
     return seen
 
 
+def asked(name: str, turns: Sequence[Turn], prompts: Prompts) -> Arrival:
+    """The first request of a user, which leads to the next ones; the answers' words are chosen here."""
+    said, requests = (), []
+    for place, turn in enumerate(turns):
+        said += turn.tokens
+        requests.append(Arrival(f"{name}.{place}", said, block_hashes(said, BLOCK), OUTPUT))
+        said += prompts.words(OUTPUT)
+    for request, then, turn in zip(requests, requests[1:], turns[1:], strict=False):
+        request.then, request.pause = then, turn.pause
+    return requests[0]
+
+
 async def measure(kind: str) -> dict[str, Any]:
     """The table."""
     seen, begun = {mode: Seen() for mode in MODES}, time.monotonic()
-    async with workers() as runtime:
+    async with workers(kind) as runtime:
         prefill, decode = await alone(runtime)
         print(f"{prefill * 1e3:.2f} ms a prompt token, {decode * 1e3:.1f} ms a pass", file=sys.stderr)
         full = await saturation(runtime, kind)
@@ -287,9 +360,9 @@ async def measure(kind: str) -> dict[str, Any]:
         "rows": rows,
         "notes": [
             f"**Real.** {ASKED[kind]}, {OUTPUT} tokens "
-            f"out, {SLOTS} slots of {CONTEXT} a worker. {rate:.2f} requests/s = {SHARE:.0%} of round-robin's saturation, Poisson, "
-            f"{len(kv.seeds)} rounds of {REQUESTS} requests for each router in turns, seeds from 1, the same for each; the "
-            "first third of each is not counted.",
+            f"out, {SLOTS} slots of {CONTEXT[kind]} a worker. {rate:.2f} requests/s = {SHARE:.0%} of round-robin's saturation, Poisson, "
+            f"{len(kv.seeds)} rounds of {f'{TALKS} talks' if kind == 'talks' else f'{REQUESTS} requests'} for each router in turns, "
+            "seeds from 1, the same for each; the first third of each is not counted.",
             f"kv against round-robin: TTFT p50 {half:.1f} times lower, p90 {most:.1f} times.",
             f"The simulated engine was given this one's times: {prefill * 1e3:.2f} ms for each prompt token, {decode * 1e3:.1f} ms "
             "for each pass, measured with one request on each worker before the runs.",
