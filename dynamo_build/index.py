@@ -41,6 +41,8 @@ def summaries(root: Path) -> tuple[BentoSummary, ...]:
                     lines[tag] = line
                     continue
                 summary = summary_of(bentos, name, version)
+                if summary.broken and not os.path.isdir(f"{bentos}/{name}/{version}"):  # noqa: PTH112
+                    continue  # deleted a moment ago
                 found.append(summary)
                 read += 1
                 if stamp and youngest < before and not summary.broken:

@@ -52,6 +52,21 @@ def test_lines_are_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert again["a:v6"].broken.startswith("build.json: ")
 
 
+def test_what_is_deleted_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bento that goes while the store is read is no damaged one."""
+    put(tmp_path, "stays", LINE)
+    going, real = put(tmp_path, "goes", LINE), index.folders
+
+    def removed(folder: str | Path) -> list[str]:
+        found = real(folder)
+        if "goes" in found:
+            shutil.rmtree(going)
+        return found
+
+    monkeypatch.setattr(index, "folders", removed)
+    assert [(item.tag, item.broken) for item in index.summaries(tmp_path)] == [("a:stays", "")]
+
+
 def test_what_was_written_just_now_is_not_indexed(tmp_path: Path) -> None:
     """It could change again under the same stamp."""
     for number in range(60):
