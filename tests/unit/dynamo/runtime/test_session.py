@@ -31,6 +31,22 @@ def test_written_and_found(tmp_path):
     assert not path.parent.exists()
 
 
+def test_a_graph_that_ends_meanwhile_hides_no_other(tmp_path, monkeypatch):
+    """Its file may go between being listed and being looked at."""
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    path = session.write(made(os.getpid()), environment)
+    gone = session.write(made(2**22 - 1), environment)
+    real = type(path).glob
+
+    def listed(self, pattern):
+        found = list(real(self, pattern))
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(type(path), "glob", listed)
+    assert session.newest(environment) == made(os.getpid())
+
+
 def test_a_folder_of_others_is_not_used(tmp_path):
     """A folder that others may write to is refused."""
     environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
