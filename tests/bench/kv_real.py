@@ -38,18 +38,16 @@ from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E4
 BLOCK = 16
 MODES: tuple[Mode, ...] = ("kv", "round-robin", "approximate", "random")
 WORKERS, SLOTS = 2, 8
-CONTEXT = {"tenants": 224, "talks": 1216, "unshared": 224}
+CONTEXT = {"tenants": 224, "talks": 576, "unshared": 224}
 HELD = {"tenants": 224, "talks": 320, "unshared": 224}
 """Tokens that a slot holds in the mean, for the simulated engine, which knows blocks and no slots."""
 TENANTS, PREFIX, OWN, OUTPUT = 14, 192, 16, 4
 LENGTHS = (64, 208)
 """Of prompts that share nothing."""
-SYSTEM, MORE, TURNS, PAUSE = 64, (6, 62), (5, 17), 9.0
-"""Talks: the beginning of all, what each turn adds, how many turns, seconds between two in the mean. A sixteenth of the
-simulated ones in all lengths, with as many turns.
-"""
+SYSTEM, FIRST, MORE, TURNS, PAUSE = 64, (32, 64), (16, 48), (5, 9), 9.0
+"""Talks: the beginning of all, what the first turn and each later one add, how many turns, seconds between two (mean)."""
 REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
-TALKS = int(os.environ.get("BENCH_REAL_TALKS", "24"))
+TALKS = int(os.environ.get("BENCH_REAL_TALKS", "28"))
 ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
 SECONDS = float(os.environ.get("BENCH_REAL_SECONDS", "900"))
 """No run of a router begins later than this."""
@@ -60,9 +58,9 @@ ASKED = {
     "tenants": f"{TENANTS} tenants with {PREFIX} tokens of prompt each and {OWN} of the request's own, which is the shape of "
     "llm-d's published workload (a long prompt for each of many tenants, of which a worker cannot keep all, and a short "
     "question) at the size of this engine; made here",
-    "talks": f"Talks of {TURNS[0]} to {TURNS[1]} turns with a system prompt of {SYSTEM} tokens for all; each adds "
-    f"{MORE[0]} to {MORE[1]} tokens to what was said and answered before, {PAUSE:g} s after the answer in the mean, which is "
-    "the simulated workload at a sixteenth of its lengths",
+    "talks": f"Talks of {TURNS[0]} to {TURNS[1]} turns with a system prompt of {SYSTEM} tokens for all; the first turn adds "
+    f"{FIRST[0]} to {FIRST[1]} tokens, each later one {MORE[0]} to {MORE[1]} to what was said and answered before, {PAUSE:g} s "
+    "after the answer in the mean",
     "unshared": f"Prompts of {LENGTHS[0]} to {LENGTHS[1]} tokens, none like another",
 }
 
@@ -111,7 +109,7 @@ class Prompts:
             return [Turn(self._chance.choice(self.prefixes) + self.words(OWN))]
         if self._kind == "unshared":
             return [Turn(self.words(self._chance.randint(*LENGTHS)))]
-        first = Turn(self._system + self.words(self._chance.randint(*MORE)))
+        first = Turn(self._system + self.words(self._chance.randint(*FIRST)))
         return [first, *(self._later() for _ in range(self._chance.randint(*TURNS) - 1))]
 
     def _later(self) -> Turn:
