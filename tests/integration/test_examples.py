@@ -52,7 +52,13 @@ def test_an_example_does_what_its_readme_says(serve, example):
     others = [
         line.replace("python ", f"{sys.executable} ", 1) if line.startswith("python") else line for line in others
     ]
-    assert "".join(asked(one, line) for line in others) == shown
+    answers = [asked(one, line) for line in others]
+    if example == "fan_out":  # whose second answer comes in the order in which its services are ready
+        assert answers[0] == shown.partition("\n")[0] + "\n"
+        answers, shown = sorted("".join(answers).splitlines()), sorted(shown.splitlines())
+    else:
+        answers = "".join(answers)
+    assert answers == shown
     assert one.stop() == 0
     gone(one)
 
