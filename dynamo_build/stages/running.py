@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dynamo import control
@@ -88,18 +87,4 @@ def lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSW
 
 
 def _pids() -> list[int]:
-    place = running.folder(os.environ)
-    try:
-        if not running.ours(place):
-            return []
-        paths = sorted(place.glob(f"*{running.CONTROL}"), key=_changed, reverse=True)
-    except OSError:
-        return []
-    return [int(path.stem) for path in paths if path.stem.isdigit()]
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    return [int(path.stem) for path in running.files(os.environ, running.CONTROL) if path.stem.isdigit()]

@@ -43,14 +43,7 @@ def remove(path: Path) -> None:
 
 def newest(environment: Mapping[str, str]) -> Session | None:
     """The session of the graph that was started last and still runs."""
-    place = running.folder(environment)
-    try:
-        if not running.ours(place):
-            return None
-        paths = sorted(place.glob("*.json"), key=_changed, reverse=True)
-    except OSError:
-        return None
-    for path in paths:
+    for path in running.files(environment, ".json"):
         try:
             session = Session(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -58,10 +51,3 @@ def newest(environment: Mapping[str, str]) -> Session | None:
         if Path(f"/proc/{session.pid}").exists() or not Path("/proc/self").exists():
             return session
     return None
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # its graph ended a moment ago
-        return 0.0
