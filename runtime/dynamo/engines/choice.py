@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,23 +11,29 @@ from dynamo.engines.engine import Engine
 from dynamo.llm.engine_events import EngineEvent
 from dynamo.llm.kv_events import KvEvent
 from dynamo.llm.load import ForwardPassMetrics
+from dynamo.sdk.errors import BadConfiguration
 
 T = TypeVar("T")
 ENGINES = ("embedded", "vllm", "simulated", "echo")
 BLOCK_SIZE = 64
 
 
-class UnknownEngine(ValueError):
+class UnknownEngine(BadConfiguration):
     """A configuration names an engine that there is not, or gives it a value that is none."""
 
 
-def setting(values: Mapping[str, Any], name: str, default: T) -> T:
-    """A key of a configuration, written with dashes or underscores. Raises UnknownEngine for one of another type."""
+def setting(values: Mapping[str, Any], name: str, default: T, *, least: float = -math.inf) -> T:
+    """A key of a configuration, written with dashes or underscores.
+
+    Raises UnknownEngine for one of another type, and for a number below `least`.
+    """
     value = values.get(name, values.get(name.replace("-", "_"), default))
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
         raise UnknownEngine(f"`{name}` cannot be {value!r}")
+    if isinstance(value, int | float) and value < least:
+        raise UnknownEngine(f"`{name}` cannot be {value!r}; the least is {least:g}")
     return value
 
 
@@ -43,25 +50,25 @@ async def start_engine(
     `arguments` are the same keys as arguments, for vLLM's parser. Raises UnknownEngine, and what the engine raises
     when it cannot start.
     """
-    name, block_size = setting(values, "engine", "embedded"), setting(values, "block-size", BLOCK_SIZE)
+    name, block_size = setting(values, "engine", "embedded"), setting(values, "block-size", BLOCK_SIZE, least=1)
     if name == "echo":
         from dynamo.engines.echo import EchoEngine
 
-        return EchoEngine(setting(values, "delay", 0.0))
+        return EchoEngine(setting(values, "delay", 0.0, least=0))
     if name == "simulated":
         from dynamo.engines.batching import SimulationSettings
         from dynamo.engines.simulated import SimulatedEngine
 
-        settings = SimulationSettings(block_size=block_size, blocks=setting(values, "blocks", 8192))
+        settings = SimulationSettings(block_size=block_size, blocks=setting(values, "blocks", 8192, least=1))
         speed = setting(values, "speed", 1.0)
         return SimulatedEngine(settings, speed=speed, on_events=on_events, on_metrics=on_metrics)
     if name == "embedded":
         from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings
 
         embedded = EmbeddedSettings(
-            slots=setting(values, "slots", 4),
-            context=setting(values, "max-model-len", 4096),
-            threads=setting(values, "threads", 0),
+            slots=setting(values, "slots", 4, least=1),
+            context=setting(values, "max-model-len", 4096, least=1),
+            threads=setting(values, "threads", 0, least=0),
             block_size=block_size,
             second_cache=setting(values, "second-cache", 8192),
         )

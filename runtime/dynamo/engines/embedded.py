@@ -8,14 +8,17 @@ import importlib
 import os
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dynamo.engines.engine import EngineRequest, EngineStep, RequestTooLong
-from dynamo.engines.remembered import SIMILAR, Remembered
+from dynamo.engines.remembered import Memory, Place, SecondCache, Slots
+from dynamo.engines.turns import Turns
 from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.hashing import block_hashes
 from dynamo.llm.kv_events import KvEvent
@@ -35,6 +38,12 @@ _SAMPLING = {
     "frequency_penalty": "frequency_penalty",
     "repetition_penalty": "repeat_penalty",
 }
+
+
+PIECE = 64
+"""Tokens of a prompt that are computed in one go, at least."""
+PATIENCE = 0.01
+"""Seconds for each token that a prompt has left: so much later others may come and still be computed before it."""
 
 
 class NoEngine(CannotStart):
@@ -69,8 +78,11 @@ def weights(model: str) -> Path:
 class EmbeddedEngine:
     """llama.cpp behind the Protocol of engines. Make one with `start`.
 
-    It tells no KV events of its own; those told here follow from the prompts it was given, with its least recently
-    used ones forgotten: what routers learn is close, not exact. Of the second cache as much is told as the slots have.
+    It computes whole batches, and who comes during a long prompt would wait for all of it. So prompts are given to it
+    in pieces, one at a time, those with the least left first.
+
+    It tells no KV events of its own; those told here follow from the prompts it was given. Without the second cache
+    they are what its slots hold; with it as much is told as the slots have, and is close, not exact.
     """
 
     def __init__(
@@ -86,8 +98,10 @@ class EmbeddedEngine:
         self._settings = settings
         self._on_events = on_events
         self._on_metrics = on_metrics
-        blocks = settings.slots * settings.context // settings.block_size
-        self._held = Remembered(settings.slots, blocks, second_cache=settings.second_cache > 0)
+        self._blocks = settings.slots * settings.context // settings.block_size
+        self._memory: Memory = SecondCache(self._blocks) if settings.second_cache else Slots(settings.slots)
+        self._places = Turns(settings.slots)
+        self._prefills = Turns(1)
         self._threads = ThreadPoolExecutor(settings.slots, thread_name_prefix="llama")
         self._running: dict[str, threading.Event] = {}
         self._prompt_tokens = 0
@@ -123,9 +137,65 @@ class EmbeddedEngine:
             raise RequestTooLong(f"{len(request.tokens)} tokens do not fit into a context of {self._settings.context}")
         # Clients that say nothing of a limit are given all that a model has; here it is what a slot has.
         limit = 1 if request.prefill_only else min(request.max_tokens, room)
-        loop, stop = asyncio.get_running_loop(), threading.Event()
+        stop = threading.Event()
+        self._running[request.id] = stop
+        self._tell_metrics()
+        try:
+            async with self._places.take(0):
+                hashes = block_hashes(request.tokens, self._settings.block_size)
+                place = self._memory.take(hashes)
+                self._tell(place.events)
+                computed: list[int] = []
+                try:
+                    async with aclosing(self._compute(request, limit, place, stop, computed)) as steps:
+                        async for step in steps:
+                            yield step
+                finally:
+                    # Before the place is: whoever has it next may take the slot.
+                    self._tell(self._memory.leave(place.slot, block_hashes(computed, self._settings.block_size)))
+        finally:
+            stop.set()
+            del self._running[request.id]
+            self._tell_metrics()
+
+    async def close(self) -> None:
+        """End all requests and let the model go."""
+        for stop in self._running.values():
+            stop.set()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._server = None
+
+    async def _compute(
+        self, request: EngineRequest, limit: int, place: Place, stop: threading.Event, computed: list[int]
+    ) -> AsyncGenerator[EngineStep, None]:
+        """The steps of an answer from one slot; `computed` is what the slot holds."""
+        came, tokens = time.monotonic(), request.tokens
+        computed += tokens[: place.blocks * self._settings.block_size]
+        cached: int | None = None
+        for end in pieces(len(computed), len(tokens)):
+            async with self._prefills.take(came + PATIENCE * (len(tokens) - len(computed))):
+                async with aclosing(self._ask(_piece(tokens[:end], place.slot), stop)) as chunks:
+                    async for chunk in chunks:
+                        if cached is None and chunk.get("usage"):
+                            cached = _cached(chunk["usage"])
+            computed[:] = tokens[:end]
+        async with AsyncExitStack() as turn:
+            await turn.enter_async_context(self._prefills.take(came + PATIENCE * (len(tokens) - len(computed))))
+            async with aclosing(self._ask(_body(request, limit, place.slot), stop)) as chunks:
+                async for chunk in chunks:
+                    await turn.aclose()
+                    step = self._step(chunk, request, cached)
+                    if step is not None:
+                        computed += [*tokens[len(computed) :], *step.tokens]
+                        yield step
+        if stop.is_set():
+            yield EngineStep(tokens=(), finish_reason="cancelled")
+
+    async def _ask(self, body: dict[str, Any], stop: threading.Event) -> AsyncGenerator[dict[str, Any], None]:
+        """What llama.cpp says. Raises RequestTooLong."""
+        loop = asyncio.get_running_loop()
         arriving: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        server, body = self._server, _body(request, limit)
+        server = self._server
 
         def tell(chunk: dict[str, Any] | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop ended before the engine noticed
@@ -142,46 +212,24 @@ class EmbeddedEngine:
             finally:
                 tell(None)
 
-        self._running[request.id] = stop
         working = loop.run_in_executor(self._threads, work)
-        made: list[int] = []
-        try:
-            self._tell_metrics()
-            while (chunk := await arriving.get()) is not None:
-                step = self._step(chunk, request)
-                if step is not None:
-                    made += step.tokens
-                    yield step
-            await working
-            if stop.is_set():
-                yield EngineStep(tokens=(), finish_reason="cancelled")
-        finally:
-            stop.set()
-            del self._running[request.id]
-            self._remember([*request.tokens, *made])
-            self._tell_metrics()
+        while (chunk := await arriving.get()) is not None:
+            if "error" in chunk:
+                error = chunk["error"]
+                message = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+                raise RequestTooLong(message) if "context" in message else RuntimeError(f"llama.cpp: {message}")
+            yield chunk
+        await working
 
-    async def close(self) -> None:
-        """End all requests and let the model go."""
-        for stop in self._running.values():
-            stop.set()
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-        self._server = None
-
-    def _step(self, chunk: dict[str, Any], request: EngineRequest) -> EngineStep | None:
-        if "error" in chunk:
-            error = chunk["error"]
-            message = str(error.get("message", error)) if isinstance(error, dict) else str(error)
-            raise RequestTooLong(message) if "context" in message else RuntimeError(f"llama.cpp: {message}")
+    def _step(self, chunk: dict[str, Any], request: EngineRequest, before: int | None) -> EngineStep | None:
         choice = chunk["choices"][0] if chunk.get("choices") else {}
         entries = (choice.get("logprobs") or {}).get("content") or []
         reason = choice.get("finish_reason")
         if not entries and not reason:
             return None
         cached, handoff = 0, None
-        usage = chunk.get("usage") or {}
-        if usage:
-            cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0))
+        if chunk.get("usage"):
+            cached = _cached(chunk["usage"]) if before is None else before
             self._prompt_tokens += len(request.tokens)
             self._cached_tokens += cached
         if reason and request.prefill_only:
@@ -200,8 +248,7 @@ class EmbeddedEngine:
         tokens = tuple(entry["id"] for entry in entries)
         return tokens if self._tokenizer.decode(tokens) == text else tuple(self._tokenizer.encode(text, begun=True))
 
-    def _remember(self, tokens: list[int]) -> None:
-        events = self._held.add(block_hashes(tokens, self._settings.block_size))
+    def _tell(self, events: list[KvEvent]) -> None:
         if events:
             self._on_events(events)
 
@@ -212,8 +259,8 @@ class EmbeddedEngine:
             ForwardPassMetrics(
                 request_active_slots=min(running, slots),
                 request_total_slots=slots,
-                kv_active_blocks=round(self._held.blocks * used),
-                kv_total_blocks=self._held.blocks,
+                kv_active_blocks=round(self._blocks * used),
+                kv_total_blocks=self._blocks,
                 num_requests_waiting=max(running - slots, 0),
                 gpu_cache_usage_perc=used,
                 gpu_prefix_cache_hit_rate=self._cached_tokens / self._prompt_tokens if self._prompt_tokens else 0.0,
@@ -227,8 +274,6 @@ def _parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
     parameters.n_ctx = settings.slots * settings.context
     parameters.n_parallel = settings.slots
     parameters.cache_ram_mib = settings.second_cache
-    if not settings.second_cache:
-        parameters.slot_prompt_similarity = SIMILAR
     parameters.cpuparams.n_threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)
     parameters.warmup = False
     parameters.verbosity = -1
@@ -239,13 +284,32 @@ def _parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
     return parameters
 
 
-def _body(request: EngineRequest, limit: int) -> dict[str, Any]:
+def pieces(done: int, length: int) -> Iterator[int]:
+    """Where the pieces of a prompt end of which so much is held, but for the last one, which the answer follows. They
+    grow with what is before them, so that a long prompt has not hundreds.
+    """
+    while length - done > 1.5 * (size := max(PIECE, done // 8)):
+        done += size
+        yield done
+
+
+def _piece(tokens: Sequence[int], slot: int) -> dict[str, Any]:
+    return {"prompt": list(tokens), "max_tokens": 0, "stream": True, "cache_prompt": True, "id_slot": slot}
+
+
+def _cached(usage: Mapping[str, Any]) -> int:
+    """How many tokens of a prompt were not computed."""
+    return int((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0))
+
+
+def _body(request: EngineRequest, limit: int, slot: int) -> dict[str, Any]:
     sampling = request.sampling
     body: dict[str, Any] = {
         "prompt": list(request.tokens),
         "max_tokens": limit,
         "stream": True,
         "cache_prompt": True,
+        "id_slot": slot,
         # The ids of tokens come with their log probabilities alone.
         "logprobs": max(int(sampling.get("logprobs") or 0), 1),
         **{theirs: sampling[ours] for ours, theirs in _SAMPLING.items() if ours in sampling},

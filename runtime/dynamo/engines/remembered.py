@@ -1,68 +1,153 @@
-"""What llama.cpp's slots hold: each the last prompt that it computed, with its answer."""
+"""What llama.cpp remembers of prompts: in slots, each the last one that it computed, or in a cache behind them."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from dynamo.llm.kv_events import KvEvent, Removed, Stored
 
-SIMILAR = 0.67
-"""The share of a prompt that a slot must hold to be given it before all others, where there is no second cache: a new
-talk should not take the slot of one that began with the same words, since what that one said would be gone.
+MOST = 0.67
+"""The part of a slot that a prompt must begin with to be given it before the least recently used one. A new talk should
+not take the slot of one that began with the same words, since what that one said would be gone.
 """
+ANY = -1
+"""The slot that llama.cpp chooses. Source: `id_slot` of its server's completions."""
+
+KEPT = 1 << 16
+"""Blocks that a second cache may have. More than it has does no harm: what is not held is computed in one piece."""
 
 
-class Remembered:
-    """Prompts as their chained block hashes, the one that was least recently used first.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prompt is computed, how many of its first blocks are held there, and what is not held any more."""
 
-    There are `slots` of them; with a second cache, which keeps what leaves a slot, as many as fit into `blocks`.
-    Source: how llama.cpp's server chooses a slot: the most similar prompt, else the least recently used one.
-    """
+    slot: int
+    blocks: int
+    events: list[KvEvent] = field(default_factory=list)
 
-    def __init__(self, slots: int, blocks: int, *, second_cache: bool) -> None:
-        self.blocks = blocks
-        self._slots = slots
-        self._second_cache = second_cache
-        self._prompts: list[Sequence[int]] = []
+
+class Memory(Protocol):
+    """Which slot a prompt is given, and what is held since it was computed."""
+
+    def take(self, hashes: Sequence[int]) -> Place:
+        """A slot for a prompt, by its chained block hashes. There is a free one."""
+
+    def leave(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
+        """A slot is free again and holds this prompt with its answer."""
+
+
+class _Blocks:
+    """How many prompts have each block."""
+
+    def __init__(self) -> None:
         self._users: Counter[int] = Counter()
 
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._users
+
+    def alone(self, hashes: Sequence[int]) -> int:
+        """How many of these are in one prompt only."""
+        return sum(self._users[key] == 1 for key in hashes)
+
     def add(self, hashes: Sequence[int]) -> list[KvEvent]:
-        """A prompt with its answer was computed: what is held since then, and what is not any more."""
-        if not hashes:
-            return []
         new = [key for key in hashes if key not in self._users]
         self._users.update(hashes)
-        gone = self._drop(self._overwritten(hashes))
-        self._prompts.append(hashes)
-        while len(self._prompts) > 1 and self._full():
-            gone += self._drop(0)
-        return [*(Removed(keys) for keys in gone), *([Stored(new)] if new else [])]
+        return [Stored(new)] if new else []
 
-    def _full(self) -> bool:
-        return len(self._users) > self.blocks if self._second_cache else len(self._prompts) > self._slots
-
-    def _overwritten(self, hashes: Sequence[int]) -> int | None:
-        """The place of the prompt that the new one took the slot of."""
-        depths = [_common(prompt, hashes) for prompt in self._prompts]
-        place = max(range(len(depths)), key=depths.__getitem__, default=None)
-        if place is None:
-            return None
-        kept = depths[place] == len(self._prompts[place])
-        similar = depths[place] > SIMILAR * len(hashes) and not self._second_cache
-        return place if kept or similar else None
-
-    def _drop(self, place: int | None) -> list[list[int]]:
-        if place is None:
-            return []
+    def drop(self, hashes: Sequence[int]) -> list[KvEvent]:
         gone = []
-        for key in self._prompts.pop(place):
+        for key in hashes:
             self._users[key] -= 1
             if not self._users[key]:
                 del self._users[key]
                 gone.append(key)
-        return [gone] if gone else []
+        return [Removed(gone)] if gone else []
+
+
+class Slots:
+    """Slots that are chosen here: what is told of them is what they hold."""
+
+    def __init__(self, count: int) -> None:
+        self._blocks = _Blocks()
+        self._held: dict[int, Sequence[int]] = dict.fromkeys(range(count), ())
+        # The one that was least recently used first.
+        self._free = list(range(count))
+
+    def take(self, hashes: Sequence[int]) -> Place:
+        """The slot whose prompt goes on with this one, the one in use last where there are several; else one that holds
+        little that others do not, else the least recently used. What follows the part that both have in common is gone.
+        """
+        depths = {slot: _common(self._held[slot], hashes) for slot in self._free}
+        alike = [slot for slot in reversed(self._free) if 0 < len(self._held[slot]) * MOST <= depths[slot]]
+        spare = (slot for slot in self._free if self._is_copy(self._held[slot]))
+        chosen = max(alike, key=depths.__getitem__) if alike else next(spare, self._free[0])
+        self._free.remove(chosen)
+        held, depth = self._held[chosen], depths[chosen]
+        self._held[chosen] = held[:depth]
+        return Place(chosen, depth, self._blocks.drop(held[depth:]))
+
+    def _is_copy(self, held: Sequence[int]) -> bool:
+        return self._blocks.alone(held) <= len(held) * (1 - MOST)
+
+    def leave(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
+        """What was computed is held, and what was held before is not, as far as it differs."""
+        held = self._held[slot]
+        self._held[slot] = hashes
+        self._free.append(slot)
+        stored = self._blocks.add(hashes)
+        return [*self._blocks.drop(held), *stored]
+
+
+class SecondCache:
+    """Slots that llama.cpp chooses, with a cache in memory for what leaves them. Routers are told of `told` blocks, the
+    least recently used prompts are forgotten first; the cache may still have what was not told of for long.
+    """
+
+    def __init__(self, told: int, kept: int = KEPT) -> None:
+        self._told, self._kept = _Recent(told), _Recent(kept)
+
+    def take(self, hashes: Sequence[int]) -> Place:
+        """Any slot, and what may be held: llama.cpp looks up the first piece, which must not end before that."""
+        return Place(ANY, self._kept.held(hashes))
+
+    def leave(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
+        """The prompt is held, in place of one that it goes on with."""
+        self._kept.add(hashes)
+        return self._told.add(hashes)
+
+
+class _Recent:
+    """The prompts that were used last, as many as fit into so many blocks."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._blocks = _Blocks()
+        # By their last block; the one that was least recently used first.
+        self._prompts: dict[int, Sequence[int]] = {}
+
+    def held(self, hashes: Sequence[int]) -> int:
+        """How many of the first blocks of a prompt."""
+        return bisect_left(range(len(hashes)), True, key=lambda place: hashes[place] not in self._blocks)
+
+    def add(self, hashes: Sequence[int]) -> list[KvEvent]:
+        """A prompt was used: what is held since then, and what is not any more."""
+        if not hashes:
+            return []
+        stored, gone = self._blocks.add(hashes), []
+        before = next((key for key in reversed(hashes) if key in self._prompts), None)
+        if before is not None:
+            gone += self._blocks.drop(self._prompts.pop(before))
+        self._prompts[hashes[-1]] = hashes
+        while len(self._prompts) > 1 and len(self._blocks) > self._total:
+            gone += self._blocks.drop(self._prompts.pop(next(iter(self._prompts))))
+        return [*gone, *stored]
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

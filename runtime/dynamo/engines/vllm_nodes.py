@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dynamo.engines.engine import EngineRequest, EngineStep
-from dynamo.sdk.errors import Unavailable
+from dynamo.sdk.errors import BadConfiguration, Unavailable
 
 NODES, RANK, LEADER = "DYNAMO_NODES", "DYNAMO_NODE_RANK", "DYNAMO_LEADER_ADDRESS"
 END_SECONDS = 10.0
 
 
-class BadPlace(ValueError):
+class BadPlace(BadConfiguration):
     """The environment does not say which of several nodes this is."""
 
 

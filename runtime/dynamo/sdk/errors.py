@@ -95,5 +95,9 @@ class CannotStart(RuntimeError):
     """A service cannot be started as it is, however often one tries. Its text is one line for the user."""
 
 
+class BadConfiguration(CannotStart, ValueError):
+    """A configuration has a value that is none."""
+
+
 class NotBound(RuntimeError):
     """A dependency was used outside a running service."""

@@ -10,6 +10,7 @@ from dynamo.engines.serving import OWN, arguments
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.engines.vllm import VllmMissing
 from dynamo.sdk.config import ServiceConfig
+from dynamo.sdk.errors import CannotStart
 
 
 async def test_chosen():
@@ -28,6 +29,9 @@ async def test_wrong():
         await start_engine({"engine": "echo", "block-size": "many"})
     with pytest.raises(UnknownEngine):
         setting({"a": True}, "a", 1)
+    for key in ("block-size", "slots", "max-model-len", "threads"):
+        with pytest.raises(CannotStart, match=f"`{key}` cannot be -1; the least is"):
+            await start_engine({key: -1})
 
 
 async def test_vllm_is_missing():

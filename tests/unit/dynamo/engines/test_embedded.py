@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import pytest
 
-from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings, NoEngine, weights
+from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings, NoEngine, pieces, weights
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.llm import model_files
-from dynamo.llm.kv_events import Stored
+from dynamo.llm.hashing import block_hashes
+from dynamo.llm.kv_events import Removed, Stored
 from dynamo.llm.openai_processor import OpenAIProcessor
 from dynamo.llm.preprocessor import Preprocessor
 
@@ -132,6 +134,86 @@ async def test_events_and_metrics(engine, told):
     stored = [key for event in told.events if isinstance(event, Stored) for key in event.hashes]
     assert len(stored) == len(set(stored)) >= 4
     assert told.metrics[-1].gpu_prefix_cache_hit_rate > 0
+
+
+@pytest.mark.parametrize(("done", "length", "ends"), [
+    (0, 96, []),
+    (0, 97, [64]),
+    (0, 300, [64, 128, 192, 256]),
+    (240, 300, []),
+    (208, 400, [272, 336]),
+    (1024, 1600, [1152, 1296, 1458]),
+    (100, 100, []),
+])  # fmt: skip
+def test_pieces(done, length, ends):
+    """Of equal size at first, larger ones of what is long, and never a small rest."""
+    assert list(pieces(done, length)) == ends
+
+
+@pytest.mark.parametrize("second_cache", [0, 64])
+async def test_a_short_prompt_does_not_wait_for_a_long_one(second_cache):
+    """It is computed between the pieces of that; what was cached is told without the pieces."""
+    settings = EmbeddedSettings(slots=2, context=1024, threads=1, second_cache=second_cache)
+    engine, order = await EmbeddedEngine.start("smollm2", settings), []
+
+    async def one(name, tokens):
+        async for step in engine.generate(request(name, tokens)):
+            if name not in order:
+                order.append(name)
+        return step.cached_tokens
+
+    try:
+        long = asyncio.create_task(one("long", range(3000, 3600)))
+        await asyncio.sleep(0.05)
+        assert await one("short", range(300, 330)) == 0
+        assert await long == 0
+        assert order == ["short", "long"]
+        assert await one("again", range(3000, 3600)) == 599
+        # One that is given up in the midst of its prompt stands in nobody's way.
+        steps = engine.generate(request("left", range(5000, 5600)))
+        given_up = asyncio.create_task(anext(steps))
+        await asyncio.sleep(0.05)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        assert len(await asyncio.gather(*(one(f"{number}", range(7000, 7040)) for number in range(4)))) == 4
+    finally:
+        await engine.close()
+
+
+async def test_the_second_cache_is_asked_for_whole_prompts():
+    """What left its slot long ago is not computed again, though routers are not told of it any more."""
+    engine = await EmbeddedEngine.start("smollm2", EmbeddedSettings(slots=1, context=256, threads=1, second_cache=64))
+    try:
+        for begin in (1000, 2000, 3000, 4000):
+            await answer(engine, request(f"{begin}", range(begin, begin + 200), max_tokens=2))
+        _, last = await answer(engine, request("again", [*range(1000, 1200), *range(5000, 5010)]))
+        assert last.cached_tokens == 200
+    finally:
+        await engine.close()
+
+
+async def test_slots_hold_what_was_told():
+    """Without the second cache a router knows what each prompt will find: whoever asks, in whatever order."""
+    known, chance = set(), random.Random(2)
+    settings = EmbeddedSettings(slots=3, context=256, threads=1, second_cache=0)
+
+    def hear(events):
+        for event in events:
+            known.difference_update(event.hashes) if isinstance(event, Removed) else known.update(event.hashes)
+
+    engine = await EmbeddedEngine.start("smollm2", settings, on_events=hear)
+    talks = [tuple(chance.randrange(300, 9000) for _ in range(40)) for _ in range(5)]
+    try:
+        for number in range(20):
+            which = chance.randrange(5)
+            talks[which] += tuple(chance.randrange(300, 9000) for _ in range(5))
+            hashes = block_hashes(talks[which], 16)
+            held = next((place for place, key in enumerate(hashes) if key not in known), len(hashes))
+            tokens, last = await answer(engine, request(f"{number}", talks[which], max_tokens=3))
+            assert held * 16 <= last.cached_tokens + 1 < held * 16 + 17, number
+            talks[which] += tuple(tokens)
+    finally:
+        await engine.close()
 
 
 async def test_prefill_only(engine):
