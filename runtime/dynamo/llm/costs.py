@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dynamo.llm.load import ForwardPassMetrics, Work
+from dynamo.sdk.errors import BadConfiguration
 
 OVERLAP_WEIGHT = 16.0
 """What a block to prefill costs, in blocks in use. The reference has 1; measured in docs/benchmarks.md, 4 to 64 serve
@@ -79,7 +80,7 @@ def logit(prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
 def load_cost(name: str, overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
     """The cost function of a configuration: `linear`, `logit` or `module:function` of the user's.
 
-    Raises ValueError when there is none of that name.
+    Raises BadConfiguration when there is none of that name.
     """
     if name == "linear":
         return linear(overlap_weight)
@@ -87,12 +88,12 @@ def load_cost(name: str, overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
         return logit
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ValueError(f"`{name}` is no cost function; there are `linear`, `logit` and `module:function`")
+        raise BadConfiguration(f"`{name}` is no cost function; there are `linear`, `logit` and `module:function`")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"the cost function `{name}` cannot be loaded: {error}") from error
+        raise BadConfiguration(f"the cost function `{name}` cannot be loaded: {error}") from error
     if not callable(found):
-        raise ValueError(f"`{name}` is not a function")
+        raise BadConfiguration(f"`{name}` is not a function")
     cost: Cost = found
     return cost

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from dynamo.sdk.errors import BadConfiguration
+
 Place = Literal["local", "remote"]
 
 
@@ -81,17 +83,17 @@ class DisaggregatedRouter:
         self.settings = settings or DisaggSettings()
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Take new thresholds; all or none. Raises ValueError for unknown names and values that are none."""
+        """Take new thresholds; all or none. Raises BadConfiguration for unknown names and values that are none."""
         known = {"conditional": bool, "max_local_prefill_length": int, "max_prefill_queue_size": int}
         kinds: dict[str, type] = {**known, "most_local_share": float}
         clean: dict[str, Any] = {}
         for name, value in values.items():
             key = name.replace("-", "_")
             if key not in kinds:
-                raise ValueError(f"`{name}` is no threshold; there are {', '.join(kinds)}")
+                raise BadConfiguration(f"`{name}` is no threshold; there are {', '.join(kinds)}")
             whole = type(value) is int and kinds[key] is float
             if (type(value) is not kinds[key] and not whole) or (kinds[key] is not bool and value < 0):
-                raise ValueError(f"`{name}` cannot be {value!r}")
+                raise BadConfiguration(f"`{name}` cannot be {value!r}")
             clean[key] = value
         self.settings = replace(self.settings, **clean)
 

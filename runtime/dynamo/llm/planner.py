@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dynamo.sdk.errors import BadConfiguration
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerSettings:
@@ -30,9 +32,9 @@ class PlannerSettings:
 
     def __post_init__(self) -> None:
         if not (0 <= self.kv_down < self.kv_up <= 1 and 0 <= self.queue_down < self.queue_up):
-            raise ValueError("a threshold to take workers away is not below the one to add some")
+            raise BadConfiguration("a threshold to take workers away is not below the one to add some")
         if min(self.interval_seconds, self.observe_seconds) <= 0 or self.least_workers < 1:
-            raise ValueError("intervals and the least number of workers must be above zero")
+            raise BadConfiguration("intervals and the least number of workers must be above zero")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from dynamo.llm.timings import RequestTimings
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.events import Events
 from dynamo.runtime.queues import Queue
-from dynamo.sdk.errors import RemoteError
+from dynamo.sdk.errors import BadConfiguration, RemoteError
 
 logger = logging.getLogger("dynamo.planner")
 
@@ -132,7 +132,7 @@ async def planner(
     model: str,
     values: Mapping[str, Any],
 ) -> Planner:
-    """The planner of a configuration, started. Raises ValueError, RemoteError."""
+    """The planner of a configuration, started. Raises BadConfiguration, RemoteError."""
     watches = {name: await runtime.callee(namespace, name).watch() for name in (decode, prefill) if name}
     made = Planner(
         runtime.events,
@@ -149,7 +149,7 @@ async def planner(
 
 
 def planner_settings(values: Mapping[str, Any]) -> PlannerSettings:
-    """The settings in a service's configuration, dashes or underscores; other keys are left. Raises ValueError."""
+    """The settings in a service's configuration, dashes or underscores; others are left. Raises BadConfiguration."""
     given = {key.replace("-", "_"): value for key, value in values.items()}
     found: dict[str, Any] = {}
     for one in fields(PlannerSettings):
@@ -158,13 +158,13 @@ def planner_settings(values: Mapping[str, Any]) -> PlannerSettings:
             if type(value) is int and kind is float:
                 value = float(value)
             if type(value) is not kind:
-                raise ValueError(f"`{one.name.replace('_', '-')}` cannot be {value!r}")
+                raise BadConfiguration(f"`{one.name.replace('_', '-')}` cannot be {value!r}")
             found[one.name] = value
     return PlannerSettings(**found)
 
 
 def scaler_of(values: Mapping[str, Any]) -> Scaler:
-    """Who scales, by `environment`: `local`, `kubernetes`, or not said: by where this runs. Raises ValueError."""
+    """Who scales, by `environment`: `local`, `kubernetes`, or not said: by where this runs. Raises BadConfiguration."""
     inside = "kubernetes" if os.environ.get("KUBERNETES_SERVICE_HOST") else "local"
     where = values.get("environment", inside)
     if where == "local":
@@ -173,4 +173,4 @@ def scaler_of(values: Mapping[str, Any]) -> Scaler:
         names = values.get("deployments", {})
         prefix = str(values.get("deployment-prefix", os.environ.get("DYNAMO_DEPLOYMENT_PREFIX", "")))
         return KubernetesScaler(prefix=prefix, names=names if isinstance(names, Mapping) else {})
-    raise ValueError(f"`environment` cannot be {where!r}; it is `local` or `kubernetes`")
+    raise BadConfiguration(f"`environment` cannot be {where!r}; it is `local` or `kubernetes`")

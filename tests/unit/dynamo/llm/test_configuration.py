@@ -9,6 +9,7 @@ from dynamo.llm.configuration import router_settings
 from dynamo.llm.costs import Candidate, Prompt, logit
 from dynamo.llm.load import ForwardPassMetrics, Work
 from dynamo.llm.router import RouterSettings
+from dynamo.sdk.errors import CannotStart
 
 
 def dearest(prompt, candidates):
@@ -67,8 +68,8 @@ def test_a_cost_function_of_the_users():
     ],
 )
 def test_mistakes_are_named(values, said):
-    """The key and the value that is wrong."""
-    with pytest.raises(ValueError, match=said):
+    """The key and the value that is wrong, as what no restart mends."""
+    with pytest.raises(CannotStart, match=said):
         router_settings(values)
 
 
