@@ -81,13 +81,22 @@ class KvMetricsAggregator:
         return tuple(self._heard)
 
 
+RECENT = 32
+"""How many requests for each worker are counted before the counts are halved."""
+
+
 @dataclass(slots=True)
 class Work:
-    """What the router sent to a worker and did not see end: tokens still to prefill, blocks in use, requests."""
+    """What the router sent to a worker and did not see end: tokens still to prefill, blocks in use, requests.
+
+    `recent` is its part of what was routed lately, ended or not: those who asked will be back, and their prompts are
+    in its cache.
+    """
 
     prefill_tokens: int = 0
     blocks: int = 0
     requests: int = 0
+    recent: int = 0
 
 
 class Prediction:
@@ -101,6 +110,7 @@ class Prediction:
         self._patience = patience
         self._work: dict[int, Work] = {}
         self._open: dict[str, tuple[int, int, int, float]] = {}
+        self._recent = 0
 
     def routed(self, request: str, worker: int, prefill_tokens: int, blocks: int) -> None:
         """A request was sent to a worker that has to prefill so many tokens and needs so many blocks."""
@@ -111,6 +121,12 @@ class Prediction:
         work.prefill_tokens += prefill_tokens
         work.blocks += blocks
         work.requests += 1
+        work.recent += 1
+        self._recent += 1
+        if self._recent > RECENT * len(self._work):
+            for each in self._work.values():
+                each.recent //= 2
+            self._recent = sum(each.recent for each in self._work.values())
 
     def prefilled(self, request: str) -> None:
         """Its first token came."""
@@ -134,7 +150,8 @@ class Prediction:
         """A worker left, and its requests with it."""
         for request in [name for name, entry in self._open.items() if entry[0] == worker]:
             del self._open[request]
-        self._work.pop(worker, None)
+        left = self._work.pop(worker, None)
+        self._recent -= left.recent if left else 0
 
     def of(self, worker: int) -> Work:
         """What a worker has to do."""

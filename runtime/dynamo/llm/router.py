@@ -155,8 +155,8 @@ class KvRouter:
         return chosen, f"cost {costs[chosen.worker]:.4g}{tie}, {held}", costs
 
     def _least_loaded(self, candidates: list[Candidate], request: str) -> Candidate:
-        def load(one: Candidate) -> tuple[int, int]:
-            return (one.work.requests, one.work.blocks)
+        def load(one: Candidate) -> tuple[int, int, int]:
+            return (one.work.requests, one.work.blocks, one.work.recent)
 
         least = min(map(load, candidates))
         equal = [one for one in candidates if load(one) == least]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.llm import load
-from dynamo.llm.load import ForwardPassMetrics, KvMetricsAggregator, LoadMessage, Prediction, Work
+from dynamo.llm.load import RECENT, ForwardPassMetrics, KvMetricsAggregator, LoadMessage, Prediction, Work
 
 
 def test_a_worker_looks_idle_before_it_says_anything():
@@ -53,13 +53,13 @@ def test_prediction_follows_a_request():
     """Work is there when a request is routed, less after its first token, none at its end; twice is no matter."""
     prediction = Prediction(lambda: 0.0)
     prediction.routed("a", 1, 100, 7)
-    assert prediction.of(1) == Work(100, 7, 1)
+    assert prediction.of(1) == Work(100, 7, 1, recent=1)
     prediction.prefilled("a")
     prediction.prefilled("a")
-    assert prediction.of(1) == Work(0, 7, 1)
+    assert prediction.of(1) == Work(0, 7, 1, recent=1)
     prediction.finished("a")
     prediction.finished("a")
-    assert prediction.of(1) == Work()
+    assert prediction.of(1) == Work(recent=1)
     prediction.prefilled("never")
 
 
@@ -70,7 +70,18 @@ def test_requests_that_never_end_are_forgotten():
     prediction.routed("lost", 1, 100, 7)
     now = 11.0
     prediction.routed("next", 2, 1, 1)
-    assert prediction.of(1) == Work()
+    assert prediction.of(1) == Work(recent=1)
+
+
+def test_what_was_routed_lately_counts_longest_ago_least():
+    """A worker that got all of it once is not the busier one for ever, and one that left leaves nothing."""
+    prediction = Prediction(lambda: 0.0)
+    for worker in [1] * 200 + [2] * 60:
+        prediction.routed("a", worker, 1, 1)
+    assert 0 < prediction.of(1).recent < prediction.of(2).recent <= 2 * RECENT
+    prediction.gone(2)
+    prediction.routed("b", 2, 1, 1)
+    assert prediction.of(2).recent == 1
 
 
 STEPS = st.lists(
@@ -96,6 +107,8 @@ def test_nothing_is_left_over(steps):
         else:
             getattr(prediction, action)(request)
         assert all(min(work.prefill_tokens, work.blocks, work.requests) >= 0 for work in prediction.all([1, 2, 3]))
+        assert sum(work.recent for work in prediction.all([1, 2, 3])) == prediction._recent
     for request in "abcd":
         prediction.finished(request)
-    assert prediction.all([1, 2, 3]) == [Work(), Work(), Work()]
+    for work in prediction.all([1, 2, 3]):
+        assert work == Work(recent=work.recent)

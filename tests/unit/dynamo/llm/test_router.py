@@ -29,7 +29,7 @@ def test_the_worker_that_holds_the_prefix_is_chosen():
     assert decision.reason == "cost 5, 3 of 4 blocks held"
     assert decision.costs == {1: 7.0, 2: 5.0, 3: 8.0}
     assert str(decision) == "2_0.75"
-    assert kv.prediction.of(2) == Work(16, 4, 1)
+    assert kv.prediction.of(2) == Work(16, 4, 1, recent=1)
 
 
 def test_a_loaded_worker_loses_its_advantage():
@@ -56,6 +56,15 @@ def test_ties_go_to_the_least_loaded_and_then_to_chance():
     assert [first.decide(TOKENS, [1, 2, 3], [], str(number)).worker for number in range(30)] == [
         second.decide(TOKENS, [1, 2, 3], [], str(number)).worker for number in range(30)
     ]
+
+
+def test_ties_go_to_who_was_sent_the_least_lately():
+    """Idle workers that hold the same share the talks that begin: those talks come back to where they began."""
+    kv = router()
+    for number in range(20):
+        kv.route(str(number), list(range(1000 * number, 1000 * number + 64)), [1, 2])
+        kv.finished(str(number))
+    assert [kv.prediction.of(worker).recent for worker in (1, 2)] == [10, 10]
 
 
 def test_the_guard_overrules_the_prefix():
