@@ -48,6 +48,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any] | None]]:
     return {
         "real": partial(real, "tenants"),
         "real-talks": partial(real, "talks"),
+        "real-short-talks": partial(real, "short-talks"),
         "real-unshared": partial(real, "unshared"),
         **{kind: partial(gain, kind) for kind in TITLES},
         **{f"workers-{count}": partial(sizes, count) for count in WORKERS},

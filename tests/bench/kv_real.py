@@ -1,8 +1,8 @@
 """Routing with a real engine: two workers with llama.cpp and SmolLM2-135M on this machine's cores. Prints one table.
 
-Part of `bench_kv`; stands alone to be run where an engine is: `kv_real.py tenants|talks|unshared`. Every run has prompts that
-no run before it had, the ways to route take turns, and as in the simulated tables each tenant's beginning is on one
-worker when a run begins.
+Part of `bench_kv`; stands alone to be run where an engine is: `kv_real.py tenants|talks|short-talks|unshared`.
+Every run has prompts that no run before it had, the ways to route take turns, and as in the simulated tables each
+tenant's beginning is on one worker when a run begins.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
+from bench.kv_prompts import LENGTHS, REQUESTS, SHAPES, SLOTS, TALKING, WORKERS, Prompts, Talks, Turn  # noqa: E402
 from dynamo.engines.batching import SimulationSettings  # noqa: E402
 from dynamo.llm.generation import EngineRequest  # noqa: E402
 from dynamo.llm.hashing import block_hashes  # noqa: E402
@@ -36,93 +37,34 @@ from support.nats import nats_server  # noqa: E402
 from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E402
 
 BLOCK = 16
-MODES: tuple[Mode, ...] = ("kv", "round-robin", "approximate", "random")
-WORKERS, SLOTS = 2, 8
-CONTEXT = {"tenants": 224, "talks": 576, "unshared": 224}
-HELD = {"tenants": 224, "talks": 320, "unshared": 224}
-"""Tokens that a slot holds in the mean, for the simulated engine, which knows blocks and no slots."""
-TENANTS, PREFIX, OWN, OUTPUT = 14, 192, 16, 4
-LENGTHS = (64, 208)
-"""Of prompts that share nothing."""
-SYSTEM, FIRST, MORE, TURNS, PAUSE = 64, (32, 64), (16, 48), (5, 9), 9.0
-"""Talks: the beginning of all, what the first turn and each later one add, how many turns, seconds between two (mean)."""
-REQUESTS = int(os.environ.get("BENCH_REAL_REQUESTS", "60"))
-TALKS = int(os.environ.get("BENCH_REAL_TALKS", "28"))
+COMPARED: tuple[Mode, ...] = ("kv", "round-robin")
+MODES: tuple[Mode, ...] = (*COMPARED, "approximate", "random")
 ROUNDS = int(os.environ.get("BENCH_REAL_ROUNDS", "2"))
-SECONDS = float(os.environ.get("BENCH_REAL_SECONDS", "900"))
+"""Of the two that are compared; the others have one."""
+SECONDS = float(os.environ.get("BENCH_REAL_SECONDS", "2400"))
 """No run of a router begins later than this."""
-SATURATING = 48
+SATURATING = {"tenants": 64, "talks": 90, "short-talks": 120, "unshared": 64}
 SHARE = 0.75
-TITLES = {"tenants": "shared prefixes", "talks": "talks", "unshared": "nothing shared"}
-ASKED = {
-    "tenants": f"{TENANTS} tenants with {PREFIX} tokens of prompt each and {OWN} of the request's own, which is the shape of "
-    "llm-d's published workload (a long prompt for each of many tenants, of which a worker cannot keep all, and a short "
-    "question) at the size of this engine; made here",
-    "talks": f"Talks of {TURNS[0]} to {TURNS[1]} turns with a system prompt of {SYSTEM} tokens for all; the first turn adds "
-    f"{FIRST[0]} to {FIRST[1]} tokens, each later one {MORE[0]} to {MORE[1]} to what was said and answered before, {PAUSE:g} s "
-    "after the answer in the mean",
-    "unshared": f"Prompts of {LENGTHS[0]} to {LENGTHS[1]} tokens, none like another",
-}
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of the requests after the first third."""
+    """What was seen of the requests after the first third; `later` are the turns of a talk after its first one."""
 
     first: list[float] = field(default_factory=list)
+    later: list[float] = field(default_factory=list)
     prompt: int = 0
     cached: int = 0
     failed: int = 0
     seeds: list[int] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        ordered = sorted(self.first)
-        return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+        return _quantile(self.first, share)
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a user says, and how many seconds after the answer to what was said before."""
-
-    tokens: tuple[int, ...]
-    pause: float = 0.0
-
-
-class Prompts:
-    """Prompts of a run: tenants with a beginning each and an end of one's own, talks, or nothing shared. The seed decides
-    who asks when, the name what the words are: runs of one seed differ in nothing else.
-    """
-
-    def __init__(self, seed: int, name: str, kind: str) -> None:
-        self._chance = random.Random(seed)
-        self._words = random.Random(f"{name}/{seed}")
-        self._kind = kind
-        self.prefixes = [self.words(PREFIX) for _ in range(TENANTS if kind == "tenants" else 0)]
-        self._system = self.words(SYSTEM)
-
-    def words(self, count: int) -> tuple[int, ...]:
-        return tuple(self._words.randrange(100, 40_000) for _ in range(count))
-
-    def next(self) -> list[Turn]:
-        """What one user says, turn by turn."""
-        if self._kind == "tenants":
-            return [Turn(self._chance.choice(self.prefixes) + self.words(OWN))]
-        if self._kind == "unshared":
-            return [Turn(self.words(self._chance.randint(*LENGTHS)))]
-        first = Turn(self._system + self.words(self._chance.randint(*FIRST)))
-        return [first, *(self._later() for _ in range(self._chance.randint(*TURNS) - 1))]
-
-    def _later(self) -> Turn:
-        return Turn(self.words(self._chance.randint(*MORE)), self._chance.expovariate(1 / PAUSE))
-
-    def arrivals(self, rate: float) -> list[tuple[float, list[Turn]]]:
-        """Users, and when each of them comes, so that there are `rate` turns a second."""
-        users, turns = (TALKS, statistics.mean(TURNS)) if self._kind == "talks" else (REQUESTS, 1)
-        now, found = 0.0, []
-        for _ in range(users):
-            now += self._chance.expovariate(rate / turns)
-            found.append((now, self.next()))
-        return found
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +78,7 @@ async def workers(kind: str) -> AsyncIterator[DistributedRuntime]:
                 "support.engine_worker",
                 server.url,
                 str(number),
-                *map(str, (SLOTS, CONTEXT[kind])),
+                *map(str, (SLOTS, SHAPES[kind].room)),
             ]
             process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=TESTS)
             closing.callback(process.wait)
@@ -180,10 +122,11 @@ class Answer:
     tokens: tuple[int, ...]
 
 
-async def ask(client: RoutedClient, name: str, tokens: tuple[int, ...], output: int = OUTPUT) -> Answer:
+async def ask(client: RoutedClient, name: str, tokens: tuple[int, ...], output: int) -> Answer:
     """Ask once."""
     begun = time.perf_counter()
-    first, cached, said = 0.0, 0, []
+    first, cached = 0.0, 0
+    said: list[int] = []
     async for step in client.generate(EngineRequest(id=name, tokens=tokens, max_tokens=output)):
         first = first or time.perf_counter() - begun
         cached = max(cached, step.cached_tokens)
@@ -200,13 +143,15 @@ async def alone(runtime: DistributedRuntime) -> tuple[float, float]:
         for turn in range(4):
             # One request on each worker at the same time: they share the machine.
             names = [f"alone{turn}.{number}" for number in range(WORKERS)]
-            prompts = [Prompts(turn, name, "unshared").words(PREFIX + OWN) for name in names]
+            prompts = [Prompts(turn, name, "unshared").words(LENGTHS[1]) for name in names]
             whole = await asyncio.gather(*map(ask, [client] * WORKERS, names, prompts, [9] * WORKERS))
             parts = [
                 known[: len(known) * 3 // 4] + Prompts(turn, f"{name}/2", "unshared").words(len(known) // 4)
                 for name, known in zip(names, prompts, strict=True)
             ]
-            again = await asyncio.gather(*map(ask, [client] * WORKERS, [f"{name}/2" for name in names], parts))
+            again = await asyncio.gather(
+                *map(ask, [client] * WORKERS, [f"{name}/2" for name in names], parts, [4] * WORKERS)
+            )
             for known, new in zip(whole, again, strict=True):
                 decode.append((known.total - known.first) / 8)
                 if new.cached:
@@ -215,48 +160,55 @@ async def alone(runtime: DistributedRuntime) -> tuple[float, float]:
 
 
 async def saturation(runtime: DistributedRuntime, kind: str) -> float:
-    """Requests a second that round-robin completes when as many wait as there are slots."""
-    prompts, done = Prompts(0, "full", kind), 0
+    """Requests a second that round-robin completes when users ask in turns, so many at once that workers are never idle:
+    after a third of the requests, and until there is nothing to ask.
+    """
+    prompts, at_once = Prompts(0, "full", kind), SHAPES[kind].at_once
+    numbers, ended = itertools.count(), list[float]()
 
-    async def serve(client: RoutedClient, name: int) -> None:
-        nonlocal done
-        while done < SATURATING:
+    async def user(client: RoutedClient, talks: Iterator[list[Turn]]) -> AsyncIterator[None]:
+        for talk in talks:
             said: tuple[int, ...] = ()
-            for turn in prompts.next():
-                done += 1
+            for turn in talk:
                 said += turn.tokens
-                said += (await ask(client, f"full{name}.{done}", said)).tokens
+                said += (await ask(client, f"full{next(numbers)}", said, prompts.output)).tokens
+                ended.append(time.perf_counter())
+                yield
 
     async with routed(runtime, "round-robin", prompts.prefixes) as client:
-        begun = time.perf_counter()
-        await asyncio.gather(*(serve(client, number) for number in range(WORKERS * SLOTS)))
-        return done / (time.perf_counter() - begun)
+        waiting = deque(user(client, talks) for talks in prompts.users())
+
+        async def serve() -> None:
+            while len(ended) + at_once <= SATURATING[kind]:
+                one = waiting.popleft()
+                await anext(one)
+                waiting.append(one)
+
+        await asyncio.gather(*(serve() for _ in range(at_once)))
+    first, last = len(ended) // 3, len(ended) - at_once
+    return (last - first) / (ended[last] - ended[first])
 
 
 async def run(runtime: DistributedRuntime, mode: Mode, kind: str, rate: float, seed: int, seen: Seen) -> None:
     """One run of one way to route."""
     prompts = Prompts(seed, mode, kind)
-    arrivals = prompts.arrivals(rate)
-    third, end = counted(arrivals)
+    arrivals, third = prompts.arrivals(rate)
 
     async def one(client: RoutedClient, number: int, begun: float) -> None:
-        when, turns = arrivals[number]
-        await asyncio.sleep(max(0.0, begun + when - time.perf_counter()))
         said: tuple[int, ...] = ()
-        for place, turn in enumerate(turns):
-            await asyncio.sleep(turn.pause)
+        for place, turn in enumerate(arrivals[number]):
+            await asyncio.sleep(max(0.0, begun + turn.when - time.perf_counter()))
             now = time.perf_counter() - begun
-            if place and now > end:
-                return
             said += turn.tokens
             try:
-                answer = await ask(client, f"{mode}{seed}.{number}.{place}", said)
+                answer = await ask(client, f"{mode}{seed}.{number}.{place}", said, prompts.output)
             except Exception as error:
                 print(f"{mode}: {error!r}", file=sys.stderr)
                 seen.failed += 1
                 return
             if now > third:
                 seen.first.append(answer.first)
+                seen.later += [answer.first] if place else []
                 seen.prompt += len(said)
                 seen.cached += answer.cached
             said += answer.tokens
@@ -267,17 +219,11 @@ async def run(runtime: DistributedRuntime, mode: Mode, kind: str, rate: float, s
         await asyncio.gather(*(one(client, number, begun) for number in range(len(arrivals))))
 
 
-def counted(arrivals: Sequence[tuple[float, list[Turn]]]) -> tuple[float, float]:
-    """From when on requests are counted: when a third of the users has come; and from when on no talk goes on."""
-    third = arrivals[len(arrivals) // 3 - 1][0]
-    return third, 3 * third
-
-
 def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: float, decode: float) -> Seen:
     """The same arrivals on simulated engines that were given the real one's times."""
     engine = SimulationSettings(
         block_size=BLOCK,
-        blocks=SLOTS * HELD[kind] // BLOCK,
+        blocks=SLOTS * SHAPES[kind].held // BLOCK,
         slots=SLOTS,
         pass_tokens=512,
         pass_seconds=decode,
@@ -288,10 +234,10 @@ def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: flo
     seen = Seen()
     for seed in seeds:
         prompts = Prompts(seed, mode, kind)
-        users = prompts.arrivals(rate)
-        arrivals = [(when, asked(str(number), turns, prompts)) for number, (when, turns) in enumerate(users)]
+        talks, third = prompts.arrivals(rate)
+        arrivals = [(talk[0].when, asked(str(number), talk, prompts)) for number, talk in enumerate(talks)]
         held = [block_hashes(tokens, BLOCK) for tokens in prompts.prefixes]
-        workload = Workload(kind="real", rate=rate, seconds=counted(users)[1], workers=WORKERS)
+        workload = Workload(kind="real", rate=rate, seconds=3 * third, workers=WORKERS)
         outcome = Simulation(mode, workload, engine, arrivals=arrivals, held=held).run()
         seen.first += outcome.first_tokens
         seen.prompt += outcome.prompt_tokens
@@ -299,20 +245,43 @@ def simulated(mode: Mode, kind: str, rate: float, seeds: list[int], prefill: flo
     return seen
 
 
+def floor(kind: str, rate: float, seeds: Sequence[int], prefill: float, decode: float) -> Seen:
+    """The same requests, each computed alone by a worker that holds all that it begins with: nobody routes to less."""
+    shape, seen = SHAPES[kind], Seen()
+    for seed in seeds:
+        prompts = Prompts(seed, "floor", kind)
+        talks, third = prompts.arrivals(rate)
+        for talk in talks:
+            known = shape.system if isinstance(shape, Talks) else len(prompts.prefixes and prompts.prefixes[0])
+            for place, turn in enumerate(talk):
+                new = len(turn.tokens) - (0 if place else known)
+                known += new
+                if turn.when > third:
+                    seen.first.append(new * prefill + decode)
+                    seen.later += [seen.first[-1]] if place else []
+                    seen.prompt += known
+                    seen.cached += known - new
+                known += shape.output
+    return seen
+
+
 def asked(name: str, turns: Sequence[Turn], prompts: Prompts) -> Arrival:
     """The first request of a user, which leads to the next ones; the answers' words are chosen here."""
-    said, requests = (), []
+    said: tuple[int, ...] = ()
+    requests = []
     for place, turn in enumerate(turns):
         said += turn.tokens
-        requests.append(Arrival(f"{name}.{place}", said, block_hashes(said, BLOCK), OUTPUT))
-        said += prompts.words(OUTPUT)
+        requests.append(Arrival(f"{name}.{place}", said, block_hashes(said, BLOCK), prompts.output))
+        said += prompts.words(prompts.output)
     for request, then, turn in zip(requests, requests[1:], turns[1:], strict=False):
-        request.then, request.pause = then, turn.pause
+        request.then, request.not_before = then, turn.when
     return requests[0]
 
 
 async def measure(kind: str) -> dict[str, Any]:
     """The table."""
+    shape = SHAPES[kind]
+    talks = shape if isinstance(shape, Talks) else None
     seen, begun = {mode: Seen() for mode in MODES}, time.monotonic()
     async with workers(kind) as runtime:
         prefill, decode = await alone(runtime)
@@ -321,6 +290,8 @@ async def measure(kind: str) -> dict[str, Any]:
         rate = full * SHARE
         seeds = list(range(1, ROUNDS + 1))
         for seed, mode in itertools.product(seeds, MODES):
+            if seed > 1 and mode not in COMPARED:
+                continue
             if time.monotonic() - begun < SECONDS:
                 await run(runtime, mode, kind, rate, seed, seen[mode])
                 seen[mode].seeds.append(seed)
@@ -341,9 +312,23 @@ async def measure(kind: str) -> dict[str, Any]:
             ]
         )
     kv, turns = seen["kv"], seen["round-robin"]
+    least = floor(kind, rate, kv.seeds, prefill, decode)
+    rows.append(
+        [
+            "floor",
+            *(f"{least.quantile(share) * 1e3:.0f}" for share in (0.5, 0.9)),
+            f"{least.cached / least.prompt:.0%}",
+            *[""] * 5,
+        ]
+    )
+    bound = [turns.quantile(share) / least.quantile(share) for share in (0.5, 0.9)]
     half, most = (turns.quantile(share) / kv.quantile(share) for share in (0.5, 0.9))
+    later = ""
+    if talks:
+        rest = (_quantile(turns.later, share) / _quantile(kv.later, share) for share in (0.5, 0.9))
+        later = " Of the turns after a talk's first: {:.1f} and {:.1f} times.".format(*rest)
     return {
-        "title": f"Routing, a real engine: {TITLES[kind]}, on two workers with llama.cpp and SmolLM2-135M (Q4_1), one thread each",
+        "title": f"Routing, a real engine: {shape.title}, on two workers with llama.cpp and SmolLM2-135M (Q4_1), one thread each",
         "columns": [
             "router",
             "TTFT p50, ms",
@@ -357,11 +342,13 @@ async def measure(kind: str) -> dict[str, Any]:
         ],
         "rows": rows,
         "notes": [
-            f"**Real.** {ASKED[kind]}, {OUTPUT} tokens "
-            f"out, {SLOTS} slots of {CONTEXT[kind]} a worker. {rate:.2f} requests/s = {SHARE:.0%} of round-robin's saturation, Poisson, "
-            f"{len(kv.seeds)} rounds of {f'{TALKS} talks' if kind == 'talks' else f'{REQUESTS} requests'} for each router in turns, "
-            "seeds from 1, the same for each; the first third of each is not counted.",
-            f"kv against round-robin: TTFT p50 {half:.1f} times lower, p90 {most:.1f} times.",
+            f"**Real.** {shape.told}; {shape.output} tokens "
+            f"out, {SLOTS} slots of {shape.room} a worker. {rate:.2f} requests/s = {SHARE:.0%} of round-robin's saturation, {'at even times' if talks and talks.even else 'Poisson'}, "
+            f"{len(kv.seeds)} rounds of {f'{TALKING:g} s' if talks else f'{REQUESTS} requests'} for kv and round-robin in "
+            "turns, one for the others, seeds from 1, the same for each; the first third of each is not counted.",
+            f"kv against round-robin: TTFT p50 {half:.1f} times lower, p90 {most:.1f} times.{later}",
+            "Floor: each prompt computed alone by a worker that holds all that it begins with, from the times below. It is "
+            f"{bound[0]:.1f} and {bound[1]:.1f} times lower than round-robin.",
             f"The simulated engine was given this one's times: {prefill * 1e3:.2f} ms for each prompt token, {decode * 1e3:.1f} ms "
             "for each pass, measured with one request on each worker before the runs.",
         ],

@@ -28,7 +28,9 @@ TURNS = (4, 16)
 
 @dataclass(slots=True)
 class Arrival:
-    """A request before it is routed; `then` is the next turn of its talk, so many seconds after its answer."""
+    """A request before it is routed; `then` is the next turn of its talk, so many seconds after its answer and not before
+    that second of the run.
+    """
 
     name: str
     tokens: tuple[int, ...]
@@ -36,6 +38,7 @@ class Arrival:
     output: int
     then: Arrival | None = None
     pause: float = 0.0
+    not_before: float = 0.0
 
 
 class Texts:
@@ -259,8 +262,9 @@ class Simulation:
                 if counted:
                     self.outcome.answered += 1
                     self.outcome.gaps.append((self.now - first) / max(arrival.output - 1, 1))
-                if arrival.then is not None and self.now + arrival.pause < self.workload.seconds:
-                    self._push(self.now + arrival.pause, "turn", arrival.then)
+                again = max(self.now + arrival.pause, arrival.not_before)
+                if arrival.then is not None and again < self.workload.seconds:
+                    self._push(again, "turn", arrival.then)
         events = batcher.pool.events()
         if events:
             self._push(self.now + EVENT_SECONDS, "events", (worker, events))
