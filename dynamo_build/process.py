@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from dynamo_build import interrupts
 from dynamo_build.errors import DynamoError, ToolMissing
 from dynamo_build.events import Listener, Output, ignore
 
@@ -70,7 +72,7 @@ def run(
         ) as process:
             readers += [_reader(process.stdout, said.append), _reader(process.stderr, heard)]
             _give(process, given)
-            process.wait(timeout)
+            wait(process, timeout)
     except subprocess.TimeoutExpired as error:
         raise ProgramFailed(program, None, tuple(tail), timeout) from error
     except FileNotFoundError as error:
@@ -92,7 +94,7 @@ def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[b
     """A program in a process group of its own, which is ended as a whole on leaving, whatever happened."""
     process = None
     try:
-        with _undivided():  # an interrupt before its number is known would leave it running
+        with interrupts.undivided():  # an interrupt before its number is known would leave it running
             process = subprocess.Popen(command, start_new_session=True, **named)
         yield process
     finally:
@@ -100,24 +102,25 @@ def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[b
             _end(process)
 
 
-@contextlib.contextmanager
-def _undivided() -> Iterator[None]:
-    """Ctrl-C is heard afterwards, and so is what else somebody here heeds."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears it at all
-        return
-    heard: list[int] = []
-    others = [number for number in (signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(number))]
-    before = {number: signal.signal(number, lambda it, _: heard.append(it)) for number in (signal.SIGINT, *others)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        for number in map(signal.Signals, heard):
-            handler = before[number]
-            if callable(handler):
-                handler(number, None)
+def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+    """The exit code of a program. Raises subprocess.TimeoutExpired.
+
+    `Popen.wait` with a timeout takes a lock that it does not give back where a signal's handler raises between two of
+    its lines; who waits after that waits for good.
+    """
+    if timeout is None:
+        return process.wait()
+    until, pause = time.monotonic() + timeout, 0.0005
+    while True:
+        with interrupts.undivided():
+            code = process.poll()
+        if code is not None:
+            return code
+        left = until - time.monotonic()
+        if left <= 0:
+            raise subprocess.TimeoutExpired(process.args, timeout)
+        pause = min(2 * pause, 0.05)
+        time.sleep(min(pause, left))
 
 
 def _reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Thread:

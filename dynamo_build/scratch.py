@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dynamo_build import interrupts
 from dynamo_build.disk import try_lock_folder
 
 #: A younger folder may be one whose owner has not locked it yet.
@@ -22,8 +23,16 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     parent = parent.absolute()
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(parent, prefix)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name, _held(Path(name)):
-        yield Path(name)
+    made = None
+    try:
+        with interrupts.undivided():
+            made = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+        with _held(Path(made.name)):
+            yield Path(made.name)
+    finally:
+        if made is not None:
+            with interrupts.undivided():
+                made.cleanup()
 
 
 @contextlib.contextmanager

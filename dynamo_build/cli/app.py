@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from typer._click.exceptions import (
 )  # typer ships its own click and does not re-export this
 from typer.core import TyperCommand, TyperGroup
 
-from dynamo_build import __version__
+from dynamo_build import __version__, interrupts
 from dynamo_build.cli import console
 from dynamo_build.errors import DynamoError, UsageError
 
@@ -117,19 +116,17 @@ _INTERRUPTED = 130
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job
-        signal.signal(signal.SIGINT, _interrupt)
-    code = run(arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what happened is decided: only the interpreter's end is left
+    interrupts.listen()
+    try:
+        code = run(arguments)
+        late = interrupts.close()
+    except KeyboardInterrupt:
+        interrupts.close()
+        late = True
+    if late:
+        console.say("interrupted")
+        code = _INTERRUPTED
     sys.exit(code)
-
-
-class _Interrupted(KeyboardInterrupt):
-    """A class of its own: once the plain one went through `exec`, the interpreter ends by the signal, not our code."""
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise _Interrupted
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -160,6 +157,11 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
         return 141
+    except Exception as error:
+        if not interrupts.caused(error):
+            raise
+        console.say("interrupted")
+        return _INTERRUPTED
 
 
 def _sentence(text: str) -> str:

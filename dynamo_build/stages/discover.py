@@ -16,7 +16,7 @@ from dynamo.sdk import codec
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
 from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
-from dynamo_build.process import started
+from dynamo_build.process import started, wait
 
 # dynamo.sdk.describe.BUG: a defect of ours. The toolchain must not import the module that runs the author's code.
 _BUG = 70
@@ -117,7 +117,7 @@ def _run(
             stderr=subprocess.STDOUT,
             pass_fds=(report.fileno(),),
         ) as child:
-            return child.wait(timeout + _GRACE)
+            return wait(child, timeout + _GRACE)
     except subprocess.TimeoutExpired:
         return -signal.SIGALRM
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dynamo_build import interrupts
 from dynamo_build.errors import UsageError
 from dynamo_build.templating import render, templates_folder
 
@@ -50,14 +51,15 @@ def scaffold(folder: Path, template: str, name: str = "") -> tuple[Path, ...]:
             f"{', '.join(taken)} of {folder} would be overwritten", ["Choose an empty folder, or move them away."]
         )
     try:
-        _write(folder, texts)
+        with interrupts.undivided():
+            _write(folder, texts)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return tuple(folder / path for path in texts)
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
-    """All of them, or, when it fails or is interrupted, none."""
+    """All of them, or, when it fails, none."""
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     begun: list[Path] = []
     try:

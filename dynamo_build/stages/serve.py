@@ -19,6 +19,7 @@ from typing import Any
 from dynamo.sdk import codec
 from dynamo.sdk.config import configured, merge, near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
+from dynamo_build import interrupts
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.model.bento import Bento
@@ -81,10 +82,11 @@ def serve(
     if not project.is_dir():
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
     code = frozen.code(bento, on) if bento is not None else frozen.Code(folder=project)
-    with _unwinding(), _folder() as folder:
+    # Until they are passed on, signals that end us raise, so that nothing is left of what began.
+    with interrupts.raising(_ending()), _folder() as folder:
         with _supervisor(Path(folder), code, options) as (process, release):
             _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
-            with _forwarded(process):
+            with _forwarded(process) as told:
                 release()
                 if changed is None:
                     ended = process.wait()
@@ -92,6 +94,8 @@ def serve(
                     ended = _watched(
                         process, changed, lambda: resolve(target, project, options, on=on), Path(folder), on
                     )
+    if told and ended == -signal.SIGTERM:  # before the supervisor heeded it: nothing had begun
+        return 0
     if ended < 0:
         raise ServeError(f"the supervisor was killed by {signal.Signals(-ended).name}")
     return ended
@@ -233,24 +237,6 @@ def _supervisor(
         process.wait()
 
 
-@contextlib.contextmanager
-def _unwinding() -> Iterator[None]:
-    """Signals that end us raise until they are passed on, so that nothing is left of what began."""
-    unheeded = [number for number in _ending() if not callable(signal.getsignal(number))]
-    before = {number: signal.signal(number, _leave) for number in unheeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _leave(number: int, _: object) -> None:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)
-
-
 def _ending() -> list[signal.Signals]:
     """The signals that end us; a hangup that is ignored, as under nohup, is none of them."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -259,19 +245,22 @@ def _ending() -> list[signal.Signals]:
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
     """A temporary folder; no signal comes between its making and who removes it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ending())
-    try:
+    with interrupts.undivided():
         return tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
-def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass on the signals that end us; the supervisor ends the rest."""
-    before = {number: signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM)) for number in _ending()}
+def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Pass on the signals that end us, and name those that came; the supervisor ends the rest."""
+    told: list[int] = []
+
+    def forward(number: int, _: object) -> None:
+        told.append(number)
+        process.send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, forward) for number in _ending()}
     try:
-        yield
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

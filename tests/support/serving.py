@@ -49,7 +49,8 @@ class Front:
 
 
 def as_in_a_terminal() -> None:
-    """A hangup is heard, also where the tests run under nohup."""
+    """A hangup and Ctrl-C are heard, also where the tests run under nohup or in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
@@ -98,7 +99,10 @@ class Serve:
     def stop(self, number: int = signal.SIGINT) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(self.said()) from None
 
     def processes(self) -> dict[int, str]:
         """All that it started, by pid, whoever their parent is now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -114,3 +115,40 @@ def test_the_environment_is_the_one_given() -> None:
     """Nothing of ours leaks when an environment is given."""
     assert process.run(["/usr/bin/env"], environment={"ONLY": "this"}) == "ONLY=this\n"
     assert os.environ.get("ONLY") is None
+
+
+INTERRUPTED = """
+import os, signal, subprocess, sys, time
+from dynamo_build import process
+
+class Told(BaseException):
+    pass
+
+def tell(number, frame):
+    raise Told
+
+signal.signal(signal.SIGTERM, tell)
+for number in range(1, 300):
+    seen = 0
+    def count(frame, event, argument):
+        global seen
+        seen += 1
+        if seen == number:
+            sys.setprofile(None)
+            os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        with process.started(["sleep", "60"]) as child:
+            sys.setprofile(count)
+            process.wait(child, 60)
+    except Told:
+        assert child.returncode == -9, number
+    else:
+        raise AssertionError(number)
+print("each one heard")
+"""
+
+
+def test_a_signal_at_any_call_of_the_wait() -> None:
+    """A handler that raises ends the wait and the program, wherever it falls."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("each one heard\n", "")

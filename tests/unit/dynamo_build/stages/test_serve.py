@@ -1,11 +1,16 @@
-"""What `serve` resolves before anything is started."""
+"""What `serve` resolves before anything is started, and how it ends when nothing has begun."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+
 import pytest
 
-from dynamo_build.errors import GraphError, UsageError
-from dynamo_build.stages.serve import ServeOptions, effective, resolve
+from dynamo_build.errors import GraphError, ServeError, UsageError
+from dynamo_build.stages.serve import ServeOptions, effective, resolve, serve
 
 CODE = """
 from dynamo.sdk import api, service
@@ -52,3 +57,20 @@ def test_mistakes(project, monkeypatch):
     monkeypatch.setenv("DYNAMO_SERVICE_CONFIG", "{")
     with pytest.raises(UsageError, match="DYNAMO_SERVICE_CONFIG is neither JSON nor YAML"):
         resolve("graph:Front", project, ServeOptions())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_before_the_supervisor_heeds_it(project, monkeypatch, number):
+    """The supervisor dies by the signal that is passed on, which is no failure; one that comes from elsewhere is."""
+    who = {"pid": os.getpid()}
+
+    @contextlib.contextmanager
+    def deaf(*_):
+        with subprocess.Popen(["sleep", "60"]) as process:
+            yield process, lambda: os.kill(who.get("pid") or process.pid, number)
+
+    monkeypatch.setattr("dynamo_build.stages.serve._supervisor", deaf)
+    assert serve("graph:Front", project, ServeOptions()) == 0
+    who.clear()
+    with pytest.raises(ServeError, match=f"the supervisor was killed by {number.name}"):
+        serve("graph:Front", project, ServeOptions())
