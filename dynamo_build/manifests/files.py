@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dynamo_build import interrupts
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.manifests.layout import TOKEN_KEY
 from dynamo_build.manifests.writer import json_documents, yaml_documents
 from dynamo_build.model.deployment import Manifests
+from dynamo_build.scratch import scratch
 
 FORMATS = ("yaml", "json")
 #: Forms that are folders.
 TREES = ("kustomize", "helm")
 #: Lists the files of an earlier run, so that a later one never leaves an object behind that is gone from the graph.
 _LISTING = ".dynamo-manifests"
+#: How the folder begins in which a run writes all that it moves into place at its end.
+_STAGED = ".dynamo-staged-"
 
 
 def checked_form(form: str, folder: str = "") -> str:
@@ -59,25 +64,54 @@ def per_object(manifests: Manifests, form: str) -> dict[str, str]:
 
 
 def write(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
-    """Write files and remove those of an earlier run. Raises UsageError for a folder of somebody else's."""
-    listing = folder / _LISTING
+    """Write files and remove those of an earlier run: all of it, or, when it fails or is interrupted, nothing.
+
+    Raises UsageError for a folder of somebody else's, DeployError for one that cannot be written.
+    """
+    new = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        before = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-        present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-        if strangers := present - {*before, _LISTING}:
-            message = f"the folder `{folder}` holds `{min(strangers)}`, which is not ours"
-            raise UsageError(message, ["Name an empty or a new folder with --output-dir."])
-        listing.write_text("".join(f"{name}\n" for name in sorted({*before, *texts})), encoding="utf-8")
-        for name in (set(before) & present) - set(texts):
-            (folder / name).unlink(missing_ok=True)
-        for name, text in texts.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-        listing.write_text("".join(f"{name}\n" for name in sorted(texts)), encoding="utf-8")
+        before = _ours(folder)
+        with scratch(folder, _STAGED) as staged:
+            for name, text in texts.items():
+                _stage(staged / "files" / name, text)
+            _stage(staged / "union", _listed({*before, *texts}))
+            _stage(staged / "listing", _listed(texts))
+            with interrupts.undivided():
+                (staged / "union").replace(folder / _LISTING)  # to one that is killed here, all of it is ours
+                for name in texts:
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    (staged / "files" / name).replace(folder / name)
+                for name in before - set(texts):
+                    (folder / name).unlink(missing_ok=True)
+                (staged / "listing").replace(folder / _LISTING)
     except OSError as error:
         raise DeployError(f"cannot write into `{folder}`: {error.strerror or error}") from error
+    finally:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # of a run that wrote nothing; another is not empty
     return tuple(folder / name for name in texts)
+
+
+def _ours(folder: Path) -> frozenset[str]:
+    """The files of an earlier run, those of one that was killed among them. Raises UsageError for any other."""
+    listing = folder / _LISTING
+    before = frozenset(listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else ())
+    names = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    present = {str(name) for name in names if not name.parts[0].startswith(_STAGED)}
+    if strangers := present - {*before, _LISTING}:
+        message = f"the folder `{folder}` holds `{min(strangers)}`, which is not ours"
+        raise UsageError(message, ["Name an empty or a new folder with --output-dir."])
+    return before & present
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "".join(f"{name}\n" for name in sorted(names))
+
+
+def _stage(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _single(document: Mapping[str, Any]) -> str:
