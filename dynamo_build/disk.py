@@ -52,6 +52,23 @@ def write(path: Path, *contents: bytes | bytearray) -> None:
     flush_folder(path.parent)
 
 
+def put(path: Path, text: str) -> None:
+    """Write what somebody asked for by its name: at once or not at all, and straight into a pipe or a device.
+
+    A link stays one; the file that it leads to is replaced.
+    """
+    if is_stream(path):
+        path.write_text(text, encoding="utf-8")
+    else:
+        write(path.resolve(), text.encode())
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a name leads to what is written and never replaced: a pipe, a device, an open file (`/dev/stdout`)."""
+    places = (os.path.realpath(path.parent), os.readlink(path) if path.is_symlink() else "")
+    return (path.exists() and not path.is_file()) or any(place.startswith("/proc/") for place in places)
+
+
 def forget(folder: Path) -> None:
     """Remove what writers that died left in a folder; no other may be writing there."""
     for name in os.listdir(folder):

@@ -37,7 +37,7 @@ def graph(
     Example: dynamo graph hello_world:Frontend --output-file graph.html
     """
     from dynamo.sdk import codec
-    from dynamo_build import pipeline
+    from dynamo_build import disk, pipeline
     from dynamo_build.drawing import FORMS, NONE
     from dynamo_build.errors import UsageError
     from dynamo_build.model.plan import BuildOptions
@@ -68,7 +68,7 @@ def graph(
         print(text, end="")
         return
     try:
-        Path(output_file).write_text(text, encoding="utf-8")
+        disk.put(Path(output_file), text)
     except OSError as error:
         raise UsageError(f"`{output_file}` cannot be written: {(error.strerror or str(error)).lower()}") from error
     console.say(f"{output_file}: {len(found.services)} services")

@@ -212,6 +212,7 @@ def _sizes(found: ImageReport) -> str:
 
 
 def _draw(found: ImageReport, path: Path) -> None:
+    from dynamo_build import disk
     from dynamo_build.drawing.treemap import page, treemap
     from dynamo_build.errors import UsageError
 
@@ -222,7 +223,7 @@ def _draw(found: ImageReport, path: Path) -> None:
         )
     title = f"{found.reference}: {console.size(found.size)}"
     try:
-        path.write_text(forms[path.suffix](title, _areas(found)), encoding="utf-8")
+        disk.put(path, forms[path.suffix](title, _areas(found)))
     except OSError as error:
         raise UsageError(f"`{path}` cannot be written: {error.strerror or error}") from error
 

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynamo_build import disk
 from dynamo_build.errors import UsageError
 from dynamo_build.templating import render
 
@@ -101,7 +102,7 @@ def write(form: str, project: Path, wanted: Pipeline, *, force: bool = False) ->
     text = render(f"ci/{form}.yaml.j2", pipeline=wanted)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        disk.put(path, text)
     except OSError as error:
         raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
     return path

@@ -27,7 +27,10 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
     _refuse(shape(folder, manifest), what)
     digests = expected(folder, manifest)
     path = target / f"{manifest.name}-{manifest.version}{SUFFIX}" if target.is_dir() else target
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    if disk.is_stream(path):
+        raise StoreError(f"`{path}` is not a file", ["Export into a file, and copy that."])
+    place = path.resolve()
+    temporary = place.with_name(f".{place.name}.{os.urandom(4).hex()}")
     told = _Told(what="exporting", total=manifest.files_size, on=on)
     with disk.reporting("write the archive"):
         try:
@@ -40,7 +43,7 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
                     stream.flush()
                     os.fsync(stream.fileno())
                 break
-            temporary.replace(path)
+            temporary.replace(place)
         except StoreError as error:
             _refuse((error.message,), what)
         finally:

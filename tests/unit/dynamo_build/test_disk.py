@@ -22,6 +22,26 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["f"]
 
 
+def test_what_was_asked_for_by_name(tmp_path: Path) -> None:
+    """A link stays one, and a name that leads to an open file or a device is written through."""
+    path, link = tmp_path / "f", tmp_path / "link"
+    link.symlink_to(path)
+    disk.put(link, "old")
+    disk.put(link, "new")
+    assert (path.read_text(), link.is_symlink(), sorted(os.listdir(tmp_path))) == ("new", True, ["f", "link"])
+    with path.open("w") as stream:
+        disk.put(Path(f"/dev/fd/{stream.fileno()}"), "through")
+        assert os.fstat(stream.fileno()).st_nlink == 1
+    assert path.read_text() == "through"
+    reading, writing = os.pipe()
+    disk.put(Path(f"/proc/self/fd/{writing}"), "piped")
+    assert os.read(reading, 9) == b"piped"
+    os.close(reading)
+    os.close(writing)
+    disk.put(Path("/dev/null"), "nothing")
+    assert [disk.is_stream(Path(name)) for name in ("/dev/stdout", "/dev/null", str(link))] == [True, True, False]
+
+
 def test_a_folder_is_locked_once(tmp_path: Path) -> None:
     """A second holder is told so, until the first lets go."""
     first = disk.try_lock_folder(tmp_path)

@@ -42,6 +42,17 @@ def test_exporting_twice_gives_the_same_bytes_and_importing_the_same_bento(tmp_p
     assert Store(tmp_path / "other").list()[0].services == ("Frontend",)
 
 
+def test_a_name_that_is_no_file(tmp_path: Path, bento: Bento) -> None:
+    """A device is never replaced; a link keeps leading where it led."""
+    with pytest.raises(StoreError, match="`/dev/stdout` is not a file"):
+        export(bento, Path("/dev/stdout"))
+    link = tmp_path / "link"
+    link.symlink_to("one.bento")
+    assert export(bento, link) == link
+    assert link.is_symlink()
+    assert take(tmp_path / "one.bento", Store(tmp_path / "other")).manifest == bento.manifest
+
+
 def test_what_folds_too_far_is_not_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of zeros is written as it is, and taken."""
     monkeypatch.setattr("dynamo_build.archive.SMALL", 1 << 20)
