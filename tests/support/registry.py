@@ -76,6 +76,7 @@ class Content:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     content: Content
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -132,8 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
         """End the connection; a part of an upload stays, as servers that keep to the specification do."""
         if arrived and self.command == "PATCH":
             upload = self.content.uploads[path.rpartition("/")[2]]
-            upload += self.rfile.read(arrived)
-            self.content.received += arrived
+            taken = self.rfile.read(min(arrived, int(self.headers.get("Content-Length") or 0)))
+            upload += taken
+            self.content.received += len(taken)
         elif arrived and (found := re.fullmatch(r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})", path)):
             blob, start = self.content.blobs[found[1], found[2]], self._start()
             self.send_response(206 if start else 200)

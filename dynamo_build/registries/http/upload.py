@@ -168,16 +168,17 @@ class Upload:
     def _resumed(self, location: str, blob: Blob) -> tuple[str, int]:
         """Where the upload goes on, and how many bytes have arrived; from the start when the registry lost it.
 
-        The distribution registry loses an upload whose connection was cut within a piece, not between two.
+        The distribution registry loses an upload whose connection was cut within a piece, not between two. Nothing and
+        one byte are the same range, `0-0`, so that neither is gone on with.
         """
         answer = self.client.request(
             "GET", location, scopes=self.scopes, expected=(204, 200, 400, 404, 416), what=f"blob {blob.digest}"
         )
-        if answer.status >= 400:
-            return self._begin(blob, mount=False), 0
         last = answer.headers.get("range", "").rpartition("-")[2]
-        arrived = min(int(last) + 1, blob.size) if last.isdigit() and int(last) else 0
-        return self._location(answer.url, answer.headers) if "location" in answer.headers else location, arrived
+        if answer.status >= 400 or not last.isdigit() or not int(last):
+            return self._begin(blob, mount=False), 0
+        place = self._location(answer.url, answer.headers) if "location" in answer.headers else location
+        return place, min(int(last) + 1, blob.size)
 
 
 def _part(blob: Blob, start: int, size: int) -> Callable[[], Readable]:

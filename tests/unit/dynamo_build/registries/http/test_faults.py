@@ -73,6 +73,22 @@ def test_bytes_that_arrived_of_a_cut_piece_stay(tmp_path: Path) -> None:
         assert content.received == sent
 
 
+@pytest.mark.parametrize("arrived", [0, 1, 2])
+def test_nothing_and_one_byte_look_the_same(tmp_path: Path, arrived: int) -> None:
+    """The range of both is `0-0`, so that the upload begins anew; also in a later run."""
+    with running() as (host, content):
+        image = large()
+        content.faults.append(Fault("PATCH", "uploads", 0, arrived=arrived))
+        client(tmp_path).push(image, (at(host),), ignore)
+        assert holds(content, image)
+    with running() as (host, content):
+        content.faults += [Fault("PATCH", "uploads", 0, arrived=arrived), Fault("GET", "uploads", 403)]
+        with pytest.raises(RegistryError):
+            client(tmp_path).push(image, (at(host),), ignore)
+        client(tmp_path).push(image, (at(host),), ignore)
+        assert holds(content, image)
+
+
 def test_an_upload_that_the_registry_lost_begins_again(tmp_path: Path) -> None:
     """A note of a run long ago is worth a question, and no failure."""
     with running() as (host, content):
