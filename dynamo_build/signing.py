@@ -6,6 +6,7 @@ The library for it is loaded here and nowhere else.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,23 @@ def sign(content: bytes, key: Path, password: str = "") -> bytes:
     return bytes(private.sign(content, ec.ECDSA(hashes.SHA256())))
 
 
-def fits(content: bytes, signature: bytes, key: Path) -> bool:
-    """Whether the signature of this content was made by the owner of the public key. Raises as `sign`."""
+def verifier(key: Path) -> Callable[[bytes, bytes], bool]:
+    """Whether the signature of a content was made by the owner of the public key, as a function of the content and the
+    signature. Raises as `sign`.
+    """
     public = _loaded(key, "load_pem_public_key")
     ec, hashes = _library("asymmetric.ec"), _library("hashes")
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise UsageError(f"`{key}` is not a public key over an elliptic curve", [_public_hint()])
-    try:
-        public.verify(signature, content, ec.ECDSA(hashes.SHA256()))
-    except importlib.import_module("cryptography.exceptions").InvalidSignature:
-        return False
-    return True
+
+    def fits(content: bytes, signature: bytes) -> bool:
+        try:
+            public.verify(signature, content, ec.ECDSA(hashes.SHA256()))
+        except importlib.import_module("cryptography.exceptions").InvalidSignature:
+            return False
+        return True
+
+    return fits
 
 
 def _loaded(key: Path, loader: str, *more: Any) -> Any:
@@ -41,7 +48,8 @@ def _loaded(key: Path, loader: str, *more: Any) -> Any:
     try:
         content = key.read_bytes()
     except OSError as error:
-        raise UsageError(f"`{key}` cannot be read: {error.strerror or error}", [_MAKE]) from error
+        hint = _MAKE if "private" in loader else _public_hint()
+        raise UsageError(f"`{key}` cannot be read: {error.strerror or error}", [hint]) from error
     if b"ENCRYPTED COSIGN" in content or b"ENCRYPTED SIGSTORE" in content:
         raise UsageError(
             f"`{key}` is in cosign's own encrypted form",

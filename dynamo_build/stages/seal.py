@@ -81,6 +81,7 @@ def verify(image: ImageReference, key: Path, registry: Registry) -> str:
 
     Raises RegistryError where there is none, UsageError for the key.
     """
+    fits = signing.verifier(key)
     digest = str(registry.resolve(image))
     found = _signatures(beside(image, digest, "sig"), registry)
     for entry, payload in found:
@@ -97,7 +98,7 @@ def verify(image: ImageReference, key: Path, registry: Registry) -> str:
             signature = base64.b64decode(text, validate=True)
         except binascii.Error:
             continue
-        if signing.fits(payload, signature, key):
+        if fits(payload, signature):
             return digest
     seen = f"none of its {len(found)} signatures fits" if found else "it has no signature"
     raise RegistryError(

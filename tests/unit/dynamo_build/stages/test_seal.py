@@ -85,6 +85,8 @@ def pushed(place: ImageReference, image: OciImage, around: Surroundings) -> Imag
 def test_signed_and_verified(pushed: ImageReference, image: OciImage, around: Surroundings, keys: Path) -> None:
     """By its owner's key and no other; signing again by someone else keeps both."""
     found = around.registry(pushed)
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        seal.verify(pushed, keys / "none.pub", found)
     with pytest.raises(RegistryError, match="it has no signature"):
         seal.verify(pushed, keys / "one.pub", found)
     digest, where = seal.sign(pushed, keys / "one.pem", found)
