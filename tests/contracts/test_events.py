@@ -11,6 +11,7 @@ from dynamo.runtime.discovery import MemoryDiscovery
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.memory import MemoryTransport
 from support.nats import binary, nats_server
+from support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ async def runtime(request):
 
 async def read(topic, count: int, after: int | None = 0) -> list:
     found = []
-    async with asyncio.timeout(10), aclosing(topic.follow(after)) as events:
+    async with asyncio.timeout(PATIENCE), aclosing(topic.follow(after)) as events:
         async for event in events:
             found.append(event)
             if len(found) == count:
@@ -65,8 +66,9 @@ async def test_events_from_now_on(runtime, request):
     topic = runtime.events.topic("n", request.node.name)
     await topic.publish("old")
     reading = asyncio.ensure_future(read(topic, 1, None))
-    await asyncio.sleep(0.3)
-    await topic.publish("new")
+    while not reading.done():
+        await asyncio.sleep(0.05)
+        await topic.publish("new")
     assert [event.value for event in await reading] == ["new"]
 
 
@@ -92,10 +94,12 @@ async def test_events_that_are_not_kept(runtime, request):
     topic = runtime.events.topic("n", request.node.name, keep=0)
     assert await topic.publish("unheard") == 0
     reading = asyncio.ensure_future(read(topic, 2))
-    await asyncio.sleep(0.2)
-    await topic.publish("a")
-    await topic.publish("b", key="k")
-    assert [(event.number, event.key, event.value) for event in await reading] == [(0, "", "a"), (0, "k", "b")]
+    while not reading.done():
+        await asyncio.sleep(0.05)
+        await topic.publish("a")
+        await topic.publish("b", key="k")
+    found = sorted((event.number, event.key, event.value) for event in await reading)
+    assert found == [(0, "", "a"), (0, "k", "b")]
 
 
 async def test_a_job_is_done_once(runtime, request):
@@ -106,7 +110,9 @@ async def test_a_job_is_done_once(runtime, request):
     taken: list[int] = []
 
     async def taker() -> None:
-        while (job := await queue.take(timeout=0.4)) is not None:
+        while len(taken) < 20:
+            if (job := await queue.take(timeout=0.4)) is None:
+                continue
             assert job.attempt == 1
             taken.append(job.value["number"])
             await job.done()
@@ -120,17 +126,17 @@ async def test_a_job_is_done_once(runtime, request):
 
 async def test_a_job_of_a_silent_taker_goes_to_the_next(runtime, request):
     """Patience ends, and the job is there again; `working` makes it begin anew."""
-    queue = runtime.queues.queue("n", request.node.name, patience=0.5)
+    queue = runtime.queues.queue("n", request.node.name, patience=2)
     await queue.put("job")
-    first = await queue.take()
-    for _ in range(4):
-        await asyncio.sleep(0.3)
+    first = await queue.take(PATIENCE)
+    for _ in range(3):
+        await asyncio.sleep(0.8)
         await first.working()
     assert await queue.take(timeout=0.1) is None
-    second = await queue.take(timeout=5)
+    second = await queue.take(PATIENCE)
     assert (second.value, second.attempt) == ("job", 2)
     await second.done()
-    assert await queue.take(timeout=0.8) is None
+    assert await queue.size() == 0
 
 
 async def test_a_job_that_keeps_failing_is_set_aside(runtime, request):
@@ -139,7 +145,9 @@ async def test_a_job_that_keeps_failing_is_set_aside(runtime, request):
     await queue.put("poison")
     await queue.put("good")
     seen = []
-    while (job := await queue.take(timeout=0.5)) is not None:
+    while await queue.size():
+        if (job := await queue.take(timeout=0.3)) is None:  # taking is what sets one aside
+            continue
         seen.append((job.value, job.attempt))
         await (job.again() if job.value == "poison" else job.done())
     assert sorted(seen) == [("good", 1), ("poison", 1), ("poison", 2)]
@@ -147,7 +155,7 @@ async def test_a_job_that_keeps_failing_is_set_aside(runtime, request):
     assert await queue.size() == 0
     assert await queue.revive() == 1
     assert await queue.dead() == []
-    job = await queue.take()
+    job = await queue.take(PATIENCE)
     assert (job.value, job.attempt) == ("poison", 1)
     await job.done()
 
@@ -156,9 +164,9 @@ async def test_a_job_can_wait(runtime, request):
     """A job given back with a delay is not there before."""
     queue = runtime.queues.queue("n", request.node.name)
     await queue.put("later")
-    await (await queue.take()).again(delay=0.6)
-    assert await queue.take(timeout=0.2) is None
-    assert (await queue.take(timeout=5)).attempt == 2
+    await (await queue.take(PATIENCE)).again(delay=2)
+    assert await queue.take(timeout=0.1) is None
+    assert (await queue.take(PATIENCE)).attempt == 2
 
 
 async def test_a_key_is_put_once(runtime, request):

@@ -21,6 +21,7 @@ from dynamo.runtime.tcp import TcpTransport
 from dynamo.runtime.wire import Request
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, NotFound, Overloaded, Unavailable
 from support.nats import nats_server
+from support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ class Worker:
     """A service with every kind of endpoint."""
 
     def __init__(self) -> None:
-        self.cancelled = asyncio.Event()
+        self.begun, self.cancelled = asyncio.Event(), asyncio.Event()
         self.sent = 0
 
     async def value(self, question: Question):
@@ -78,8 +79,9 @@ class Worker:
             yield _
 
     async def slow(self, question: Question):
+        self.begun.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(300)
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -214,20 +216,20 @@ async def test_cancel(transport):
     async with running(transport) as (client, _, (worker,)):
         async for _ in client.endless({"text": "a"}):
             break
-        await asyncio.wait_for(worker.cancelled.wait(), 2)
+        await asyncio.wait_for(worker.cancelled.wait(), PATIENCE)
         worker.cancelled.clear()
         task = asyncio.ensure_future(_await(client.slow({"text": "a"})))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(worker.begun.wait(), PATIENCE)
         task.cancel()
-        await asyncio.wait_for(worker.cancelled.wait(), 2)
+        await asyncio.wait_for(worker.cancelled.wait(), PATIENCE)
 
 
 async def test_deadline(transport):
     """A call that takes longer than it may fails with Deadline, and its handler is stopped."""
     async with running(transport) as (client, _, (worker,)):
         with pytest.raises(Deadline):
-            await client.slow({"text": "a"}, timeout=0.05)
-        await asyncio.wait_for(worker.cancelled.wait(), 2)
+            await client.slow({"text": "a"}, timeout=1)
+        await asyncio.wait_for(worker.cancelled.wait(), PATIENCE)
 
 
 async def test_slow_reader(transport):
@@ -270,8 +272,8 @@ async def test_least_loaded(transport):
     async with running(transport, workers=4) as (_, runtime, _):
         client = await runtime.namespace("test").component("Worker").endpoint("slow").client()
         tasks = [asyncio.ensure_future(_await(client.least_loaded({"text": "a"}))) for _ in range(8)]
-        await asyncio.sleep(0.1)
         load = runtime.callee("test", "Worker").load
+        await eventually(lambda: sum(load.values()) == 8, lambda: load)
         assert sorted(load.values()) == [2, 2, 2, 2]
         for task in tasks:
             task.cancel()

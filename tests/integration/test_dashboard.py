@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from support.seeds import blocks
 from support.serving import Serve
+from support.waiting import PATIENCE, wait_until
 
 
 def state(address: str) -> dict[str, Any]:
@@ -24,15 +24,6 @@ def state(address: str) -> dict[str, Any]:
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
         return dict(json.load(error))
-
-
-def wait(condition: Any, what: str) -> None:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError(what)
 
 
 def test_rates_states_logs_and_a_killed_worker(serve: Any, tmp_path: Path) -> None:
@@ -47,22 +38,24 @@ def test_rates_states_logs_and_a_killed_worker(serve: Any, tmp_path: Path) -> No
             stderr=log,
         )
     try:
-        wait(lambda: "http://" in said.read_text(), said.read_text())
+        wait_until(lambda: "http://" in said.read_text(), said.read_text)
         (address,) = re.findall(r"http://\S+", said.read_text())
         with urllib.request.urlopen(address, timeout=5) as answer:
             text = answer.read().decode()
         assert "hello_world:Frontend" in text and 'data-service="Backend"' in text
         for _ in range(5):
             assert graph.post("/generate", '{"text": "a b"}', **{"Content-Type": "application/json"})[0] == 200
-        wait(lambda: any(r["requests"] > 0 for r in state(address).get("rates", [])), str(state(address)))
+        wait_until(lambda: any(r["requests"] > 0 for r in state(address).get("rates", [])), lambda: state(address))
         first = state(address)
         assert {worker["state"] for worker in first["workers"]} == {"ready"}
         assert any("ready after" in line for line in first["logs"])
         victim = next(worker for worker in first["workers"] if worker["service"] == "Backend")
         subprocess.run(["kill", "-9", str(victim["pid"])], check=True)
-        wait(lambda: any(worker["restarts"] for worker in state(address).get("workers", [])), str(state(address)))
+        wait_until(
+            lambda: any(worker["restarts"] for worker in state(address).get("workers", [])), lambda: state(address)
+        )
         assert graph.stop() == 0
-        assert page.wait(20) == 0, said.read_text()
+        assert page.wait(PATIENCE) == 0, said.read_text()
         assert "ended" in said.read_text()
     finally:
         if page.poll() is None:
@@ -73,7 +66,7 @@ def test_rates_states_logs_and_a_killed_worker(serve: Any, tmp_path: Path) -> No
 def test_served_with_its_page(serve: Any) -> None:
     """`serve --dashboard` names the page's address, and leaves nothing when it ends."""
     graph: Serve = serve("hello_world:Frontend", "--port", "0", "--dashboard").ready()
-    wait(lambda: "dashboard at" in graph.said(), graph.said())
+    wait_until(lambda: "dashboard at" in graph.said(), graph.said)
     (address,) = re.findall(r"dashboard at (\S+)", graph.said())
     assert state(address)["workers"]
     assert graph.stop(signal.SIGINT) == 0

@@ -20,6 +20,7 @@ from dynamo.runtime.distributed import connect
 from support import prefill_process
 from support.nats import binary, nats_server
 from support.simulated_worker import SETTINGS
+from support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.skipif(not binary(), reason="needs nats-server")
 TESTS = Path(prefill_process.__file__).parent.parent
@@ -81,9 +82,7 @@ async def test_prefilled_elsewhere_until_told_otherwise():
         assert made.remote.counts == {"local": 0, "remote": 1, "failed": 0}
         assert await made.queue.size() == 0
         await set_thresholds(made.runtime.events, "ns", "model", {"max_local_prefill_length": 500})
-        async with asyncio.timeout(5):
-            while made.remote.router.settings.max_local_prefill_length != 500:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: made.remote.router.settings.max_local_prefill_length == 500)
         assert await made.answer(request("b")) == await alone(request("b"))
         assert made.remote.counts == {"local": 1, "remote": 1, "failed": 0}
 
@@ -106,11 +105,11 @@ async def test_a_prompt_that_kills():
         poisoned = asyncio.ensure_future(made.answer(request("p", start=13)))
         for _ in range(prefill_jobs.ATTEMPTS):
             victim = made.start()
-            assert await asyncio.to_thread(victim.wait, 20) == 9
+            assert await asyncio.to_thread(victim.wait, PATIENCE) == 9
         assert await poisoned == await alone(request("p", start=13))
         assert made.remote.counts["failed"] == 1
         survivor = made.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not (dead := await made.queue.dead()):
                 await asyncio.sleep(0.1)
         assert dead[0]["request"]["id"] == "p"
@@ -126,7 +125,7 @@ async def test_nats_goes_away():
         assert await made.answer(request("a")) == await alone(request("a"))
         assert made.remote.counts["remote"] == 0
         made.server.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             number = 0
             while made.remote.counts["remote"] == 0:
                 number += 1

@@ -170,10 +170,8 @@ def test_the_second_build_is_the_first(
 ) -> None:
     """The context never varies, so nothing is run again."""
     first = build(plan, to_engine("again"), environment)
-    began = time.monotonic()
     second = build(plan, to_engine("again"), environment)
-    assert second.digest == first.digest
-    assert time.monotonic() - began < 10
+    assert second.digest == first.digest  # layers that are made again have other times in them
 
 
 def test_values_reach_the_container_as_they_are(

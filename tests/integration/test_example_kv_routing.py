@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.nats import binary
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not binary(), reason="needs nats-server")
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "kv_routing"
@@ -29,7 +30,7 @@ def test_it_routes_by_prefix_and_outlives_a_worker(serve):
 
     assert shout("an end")["text"] == "THE SAME LONG BEGINNING, AND AN END"
     # Blocks are 16 letters: with a number, no end shares the second one. The router hears of the first one after a while.
-    until, ends = time.monotonic() + 30, count()
+    until, ends = time.monotonic() + PATIENCE, count()
     while "1 of 3 blocks held" not in (met := shout(f"{next(ends)}, an end"))["why"]:
         assert time.monotonic() < until, met
         time.sleep(0.05)

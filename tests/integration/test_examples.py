@@ -6,13 +6,13 @@ import contextlib
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.serving import BIN, Serve, asked, gone, typed
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.nats, pytest.mark.root, pytest.mark.usefixtures("as_root")]
 
@@ -88,10 +88,7 @@ def two_hosts() -> Iterator[tuple[int, int]]:
     try:
         first, second = (holder.pid for holder in holders)
         own = Path("/proc/self/ns/net").readlink()
-        until = time.monotonic() + 10
-        while any(Path(f"/proc/{pid}/ns/net").readlink() == own for pid in (first, second)):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(lambda: all(Path(f"/proc/{pid}/ns/net").readlink() != own for pid in (first, second)))
         inside(first, f"ip link add cable type veth peer name cable netns {second}")
         for pid, address in ((first, "10.99.0.1"), (second, "10.99.0.2")):
             inside(pid, f"ip link set lo up; ip address add {address}/24 dev cable; ip link set cable up")

@@ -21,6 +21,7 @@ from dynamo_build.dashboard.measure import parse
 from support.command_line import dynamo
 from support.hello import ROOT
 from support.serving import Serve, gone
+from support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.nats
 GRAPHS = ("agg", "agg_router", "disagg", "disagg_router")
@@ -240,7 +241,7 @@ def test_own_worker_behind_llmctl(tmp_path: Path) -> None:
 
 
 def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until and process.poll() is None:
         said = log.read_text()
         if "/v1" in said:
@@ -249,16 +250,14 @@ def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
     raise AssertionError(log.read_text())
 
 
-def _until(condition, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while True:
+def _until(condition) -> None:
+    def holds() -> bool:
         try:
-            if condition():
-                return
+            return bool(condition())
         except openai.APIStatusError:
-            pass
-        assert time.monotonic() < end
-        time.sleep(0.1)
+            return False
+
+    wait_until(holds)
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

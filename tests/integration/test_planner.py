@@ -10,6 +10,7 @@ import pytest
 from dynamo import control
 from dynamo.sdk import running
 from support.nats import binary
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not binary(), reason="needs nats-server")
 GRAPH = """
@@ -69,7 +70,7 @@ def test_a_graph_grows_and_shrinks(serve):
     started = serve("graph:Frontend", "--port", "0", files={"graph.py": GRAPH}).ready()
 
     def until(share, count):
-        limit = time.monotonic() + 40
+        limit = time.monotonic() + PATIENCE
         while True:
             status, _, body = started.post("/use", json.dumps({"share": share}))
             if status == 200 and int(body) == count:

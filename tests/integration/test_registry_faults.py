@@ -95,7 +95,7 @@ def small_registry(tmp_path: Path, registry: str, as_root: None) -> Iterator[str
         [program, "serve", str(tmp_path / "config.yml")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(100):
+        for _ in range(1200):
             with contextlib.suppress(OSError):
                 urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
                     f"http://{address}/v2/", timeout=5

@@ -19,6 +19,7 @@ from dynamo.llm.service import routing
 from dynamo.runtime.distributed import connect
 from support import simulated_worker
 from support.nats import binary, nats_server
+from support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not binary(), reason="needs nats-server")
 SETTINGS = RouterSettings(block_size=16)
@@ -74,12 +75,6 @@ async def alone(asked):
     return [token async for step in engine.generate(asked) for token in step.tokens]
 
 
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def test_prefixes_stay_with_their_worker(server, start):
     """Events of real processes reach the router, and a router that starts later knows the same."""
     start(1)
@@ -89,7 +84,7 @@ async def test_prefixes_stay_with_their_worker(server, start):
         for stem in range(6):
             await answer(client, request(f"{stem}", stem * 1000))
             index = client.service.router.index
-            await until(lambda index=index: sum(map(index.blocks_of, index.workers)) >= 4 * (stem + 1))
+            await eventually(lambda index=index: sum(map(index.blocks_of, index.workers)) >= 4 * (stem + 1))
         async with routed(server) as late:
             for router in (client, late):
                 for stem in range(6):
@@ -109,15 +104,17 @@ async def test_a_worker_is_killed_in_mid_stream(server, start):
     async with routed(server) as client:
         asked = [request(f"r{number}", number * 1000, limit=120) for number in range(6)]
         streams = [asyncio.ensure_future(answer(client, one)) for one in asked]
-        await asyncio.sleep(0.4)
-        work = {number: client.service.router.prediction.of(number).requests for number in workers}
+        prediction = client.service.router.prediction
+        await eventually(lambda: sum(prediction.of(number).requests for number in workers) == 6)
+        work = {number: prediction.of(number).requests for number in workers}
         victim = max(work, key=work.__getitem__)
         assert work[victim] >= 3
+        await asyncio.sleep(0.3)
         workers[victim].kill()
         assert await asyncio.gather(*streams) == [await alone(one) for one in asked]
         assert all(client.service.router.prediction.of(number).requests == 0 for number in workers)
         start(3)
-        await until(lambda: set(client.service._workers()) == {3 - victim, 3})
+        await eventually(lambda: set(client.service._workers()) == {3 - victim, 3})
 
 
 async def test_nats_goes_away_and_comes_back(server, start):
@@ -132,5 +129,5 @@ async def test_nats_goes_away_and_comes_back(server, start):
         await asyncio.sleep(1.0)
         server.start()
         assert await stream == await alone(request("a", limit=150))
-        await until(lambda: client.service.router.index.blocks_of(1) >= (64 + 150) // 16 + 4, 20)
+        await eventually(lambda: client.service.router.index.blocks_of(1) >= (64 + 150) // 16 + 4)
         assert await answer(client, request("c", 5000)) == during

@@ -16,6 +16,7 @@ import pytest
 
 from support.seeds import blocks
 from support.serving import Serve, gone
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.nats
 
@@ -140,10 +141,7 @@ def test_a_killed_worker_comes_back(serve):
         for pid in one.workers():
             os.kill(pid, signal.SIGKILL)
         assert one.post("/generate", '{"text": "a b"}')[::2] == (200, "Echo: a\nEcho: b\n")
-    until = time.monotonic() + 10
-    while len(one.workers()) < 4 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert len(one.workers()) == 4
+    wait_until(lambda: len(one.workers()) == 4, one.said)
     assert "killed by SIGKILL" in one.said()
     assert one.stop() == 0
     gone(one)
@@ -154,7 +152,7 @@ def test_killed_itself_it_leaves_no_process(serve):
     one = serve("hello_world:Frontend", "--port", "0").ready()
     one.process.kill()
     one.process.wait()
-    gone(one, 10)
+    gone(one)
 
 
 def test_a_crash_loop_ends_it(serve):
@@ -223,9 +221,7 @@ def interrupt(one: Serve) -> None:
 def test_stopped_while_the_graph_is_read(serve, number, code):
     """Before there is anybody to pass a signal on to, everything begun is undone."""
     one = serve("graph:Front", files={"graph.py": "import time; time.sleep(60)"})
-    until = time.monotonic() + 20
-    while not any(one.runtime.iterdir()) and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: any(one.runtime.iterdir()), one.said)
     assert one.stop(number) == code
     gone(one)
 

@@ -16,6 +16,7 @@ import pytest
 from support import pace
 from support.effort import points
 from support.serving import GRAPH, Load, Open, Serve, gone
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.nats, pytest.mark.timeout(points(180, 1500))]
 
@@ -32,10 +33,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 def ready(one: Serve) -> None:
-    until = time.monotonic() + 30
-    while one.post("/tell", "")[0] != 200 or len(one.workers()) < 4:
-        assert time.monotonic() < until, one.said()
-        time.sleep(0.1)
+    wait_until(lambda: one.post("/tell", "")[0] == 200 and len(one.workers()) == 4, one.said)
 
 
 def test_workers_killed_one_after_the_other(serve):

@@ -10,15 +10,18 @@ from typing import Any
 
 class OpenAiEndpoint:
     """`async with OpenAiEndpoint() as endpoint`: `endpoint.url`; `asked` holds the bodies. `fault` is what it does
-    instead of answering: a status, `cut` in the middle, `error` as a chunk, `plain` without chunked encoding.
+    instead of answering: a status, `cut` in the middle, `error` as a chunk, `plain` without chunked encoding. It begins
+    to answer when it was asked `together` times.
     """
 
-    def __init__(self, delay: float = 0.0, fault: str = "", usage: bool = True) -> None:
-        self.delay, self.fault, self.usage = delay, fault, usage
+    def __init__(self, delay: float = 0.0, fault: str = "", usage: bool = True, together: int = 0) -> None:
+        self.delay, self.fault, self.usage, self.together = delay, fault, usage, together
+        self._enough = asyncio.Event()
         self.asked: list[dict[str, Any]] = []
         self.heads: list[str] = []
         self._known: set[str] = set()
         self._answering: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
 
     async def __aenter__(self) -> OpenAiEndpoint:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -29,11 +32,12 @@ class OpenAiEndpoint:
         self._server.close()
         for task in self._answering:
             task.cancel()
-        await asyncio.gather(*self._answering, return_exceptions=True)
+        await asyncio.gather(*filter(None, self._serving))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._answer(reader, writer))
         self._answering.add(task)
+        self._serving.add(asyncio.current_task())
         try:
             await asyncio.wait([task])
         finally:
@@ -41,6 +45,7 @@ class OpenAiEndpoint:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            self._serving.discard(asyncio.current_task())
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -48,6 +53,9 @@ class OpenAiEndpoint:
         length = next(int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:"))
         asked = json.loads(await reader.readexactly(length))
         self.asked.append(asked)
+        if len(self.asked) >= self.together:
+            self._enough.set()
+        await self._enough.wait()
         if self.fault.isdigit():
             writer.write(f"HTTP/1.1 {self.fault} No\r\nContent-Length: 15\r\n\r\nnot for you now".encode())
         else:

@@ -16,6 +16,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from support.waiting import PATIENCE, wait_until
+
 BIN = Path(sys.executable).parent
 GRAPH = """
 import os
@@ -77,7 +79,7 @@ class Serve:
 
     def ready(self) -> Serve:
         """Wait until it serves."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
             if "serving " in (said := self.said()):
                 found = re.search(r"serving .*? on http://127\.0\.0\.1:(\d+)", said)
@@ -100,7 +102,7 @@ class Serve:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(30)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(self.said()) from None
 
@@ -126,12 +128,9 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def gone(one: Serve, seconds: float = 5) -> None:
+def gone(one: Serve) -> None:
     """Nothing is left: no process, no file."""
-    until = time.monotonic() + seconds
-    while one.processes() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert one.processes() == {}, one.said()
+    wait_until(lambda: not one.processes(), lambda: f"{one.processes()}\n{one.said()}")
     assert [path.name for path in one.runtime.iterdir()] == []
 
 

@@ -63,20 +63,25 @@ async def run(
     return sorted(answers, key=lambda one: one.begun), loop.time() - start
 
 
+def arrivals(load: Load) -> Iterator[float]:
+    """When talks come, in seconds from the beginning, without an end; the same for the same seed."""
+    at, chance = 0.0, random.Random(load.seed)
+    while True:
+        at += 1 / load.rate if load.even else chance.expovariate(load.rate)
+        yield at
+
+
 async def _in_time(
     have: Callable[[Talk], Coroutine[None, None, None]], talks: Iterator[Talk], load: Load, more: Callable[[], bool]
 ) -> None:
-    loop, chance = asyncio.get_running_loop(), random.Random(load.seed)
-    start = due = loop.time()
+    loop = asyncio.get_running_loop()
+    start = loop.time()
     running: set[asyncio.Task[None]] = set()
-    while more():
-        talk = next(talks, None)
-        if talk is None:
-            break
-        if load.timed:
-            due = start + talk.at
-        else:
-            due += 1 / load.rate if load.even else chance.expovariate(load.rate)
-        await asyncio.sleep(max(0.0, due - loop.time()))
+    timed = ((talk.at, talk) for talk in talks) if load.timed else zip(arrivals(load), talks, strict=False)
+    for at, talk in timed:
+        await asyncio.sleep(max(0.0, start + at - loop.time()))
         running.add(asyncio.create_task(have(talk)))
+        await asyncio.sleep(0)  # its first request is no longer left
+        if not more():
+            break
     await asyncio.gather(*running)

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 from dynamo.engines.turns import Turns
+from support.waiting import PATIENCE
 
 
 async def settle() -> None:
@@ -49,7 +50,7 @@ async def test_who_leaves_the_queue_takes_no_place() -> None:
     second.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
     assert first.cancelled() and second.cancelled()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await one()
 
 

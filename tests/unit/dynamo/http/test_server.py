@@ -17,18 +17,21 @@ from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
 from dynamo.sdk.graph import EndpointSpec, ServiceSpec
 from support.effort import points
+from support.waiting import PATIENCE, eventually
 
 
 class Front:
     def __init__(self) -> None:
-        self.made = 0
+        self.made = self.waiting = 0
         self.ended = asyncio.Event()
         self.go = asyncio.Event()
+        self.next = asyncio.Event()
 
     async def echo(self, text: str = "x"):
         return text
 
     async def wait(self):
+        self.waiting += 1
         await self.go.wait()
         return "waited"
 
@@ -43,7 +46,8 @@ class Front:
     async def ticks(self):
         for number in range(5):
             yield {"number": number}
-            await asyncio.sleep(0.05)
+            await self.next.wait()
+            self.next.clear()
 
 
 def spec(**traffic) -> ServiceSpec:
@@ -215,7 +219,7 @@ async def test_requests_above_the_limit_are_turned_away():
     front = Front()
     async with served(front, max_concurrency=2) as (_, port):
         first = [asyncio.ensure_future(sent(port, request("/wait", b"{}", b"connection: close"))) for _ in range(2)]
-        await asyncio.sleep(0.2)
+        await eventually(lambda: front.waiting == 2)
         answer = await sent(port, request("/wait", b"{}", b"connection: close"))
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer
@@ -234,14 +238,14 @@ async def test_a_slow_reader_holds_the_work_up():
     async with served(front) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(request("/flood"))
-        await asyncio.sleep(1.0)
-        made = front.made
-        assert 0 < made < 400
-        await asyncio.sleep(0.3)
-        assert front.made <= made + 2
+        made = 0
+        while not front.made or made != front.made:
+            made = front.made
+            await asyncio.sleep(0.5)
+        assert made < 400
         assert await reader.read(1000)
         await closed(writer)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await front.ended.wait()
 
 
@@ -253,25 +257,23 @@ async def test_a_client_that_leaves_ends_the_work():
         writer.write(request("/flood"))
         await reader.read(1000)
         writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await front.ended.wait()
         await closed(writer)
 
 
 async def test_items_come_one_by_one():
-    """NDJSON lines arrive when they are made."""
-    async with served() as (_, port):
+    """NDJSON lines arrive when they are made: the next one is not made before."""
+    front = Front()
+    async with served(front) as (_, port), asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("/ticks"))
         await reader.readuntil(b"\r\n\r\n")
-        loop = asyncio.get_running_loop()
-        times = []
         for number in range(5):
             await reader.readline()
             assert json.loads(await reader.readline()) == {"number": number}
             await reader.readline()
-            times.append(loop.time())
-        assert times[-1] - times[0] > 0.15
+            front.next.set()
         await closed(writer)
 
 
@@ -286,7 +288,7 @@ async def test_draining_hands_connections_over(monkeypatch):
     writer.write(request("/echo", b'{"text": "first"}'))
     assert b"connection: close" not in await kept.readuntil(b"first")
     running = asyncio.ensure_future(sent(port, request("/wait")))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: front.waiting)
     stopping = asyncio.ensure_future(one.stop())
     await asyncio.sleep(0.1)
     writer.write(request("/echo", b'{"text": "second"}'))

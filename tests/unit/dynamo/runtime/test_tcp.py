@@ -13,6 +13,7 @@ from dynamo.runtime import wire
 from dynamo.runtime.server import Dispatcher
 from dynamo.runtime.tcp import TcpTransport
 from dynamo.sdk.errors import Unauthorized, Unavailable
+from support.waiting import PATIENCE, eventually
 
 REQUEST = wire.Request("a/b/c", msgspec.Raw(b"\xc0"))
 
@@ -84,7 +85,7 @@ def test_strangers_are_cut_off(run, data):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(data)
         try:
-            await asyncio.wait_for(reader.read(), 3)
+            await asyncio.wait_for(reader.read(), PATIENCE)
         except ConnectionResetError:
             pass
         writer.close()
@@ -113,7 +114,7 @@ def test_a_lost_worker_fails_every_open_request(run):
             connection.abort("cut")
         for exchange in exchanges:
             with pytest.raises(Unavailable):
-                await asyncio.wait_for(exchange.receive(), 2)
+                await asyncio.wait_for(exchange.receive(), PATIENCE)
         await transport.close()
         await serving.drain(0)
 
@@ -124,8 +125,11 @@ def test_a_draining_worker_refuses_and_finishes(run):
     """A drain lets running requests end and refuses new ones."""
 
     async def body():
+        begun, go = asyncio.Event(), asyncio.Event()
+
         async def slow():
-            await asyncio.sleep(0.2)
+            begun.set()
+            await go.wait()
             return 1
 
         dispatcher = Dispatcher()
@@ -133,12 +137,13 @@ def test_a_draining_worker_refuses_and_finishes(run):
         transport = TcpTransport("t")
         serving = await transport.serve(dispatcher)
         running = await transport.request(serving.address, REQUEST)
-        await asyncio.sleep(0.05)
-        drain = asyncio.ensure_future(serving.drain(5))
+        await begun.wait()
+        drain = asyncio.ensure_future(serving.drain(PATIENCE))
         await asyncio.sleep(0.01)
         late = await transport.request(serving.address, REQUEST)
         with pytest.raises(Unavailable, match="shutting down"):
             await late.receive()
+        go.set()
         assert await running.receive() == (wire.VALUE, b"\x01")
         await drain
         await transport.close()
@@ -191,7 +196,7 @@ def test_what_is_cancelled_before_it_began_leaves_nothing(run):
         serving = await transport.serve(dispatcher)
         (await transport.request(serving.address, REQUEST)).close()
         await asyncio.sleep(0.1)
-        assert not serving.tasks
+        await eventually(lambda: not serving.tasks)
         await transport.close()
         await serving.drain(0)
 

@@ -46,7 +46,7 @@ def test_a_cut_connection_is_tried_again(double: Cluster, connection: Connection
 
 def test_a_hanging_server_is_given_up(double: Cluster, tmp_path: Path) -> None:
     """Each request has a time limit."""
-    double.fail("GET", "configmaps", 200, times=99, hang=0.4)
+    double.fail("GET", "configmaps", 200, times=99, hang=2)
     hasty = Connection(kubeconfig=str(double.kubeconfig(tmp_path)), timeout=0.05, sleep=lambda seconds: None)
     with pytest.raises(DeployError, match="no answer from the cluster"):
         hasty.get(PATH)

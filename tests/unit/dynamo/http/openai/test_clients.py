@@ -11,6 +11,7 @@ import pytest
 
 from dynamo.http.openai.access import Access
 from support.openai_service import Words, serving
+from support.waiting import eventually
 
 HELLO = [{"role": "user", "content": "hello big world"}]
 
@@ -152,13 +153,11 @@ async def test_client_that_leaves() -> None:
         async for _ in stream:
             break
         await stream.close()
+        Words.seen.clear()
         whole = asyncio.ensure_future(api.chat.completions.create(model="words", messages=waiting))
-        await asyncio.sleep(0.3)
+        await eventually(lambda: Words.seen)
         whole.cancel()
-        for _ in range(100):
-            if len(Words.cancelled) == 2:
-                break
-            await asyncio.sleep(0.02)
+        await eventually(lambda: len(Words.cancelled) == 2)
     assert Words.cancelled == ["please wait here"] * 2
 
 
