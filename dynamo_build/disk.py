@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dynamo_build.errors import StoreError
+from dynamo_build.errors import StoreError, UsageError
 
 _HINTS = {
     errno.ENOSPC: "Free some space, or set DYNAMO_HOME to a folder on another disk.",
@@ -52,15 +52,21 @@ def write(path: Path, *contents: bytes | bytearray) -> None:
     flush_folder(path.parent)
 
 
-def put(path: Path, text: str) -> None:
+def put(path: Path, text: str, *, parents: bool = False) -> None:
     """Write what somebody asked for by its name: at once or not at all, and straight into a pipe or a device.
 
-    A link stays one; the file that it leads to is replaced.
+    A link stays one; the file that it leads to is replaced. With `parents` the folders above it are made.
+    Raises UsageError.
     """
-    if is_stream(path):
-        path.write_text(text, encoding="utf-8")
-    else:
-        write(path.resolve(), text.encode())
+    try:
+        if is_stream(path):
+            path.write_text(text, encoding="utf-8")
+        else:
+            if parents:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write(path.resolve(), text.encode())
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 def is_stream(path: Path) -> bool:

@@ -67,8 +67,5 @@ def graph(
     if not output_file:
         print(text, end="")
         return
-    try:
-        disk.put(Path(output_file), text)
-    except OSError as error:
-        raise UsageError(f"`{output_file}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+    disk.put(Path(output_file), text)
     console.say(f"{output_file}: {len(found.services)} services")

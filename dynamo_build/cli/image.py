@@ -222,10 +222,7 @@ def _draw(found: ImageReport, path: Path) -> None:
             f"`{path}` ends neither in .svg nor in .html", ["The picture's form follows the file's ending."]
         )
     title = f"{found.reference}: {console.size(found.size)}"
-    try:
-        disk.put(path, forms[path.suffix](title, _areas(found)))
-    except OSError as error:
-        raise UsageError(f"`{path}` cannot be written: {error.strerror or error}") from error
+    disk.put(path, forms[path.suffix](title, _areas(found)))
 
 
 def _areas(found: ImageReport) -> list[Area]:

@@ -71,16 +71,19 @@ def write(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     new = not folder.exists()
     try:
         before = _ours(folder)
+        parents = {Path(name).parent for name in texts}
         with scratch(folder, _STAGED) as staged:
+            files = staged / "files"
+            _make(files, parents)
             for name, text in texts.items():
-                _stage(staged / "files" / name, text)
-            _stage(staged / "union", _listed({*before, *texts}))
-            _stage(staged / "listing", _listed(texts))
+                (files / name).write_text(text, encoding="utf-8")
+            (staged / "union").write_text(_listed({*before, *texts}), encoding="utf-8")
+            (staged / "listing").write_text(_listed(texts), encoding="utf-8")
             with interrupts.undivided():
                 (staged / "union").replace(folder / _LISTING)  # to one that is killed here, all of it is ours
+                _make(folder, parents)
                 for name in texts:
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    (staged / "files" / name).replace(folder / name)
+                    (files / name).replace(folder / name)
                 for name in before - set(texts):
                     (folder / name).unlink(missing_ok=True)
                 (staged / "listing").replace(folder / _LISTING)
@@ -109,9 +112,9 @@ def _listed(names: Iterable[str]) -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 
-def _stage(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _make(folder: Path, parents: Iterable[Path]) -> None:
+    for parent in parents:
+        (folder / parent).mkdir(parents=True, exist_ok=True)
 
 
 def _single(document: Mapping[str, Any]) -> str:

@@ -100,9 +100,5 @@ def write(form: str, project: Path, wanted: Pipeline, *, force: bool = False) ->
     if path.exists() and not force:
         raise UsageError(f"`{FORMS[form]}` is there already", ["Overwrite it with --force."])
     text = render(f"ci/{form}.yaml.j2", pipeline=wanted)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        disk.put(path, text)
-    except OSError as error:
-        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+    disk.put(path, text, parents=True)
     return path
