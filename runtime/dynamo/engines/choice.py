@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from dynamo.engines.engine import Engine
 from dynamo.llm.engine_events import EngineEvent
 from dynamo.llm.kv_events import KvEvent
 from dynamo.llm.load import ForwardPassMetrics
 from dynamo.sdk.errors import BadConfiguration
+from dynamo.sdk.settings import setting
 
-T = TypeVar("T")
 ENGINES = ("embedded", "vllm", "simulated", "echo")
 BLOCK_SIZE = 64
-
-
-class UnknownEngine(BadConfiguration):
-    """A configuration names an engine that there is not, or gives it a value that is none."""
-
-
-def setting(values: Mapping[str, Any], name: str, default: T, *, least: float = -math.inf) -> T:
-    """A key of a configuration, written with dashes or underscores.
-
-    Raises UnknownEngine for one of another type, and for a number below `least`.
-    """
-    value = values.get(name, values.get(name.replace("-", "_"), default))
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
-    if not isinstance(value, type(default)) or (isinstance(value, bool) and not isinstance(default, bool)):
-        raise UnknownEngine(f"`{name}` cannot be {value!r}")
-    if isinstance(value, int | float) and value < least:
-        raise UnknownEngine(f"`{name}` cannot be {value!r}; the least is {least:g}")
-    return value
 
 
 async def start_engine(
@@ -47,7 +27,7 @@ async def start_engine(
 ) -> Engine:
     """The engine of a service's configuration: `engine`, `model`, `block-size`, `max-model-len`, and what is its own.
 
-    `arguments` are the same keys as arguments, for vLLM's parser. Raises UnknownEngine, and what the engine raises
+    `arguments` are the same keys as arguments, for vLLM's parser. Raises BadConfiguration, and what the engine raises
     when it cannot start.
     """
     name, block_size = setting(values, "engine", "embedded"), setting(values, "block-size", BLOCK_SIZE, least=1)
@@ -83,4 +63,4 @@ async def start_engine(
             return await VllmNode.start(here, arguments)
         arguments = here.arguments(arguments) if here is not None else arguments
         return await VllmEngine.start(arguments, on_events=on_engine_events, on_metrics=on_metrics)
-    raise UnknownEngine(f"there is no engine `{name}`; there are {', '.join(ENGINES)}")
+    raise BadConfiguration(f"there is no engine `{name}`; there are {', '.join(ENGINES)}")

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from dynamo.engines.choice import BLOCK_SIZE, setting, start_engine
+from dynamo.engines.choice import BLOCK_SIZE, start_engine
 from dynamo.engines.engine import Engine, EngineRequest, EngineStep
 from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings
 from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
@@ -18,6 +18,7 @@ from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.metrics import Metrics
 from dynamo.sdk.config import ServiceConfig
 from dynamo.sdk.context import dynamo_context
+from dynamo.sdk.settings import setting
 
 OWN = frozenset(
     {"engine", "remote-prefill", "conditional-disagg", "max-local-prefill-length", "max-prefill-queue-size"}

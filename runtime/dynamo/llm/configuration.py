@@ -9,15 +9,17 @@ from typing import Any
 from dynamo.llm.costs import OVERLAP_WEIGHT, load_cost
 from dynamo.llm.router import Mode, RouterSettings
 from dynamo.sdk.errors import BadConfiguration
+from dynamo.sdk.settings import setting
 
 MODES = typing.get_args(Mode)
-_NUMBERS: dict[str, type[int] | type[float]] = {
-    "block_size": int,
-    "temperature": float,
-    "imbalance_requests": int,
-    "imbalance_ratio": float,
-    "approximate_seconds": float,
-    "approximate_blocks": int,
+#: The keys of numbers, and the least of each.
+_NUMBERS = {
+    "block-size": 1,
+    "router-temperature": 0,
+    "router-imbalance-requests": 0,
+    "router-imbalance-ratio": 0,
+    "router-approximate-seconds": 0,
+    "router-approximate-blocks": 0,
 }
 
 
@@ -28,20 +30,12 @@ def router_settings(values: Mapping[str, Any]) -> RouterSettings:
     `module:function`; `overlap-weight` is the first one's weight; `block-size`, `router-temperature` and the other
     fields of `RouterSettings` with `router-` before them. Dashes or underscores. Raises BadConfiguration.
     """
-    given = {key.replace("-", "_"): value for key, value in values.items()}
-    mode = given.get("router", "kv")
+    mode = values.get("router", "kv")
     if mode not in MODES:
         raise BadConfiguration(f"`{mode}` is no way to route; there are {', '.join(MODES)}")
-    found: dict[str, Any] = {"mode": mode}
-    for name, kind in _NUMBERS.items():
-        key = name if name == "block_size" else f"router_{name}"
-        least = 1 if name == "block_size" else 0
-        if key in given:
-            value = given[key]
-            if isinstance(value, bool) or not isinstance(value, (int, kind)) or value < least:
-                raise BadConfiguration(f"`{key.replace('_', '-')}` cannot be {value!r}")
-            found[name] = value
-    weight = given.get("overlap_weight", OVERLAP_WEIGHT)
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise BadConfiguration(f"`overlap-weight` cannot be {weight!r}")
-    return RouterSettings(cost=load_cost(str(given.get("router_cost", "linear")), float(weight)), **found)
+    found, standard = {}, RouterSettings()
+    for key, least in _NUMBERS.items():
+        name = key.removeprefix("router-").replace("-", "_")
+        found[name] = setting(values, key, getattr(standard, name), least=least)
+    weight = setting(values, "overlap-weight", OVERLAP_WEIGHT)
+    return RouterSettings(mode=mode, cost=load_cost(setting(values, "router-cost", "linear"), weight), **found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from dynamo.sdk.errors import BadConfiguration
+from dynamo.sdk.settings import checked
 
 Place = Literal["local", "remote"]
 
@@ -84,17 +85,13 @@ class DisaggregatedRouter:
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Take new thresholds; all or none. Raises BadConfiguration for unknown names and values that are none."""
-        known = {"conditional": bool, "max_local_prefill_length": int, "max_prefill_queue_size": int}
-        kinds: dict[str, type] = {**known, "most_local_share": float}
+        standard = asdict(DisaggSettings())
         clean: dict[str, Any] = {}
         for name, value in values.items():
             key = name.replace("-", "_")
-            if key not in kinds:
-                raise BadConfiguration(f"`{name}` is no threshold; there are {', '.join(kinds)}")
-            whole = type(value) is int and kinds[key] is float
-            if (type(value) is not kinds[key] and not whole) or (kinds[key] is not bool and value < 0):
-                raise BadConfiguration(f"`{name}` cannot be {value!r}")
-            clean[key] = value
+            if key not in standard:
+                raise BadConfiguration(f"`{name}` is no threshold; there are {', '.join(standard)}")
+            clean[key] = checked(name, value, standard[key], least=0)
         self.settings = replace(self.settings, **clean)
 
     def prefill_remote(self, prompt_tokens: int, prefix_hit_rate: float, queue_depth: int, **state: Any) -> bool:

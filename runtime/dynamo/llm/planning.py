@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from typing import Any
 
 from dynamo.llm import load
@@ -21,6 +21,7 @@ from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.events import Events
 from dynamo.runtime.queues import Queue
 from dynamo.sdk.errors import BadConfiguration, RemoteError
+from dynamo.sdk.settings import setting
 
 logger = logging.getLogger("dynamo.planner")
 
@@ -150,17 +151,8 @@ async def planner(
 
 def planner_settings(values: Mapping[str, Any]) -> PlannerSettings:
     """The settings in a service's configuration, dashes or underscores; others are left. Raises BadConfiguration."""
-    given = {key.replace("-", "_"): value for key, value in values.items()}
-    found: dict[str, Any] = {}
-    for one in fields(PlannerSettings):
-        if one.name in given:
-            value, kind = given[one.name], type(one.default)
-            if type(value) is int and kind is float:
-                value = float(value)
-            if type(value) is not kind:
-                raise BadConfiguration(f"`{one.name.replace('_', '-')}` cannot be {value!r}")
-            found[one.name] = value
-    return PlannerSettings(**found)
+    standard = asdict(PlannerSettings())
+    return PlannerSettings(**{name: setting(values, name.replace("_", "-"), value) for name, value in standard.items()})
 
 
 def scaler_of(values: Mapping[str, Any]) -> Scaler:
