@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -139,18 +138,6 @@ def test_kubectl_reads_what_we_wrote(name: str, tmp_path: Path) -> None:
         if not document["metadata"]["labels"]:
             del document["metadata"]["labels"]
     assert found == [item.document for item in KubernetesTarget(Surroundings()).render(CASES[name]).items]
-
-
-def test_a_thousand_services_in_time() -> None:
-    """Rendered and written within two seconds."""
-    base = hello_graph().services[0]
-    from dataclasses import replace
-
-    services = tuple(replace(base, name=f"Service{number}") for number in range(1000))
-    graph = ServiceGraph(target="a:b", entry="Service0", services=services)
-    begun = time.process_time()
-    rendered(KubernetesTarget(Surroundings()).render(deployment(graph)), "yaml")
-    assert time.process_time() - begun < 2
 
 
 def test_rendering_needs_no_client() -> None:
