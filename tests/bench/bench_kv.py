@@ -1,13 +1,11 @@
 """KV-aware routing: the index beside ai-dynamo's Rust tree, what a decision costs, and what routing gains.
 
 `BENCH_KV_SECONDS` is the virtual time of a simulation (default 90), `BENCH_KV_SEEDS` how many seeds, `BENCH_KV_WORKERS`
-the sizes of the simulated graphs. `BENCH_KV_PARTS` names the parts to measure now (default all, see `parts`); of the
-others the tables measured last are kept.
+the sizes of the simulated graphs. BENCH_PARTS names the parts to measure now (default all, see `parts`).
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import statistics
@@ -29,7 +27,6 @@ from dynamo.llm.router import KvRouter, RouterSettings  # noqa: E402
 from support.routing_simulation import ENGINE, TURNS, Outcome, Simulation, Workload  # noqa: E402
 
 PLOTS = ROOT / "docs" / "plots"
-KEPT = ROOT / ".bench" / "results" / "bench_kv"
 SECONDS = float(os.environ.get("BENCH_KV_SECONDS", "90"))
 SEEDS = int(os.environ.get("BENCH_KV_SEEDS", "2"))
 WORKERS = [int(count) for count in os.environ.get("BENCH_KV_WORKERS", "8,64,256,1000").split(",")]
@@ -51,7 +48,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any] | None]]:
         "real-short-talks": partial(real, "short-talks"),
         "real-unshared": partial(real, "unshared"),
         **{kind: partial(gain, kind) for kind in TITLES},
-        **{f"workers-{count}": partial(sizes, count) for count in WORKERS},
+        "workers": sizes,
         "sweep": sweep,
         "index": index,
         "growth": growth,
@@ -62,34 +59,12 @@ def parts() -> dict[str, Callable[[], dict[str, Any] | None]]:
 def main() -> None:
     """Measure, and write the tables to the path given."""
     PLOTS.mkdir(exist_ok=True)
-    KEPT.mkdir(parents=True, exist_ok=True)
-    known = parts()
-    for name in os.environ.get("BENCH_KV_PARTS", ",".join(known)).split(","):
+    known, tables = parts(), []
+    for name in os.environ.get("BENCH_PARTS", ",".join(known)).split(","):
         load = os.getloadavg()[0]
-        table = known[name]()
-        if table:
-            table["notes"].append(
-                f"Measured {datetime.date.today().isoformat()}, load average when it began {load:.1f}."
-            )
-            (KEPT / f"{name}.json").write_text(json.dumps(table))
-    tables = merged([json.loads(path.read_text()) for name in known if (path := KEPT / f"{name}.json").exists()])
-    for table in tables:
-        if table["title"] == WORKERS_TITLE:
-            lines = {mode: [(row[0], float(row[3])) for row in table["rows"] if row[1] == mode] for mode in MODES}
-            draw("kv_routing_workers.svg", "Shared prefixes, simulated engines", "workers", "TTFT p90, ms", lines, True)
+        if table := known[name]():
+            tables.append({**table, "load": load})
     Path(sys.argv[1]).write_text(json.dumps(tables))
-
-
-def merged(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parts of one table as one."""
-    whole: list[dict[str, Any]] = []
-    for table in tables:
-        if whole and whole[-1]["title"] == table["title"]:
-            whole[-1]["rows"] += table["rows"]
-            whole[-1]["notes"] += [note for note in table["notes"] if note not in whole[-1]["notes"]]
-        else:
-            whole.append(table)
-    return whole
 
 
 def decisions() -> dict[str, Any]:
@@ -152,7 +127,6 @@ def cells(outcomes: list[Outcome]) -> list[str]:
     ]
 
 
-WORKERS_TITLE = "Routing, simulated engines: shared prefixes on 8 to 1,000 workers"
 COLUMNS = ["TTFT p50, ms", "p90", "p99", "between tokens, ms", "prefix hits", "rejected", "answered"]
 
 
@@ -182,19 +156,23 @@ def gain(kind: str) -> dict[str, Any]:
     }
 
 
-def sizes(workers: int) -> dict[str, Any]:
-    """Shared prefixes on a graph of that size."""
-    seconds = min(SECONDS, max(SECONDS * 24 / workers, 6.0))
-    measured = min(workers, 64)
-    full = saturation("tenants", measured, min(SECONDS, max(SECONDS * 24 / measured, 6.0)))
-    rate = full * SHARE * workers / measured
-    outcomes = {mode: simulated(mode, "tenants", rate, seconds, workers, 1) for mode in MODES}
+def sizes() -> dict[str, Any]:
+    """Shared prefixes on graphs of growing size."""
+    rows, lines = [], {mode: [] for mode in MODES}
+    for workers in WORKERS:
+        seconds = min(SECONDS, max(SECONDS * 24 / workers, 6.0))
+        measured = min(workers, 64)
+        full = saturation("tenants", measured, min(SECONDS, max(SECONDS * 24 / measured, 6.0)))
+        rate = full * SHARE * workers / measured
+        for mode in MODES:
+            outcome = simulated(mode, "tenants", rate, seconds, workers, 1)
+            lines[mode].append((workers, outcome.quantile(0.9) * 1e3))
+            rows.append([workers, mode, *cells([outcome]), f"{rate:.0f}", f"{seconds:.0f}"])
+    draw("kv_routing_workers.svg", "Shared prefixes, simulated engines", "workers", "TTFT p90, ms", lines, True)
     return {
-        "title": WORKERS_TITLE,
+        "title": "Routing, simulated engines: shared prefixes on 8 to 1,000 workers",
         "columns": ["workers", "router", *COLUMNS, "requests/s", "virtual s"],
-        "rows": [
-            [workers, mode, *cells([outcome]), f"{rate:.0f}", f"{seconds:.0f}"] for mode, outcome in outcomes.items()
-        ],
+        "rows": rows,
         "notes": [
             f"**Simulated** ({describe()}), seed 1, Poisson arrivals at {SHARE:.0%} of round-robin's saturation (measured on "
             f"as many workers, at most 64). At the beginning each prefix is "

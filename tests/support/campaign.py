@@ -1,14 +1,13 @@
 """`make campaign`: run the long fault and fuzz runs, keep what came of each, and write docs/campaign.md.
 
 `make campaign ARGS="test_hostile soak"` runs only the rows whose names contain one of the words; the document is
-written again after every row, from what was kept of all.
+written again after every row, and the rows that are not run stay in it as they are.
 """
 
 from __future__ import annotations
 
 import ast
 import datetime
-import json
 import os
 import platform
 import re
@@ -18,12 +17,11 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests"
-KEPT = ROOT / ".bench" / "campaign"
 DOCUMENT = ROOT / "docs" / "campaign.md"
 ROUNDS = int(os.environ.get("CAMPAIGN_ROUNDS", "10"))
 AGAIN = ("test_serve*", "test_routing", "test_disaggregation", "test_planner")
@@ -32,7 +30,7 @@ LINES = 12
 """How many closing lines of a failure are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """What came of a run: `notes` are what tests counted, why some were left out, how a failure ended."""
 
@@ -49,7 +47,6 @@ class Row:
 def main() -> None:
     """Run all rows, or those with a word of the command line in their names; exit 1 when one failed."""
     os.environ["CAMPAIGN"] = "1"
-    KEPT.mkdir(parents=True, exist_ok=True)
     known = {name: (arguments, rounds) for name, arguments, rounds in rows()}
     words = sys.argv[1:]
     chosen = [name for name in known if not words or any(word in name for word in words)]
@@ -60,8 +57,9 @@ def main() -> None:
         print(f"running {name}", file=sys.stderr)
         row = run(name, *known[name])
         failed += row.failed
-        kept(name).write_text(json.dumps(asdict(row), indent=1))
-        DOCUMENT.write_text(document([Row(**json.loads(kept(one).read_text())) for one in known if kept(one).exists()]))
+        before = recall(DOCUMENT.read_text()) if DOCUMENT.exists() else []
+        found = {run_of(one.name): one for one in [*before, row]}
+        DOCUMENT.write_text(document([found[run_of(one)] for one in known if run_of(one) in found]))
         print(f"{name}: {row.passed} passed, {row.failed} failed, {row.skipped} skipped", *row.notes, sep="\n  ")
     sys.exit(1 if failed else 0)
 
@@ -99,9 +97,9 @@ def tests(path: Path) -> list[str]:
     return [name for name in found if name.startswith("test_")]
 
 
-def kept(name: str) -> Path:
-    """Where the row is kept; the number of rounds is no part of it."""
-    return KEPT / f"{re.sub(r'[^A-Za-z0-9]+', '-', name.partition(',')[0])}.json"
+def run_of(name: str) -> str:
+    """What a row is known by; the number of rounds is no part of it."""
+    return name.partition(",")[0]
 
 
 def run(name: str, arguments: Sequence[str], rounds: int) -> Row:
@@ -159,6 +157,22 @@ def document(found: Sequence[Row]) -> str:
         if row.notes:
             lines += [f"{row.name}:", "", "```text", *row.notes, "```", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def recall(text: str) -> list[Row]:
+    """The rows of a document, as `document` wrote it."""
+    table, _, counts = text.partition("## What they counted\n")
+    notes = dict(re.findall(r"^([^\n]+):\n\n```text\n(.*?)\n```$", counts, re.MULTILINE | re.DOTALL))
+    found, where = [], ""
+    for line in table.splitlines():
+        if line.startswith("On "):
+            where = line[3:-1]
+        elif line.startswith("| ") and not line.startswith("| run |"):
+            name, passed, failed, skipped, minutes, date = (cell.strip() for cell in line.strip("|").split("|"))
+            said = tuple(notes[name].split("\n")) if name in notes else ()
+            counted = [int(passed), int(failed), int(skipped)]
+            found.append(Row(name, *counted, float(minutes), date, where, said))
+    return found
 
 
 def machine() -> str:

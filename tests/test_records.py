@@ -1,0 +1,52 @@
+"""The documents that benchmarks and campaigns write: what is not run again stays in them as it was."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+
+from support import campaign
+
+
+@pytest.fixture
+def bench() -> ModuleType:
+    """`tests/bench/run.py`, which is a program."""
+    path = campaign.TESTS / "bench" / "run.py"
+    found = importlib.util.spec_from_file_location("bench_run", path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_the_campaign_remembers_its_rows() -> None:
+    """The document is read back whole, with what was counted; it has a row for each run and no other."""
+    text = campaign.DOCUMENT.read_text()
+    rows = campaign.recall(text)
+    assert campaign.document(rows) == text
+    assert any(row.notes for row in rows)
+    assert [campaign.run_of(row.name) for row in rows] == [campaign.run_of(name) for name, _, _ in campaign.rows()]
+
+
+def test_a_table_that_is_measured_again_takes_its_place(bench: ModuleType) -> None:
+    """All other tables stay; new ones come behind the one that was measured before them."""
+    text = bench.DOCUMENT.read_text()
+    assert bench.document(text, {}) == text
+    before = bench.document(bench.HEAD, {title: f"{title}\n\n*old*" for title in "abc"})
+    after = bench.document(before, {"b": "b\n\n*new*", "x": "x\n\n*new*"})
+    assert after == bench.document(
+        bench.HEAD, {title: f"{title}\n\n*{'new' if title in 'bx' else 'old'}*" for title in "abxc"}
+    )
+    assert bench.document(after, {}) == after
+
+
+def test_a_table_says_when_it_was_measured(bench: ModuleType) -> None:
+    """The day, the machine and its load are above the table, the notes below it."""
+    table = {"title": "t", "columns": ["a", "b"], "rows": [[1, "x"]], "notes": ["n"], "load": 0.25}
+    title, told, *rest = bench.section(table).split("\n\n")
+    assert title == "t"
+    assert told.endswith("load average when it began: 0.2.*") and f"Python {sys.version.split()[0]}" in told
+    assert rest == ["| a | b |\n|---|---|\n| 1 | x |", "* n"]
