@@ -41,6 +41,17 @@ PARTS = {
 LEFT_OUT: dict[str, int] = {}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stalls", action="store_true", help="stop all processes of the run now and then (root)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--stalls"):
+        from support import stalls
+
+        config.add_cleanup(stalls.begin())
+
+
 def require(name: str, what: str) -> str:
     """The part's address, or a skip that says what is missing (a failure under CI=true)."""
     if PARTS[name]:
