@@ -76,7 +76,7 @@ def rows() -> Iterator[tuple[str, list[str], int]]:
         elif TESTS / "integration" in path.parents and any(path.match(f"{pattern}.py") for pattern in AGAIN):
             yield f"{name}, {ROUNDS} rounds", [named], ROUNDS
     yield "test_engines, a newer Docker too", ["tests/integration/test_engines.py"], 1
-    for folder in ("unit", "contracts", "integration", "scenarios"):
+    for folder in ("unit", "contracts", "k8s_contract", "integration", "scenarios"):
         yield f"{folder} while the machine stands still now and then", [f"tests/{folder}", "--stalls"], 1
 
 
