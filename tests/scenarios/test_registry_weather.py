@@ -6,7 +6,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamo_build.errors import RegistryError
@@ -48,7 +48,7 @@ def client(cache: Path) -> HttpRegistry:
     return HttpRegistry(Surroundings(environment={}, cache=cache), piece=PIECE, wait=lambda _: None)
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(st.lists(FAULTS, max_size=5))
 def test_pushes_in_any_weather(faults: list[Fault]) -> None:
     """No traceback, no tag of an image that is not whole, no progress beyond the total; once it clears up all is well."""
@@ -70,7 +70,7 @@ def test_pushes_in_any_weather(faults: list[Fault]) -> None:
         assert not list((cache / "uploads").glob("*"))
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(st.lists(FAULTS, max_size=4))
 def test_pulls_in_any_weather(faults: list[Fault]) -> None:
     """Layers come whole or not at all."""

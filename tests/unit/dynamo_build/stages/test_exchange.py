@@ -110,7 +110,11 @@ def test_archives_that_are_not_what_they_say(tmp_path: Path, bento: Bento, chang
     assert os.listdir(tmp_path / "other/tmp") == [".lock"]
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(place=st.integers(0, 10**6), byte=st.integers(1, 255), cut=st.booleans())
 def test_any_flipped_or_missing_byte(tmp_path: Path, bento: Bento, place: int, byte: int, cut: bool) -> None:
     """Either it is refused, or what was imported is the very bento (padding may differ)."""
