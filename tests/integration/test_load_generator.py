@@ -54,24 +54,15 @@ def load(port: int, *more: str) -> dict[str, object]:
 
 def test_routed_prefixes_hit_and_random_ones_do_less(served, tmp_path):
     """Many prefixes, few requests for each: who routes by what is held meets most of them again."""
-    shape = (
-        "--workload",
-        "shared",
-        "--prefixes",
-        "20",
-        "--prefix-words",
-        "800",
-        "--requests",
-        "100",
-        "--concurrency",
-        "4",
-    )
-    shape = (*shape, "--max-tokens", "8")
+    shape = ("--workload", "shared", "--prefixes", "40", "--prefix-words", "800", "--requests", "120")
+    shape = (*shape, "--concurrency", "1", "--max-tokens", "8")
     kv = load(served("kv").port, *shape, "--plots", str(tmp_path / "plots"))
     chance = load(served("random").port, *shape)
     assert kv["failed"] == chance["failed"] == 0
-    assert kv["requests"] == 100 and kv["output_tokens"] == 800
-    assert kv["prefix_hit_rate"] > 0.6 > chance["prefix_hit_rate"] + 0.05
+    assert kv["requests"] == 120 and kv["output_tokens"] == 960
+    # 0.68 is all that is shared; over three workers chance meets 0.40 of it, with a deviation of 0.02.
+    assert kv["prefix_hit_rate"] > 0.6, kv
+    assert chance["prefix_hit_rate"] < 0.55, chance
     assert kv["first_token_ms"][0] > 0
     assert (tmp_path / "plots" / "spread.svg").read_text().startswith("<svg")
 
