@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,22 +28,6 @@ _NAME, _SIZE = 100, 0o77777777777
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _WINDOW = 8 << 20
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\0\n\\]+)")
-
-
-def digest(content: bytes) -> str:
-    """`sha256:` and the digest of some bytes."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def file_digest(path: Path | str) -> str:
-    """`sha256:` and the digest of a file. Raises OSError."""
-    with open(path, "rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def listing(files: Iterable[tuple[str, str]]) -> bytes:
-    """(path, hexadecimal digest) pairs in sha256sum's form: `sha256sum --check` reads it."""
-    return b"".join(f"{hexadecimal}  {path}\n".encode() for path, hexadecimal in files)
 
 
 def read_listing(content: bytes) -> dict[str, str]:

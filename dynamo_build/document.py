@@ -13,6 +13,7 @@ from typing import Any
 from dynamo.sdk import codec
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.bento import FORMAT, BentoManifest
+from dynamo_build.system.yaml import read_yaml
 
 NAME = "bento.yaml"
 
@@ -45,24 +46,6 @@ def parse(content: bytes, where: str = NAME) -> BentoManifest:
         return codec.decode(BentoManifest, document)
     except (codec.CodecError, UsageError, RecursionError) as error:
         raise StoreError(f"`{where}` is damaged: {error}") from error
-
-
-def read_yaml(content: bytes, where: str) -> Any:
-    """Parse YAML from outside. Raises StoreError with the line."""
-    import yaml
-
-    try:
-        return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StoreError(f"{where}{yaml_reason(error)}") from error
-
-
-def yaml_reason(error: Exception) -> str:
-    """`:LINE: is not YAML: …` of a parser's error, in one line."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    line = f":{mark.line + 1}" if mark is not None else ""
-    return f"{line}: not YAML: {' '.join(str(problem).split())}"
 
 
 def _mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:

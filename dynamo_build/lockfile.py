@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynamo.sdk import codec
-from dynamo_build import archive
 from dynamo_build.errors import LockError
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.system.digest import digest_bytes
 
 NAME = "dynamo.lock"
 FORMAT = 1
@@ -46,7 +46,7 @@ def fingerprint(wanted: Requirements) -> str:
     }
     if wanted.local:
         question["local"] = sorted([each.name, each.digest] for each in wanted.local)
-    return archive.digest(codec.canonical(question))
+    return digest_bytes(codec.canonical(question))
 
 
 def requirements(packages: Iterable[LockedPackage]) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from dynamo_build import bentofile
-from dynamo_build.document import read_yaml
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import Platform
+from dynamo_build.system.yaml import read_yaml
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dynamo_build import archive, disk
+from dynamo_build import disk
 from dynamo_build.errors import StoreError
+from dynamo_build.system.digest import digest_bytes
 
 _GRAIN = 2_000_000_000
 _HEAD = "dynamo stamps 2"
@@ -41,7 +42,7 @@ class Stamps:
     @classmethod
     def of(cls, cache: Path, project: str, *, forget: bool = False) -> Stamps:
         """What is known of a project; nothing when the file is not there or damaged, or when all is to be read anew."""
-        name = archive.digest(os.fsencode(os.path.realpath(project))).removeprefix("sha256:")[:32]
+        name = digest_bytes(os.fsencode(os.path.realpath(project))).removeprefix("sha256:")[:32]
         stamps = cls(cache / "stamps" / name)
         if forget:
             return stamps

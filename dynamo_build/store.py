@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build import archive, disk, document, index
+from dynamo_build import disk, document, index
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.index import SIDE as SIDE
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.model.summary import BentoSummary
+from dynamo_build.system.digest import digest_bytes, digest_file
 
 _BUILD_HINT = "See `dynamo list`, or build it with `dynamo build`."
 
@@ -60,7 +61,7 @@ class Store:
             written = (staged / document.NAME).read_bytes()
             own = {
                 "identity": identity(manifest),
-                "manifest": archive.digest(written),
+                "manifest": digest_bytes(written),
                 "derived": dict(manifest.derived),
             }
             disk.flush_tree(staged, manifest.files_count)
@@ -92,8 +93,8 @@ class Store:
         try:
             side = json.loads((folder / SIDE).read_bytes())
             whole = (
-                archive.file_digest(folder / document.NAME) == side["manifest"]
-                and archive.file_digest(folder / "files.sha256") == manifest.files_digest
+                digest_file(folder / document.NAME) == side["manifest"]
+                and digest_file(folder / "files.sha256") == manifest.files_digest
             )
             same, derived = side["identity"] == identity(manifest), dict(side["derived"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -228,7 +229,7 @@ class Store:
 
     def _project(self, project: str) -> Path:
         real = os.path.realpath(project)
-        return self.root / "projects" / f"{archive.digest(os.fsencode(real)).removeprefix('sha256:')[:32]}.json"
+        return self.root / "projects" / f"{digest_bytes(os.fsencode(real)).removeprefix('sha256:')[:32]}.json"
 
 
 def identity(manifest: BentoManifest) -> str:
@@ -237,7 +238,7 @@ def identity(manifest: BentoManifest) -> str:
     deciding = codec.plain(replace(manifest, version="", derived={}, config=config))
     if not manifest.dockerfile_template:
         del deciding["dockerfile_template"]
-    return archive.digest(codec.canonical(deciding))
+    return digest_bytes(codec.canonical(deciding))
 
 
 def content_version(manifest: BentoManifest) -> str:

@@ -22,6 +22,7 @@ from dynamo_build import archive, disk, files, lockfile, process
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
+from dynamo_build.system.digest import digest_bytes, digest_file
 from dynamo_build.uv_program import program
 from dynamo_build.wheel_tags import NAME, misfit
 
@@ -66,7 +67,7 @@ class Wheels:
             raise LockError(f"`{package.source}` of {package.name} names no commit", ["Build with `--upgrade`."])
         self.on(Started(what=f"building {package.name} of {match['commit'][:12]}"))
         return self._kept(
-            archive.digest(package.source.encode()),
+            digest_bytes(package.source.encode()),
             lambda folder: self._build_commit(match["url"], match["commit"], match["fragment"] or "", folder),
             platforms,
             python,
@@ -78,7 +79,7 @@ class Wheels:
         if not known:
             with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, disk.reporting("write the cache"):
                 made = make(Path(name))
-                content = made.read_bytes() if key == archive.file_digest(made) else _rewritten(made)
+                content = made.read_bytes() if key == digest_file(made) else _rewritten(made)
                 disk.keep(folder / made.name, content)
                 known = [folder / made.name]
         match, reason = NAME.fullmatch(known[0].name), misfit(known[0], platforms, python)
@@ -88,7 +89,7 @@ class Wheels:
             path=known[0],
             name=lockfile.normalised(match["name"]),
             version=match["version"].replace("_", "-"),
-            digest=archive.file_digest(known[0]),
+            digest=digest_file(known[0]),
         )
 
     def _build(self, source: Path, folder: Path, shown: str) -> Path:

@@ -13,6 +13,7 @@ from dynamo_build import archive, lockfile
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.stages import apis
+from dynamo_build.system.digest import digest_bytes
 
 _ELSEWHERE = frozenset(
     {
@@ -78,7 +79,7 @@ def _files(bento: Bento) -> dict[str, str]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StoreError(f"files.sha256 of `{bento.tag}` cannot be read: {reason}") from error
-    if archive.digest(content) != bento.manifest.files_digest:
+    if digest_bytes(content) != bento.manifest.files_digest:
         raise StoreError(f"files.sha256 of `{bento.tag}` was changed", ["Build it again."])
     run = {f"src/{name}" for name in bento.manifest.executables}
     listed = archive.read_listing(content).items()
@@ -93,7 +94,7 @@ def _packages(manifest: BentoManifest) -> dict[str, str]:
     for platform, packages in manifest.lock.packages.items():
         for package in packages:
             marker = f" ; {package.marker}" if package.marker else ""
-            hashes = archive.digest(" ".join(package.hashes).encode())[7:19]
+            hashes = digest_bytes(" ".join(package.hashes).encode())[7:19]
             found[f"{package.name} ({platform}){marker}"] = f"{package.source or package.version} [{hashes}]"
     return found
 
@@ -105,11 +106,11 @@ def _layers(manifest: BentoManifest) -> dict[str, str]:
     """
     found = {}
     if manifest.dockerfile_template:
-        found["template"] = archive.digest(manifest.dockerfile_template.encode())[7:19]
+        found["template"] = digest_bytes(manifest.dockerfile_template.encode())[7:19]
     if manifest.system_packages or manifest.setup_commands:
         found["setup"] = _short([manifest.system_packages, manifest.setup_commands])
     for platform, packages in manifest.lock.packages.items():
-        found[f"packages ({platform})"] = archive.digest(lockfile.requirements(packages).encode())[7:19]
+        found[f"packages ({platform})"] = digest_bytes(lockfile.requirements(packages).encode())[7:19]
     found["runtime"] = manifest.runtime_digest[7:19]
     found["config"] = _short([codec.canonical(manifest.graph).decode(), codec.ordered(manifest.config).decode()])
     found["code"] = _short([manifest.files_digest, manifest.executables])
@@ -117,7 +118,7 @@ def _layers(manifest: BentoManifest) -> dict[str, str]:
 
 
 def _short(value: Json) -> str:
-    return archive.digest(codec.canonical(value))[7:19]
+    return digest_bytes(codec.canonical(value))[7:19]
 
 
 def _services(manifest: BentoManifest) -> dict[str, Any]:

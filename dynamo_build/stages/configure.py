@@ -10,8 +10,8 @@ from typing import Any
 from dynamo.sdk.config import ArgumentError, merge, parse_arguments, validate
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
 from dynamo.sdk.references import REFERENCE
-from dynamo_build.document import read_yaml
 from dynamo_build.errors import GraphError, StoreError, UsageError, counted
+from dynamo_build.system.yaml import read_yaml
 
 _BEGUN = re.compile(r"\$\{(?:env|secret):[^}]*\}?")
 _SECRET_KEY = re.compile(

@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dynamo_build import archive, lockfile
+from dynamo_build import lockfile
 from dynamo_build.errors import UsageError
 from dynamo_build.files import survey
 from dynamo_build.model.plan import LocalPackage
 from dynamo_build.settings import read_toml
+from dynamo_build.system.digest import digest_bytes, digest_file, format_digests
 
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*@\s*(?P<path>\S+)")
 _ENDINGS = (".whl", ".tar.gz", ".zip")
@@ -38,7 +39,7 @@ def local_package(project: Path, path: str) -> LocalPackage | str:
         if where.suffix != ".whl":
             return "only wheels and folders can be packed"
         name = where.name.partition("-")[0]
-        return LocalPackage(name=lockfile.normalised(name), path=path, digest=archive.file_digest(where))
+        return LocalPackage(name=lockfile.normalised(name), path=path, digest=digest_file(where))
     if not where.is_dir():
         return "nothing lies there"
     if os.path.realpath(project).startswith(os.path.realpath(where)):
@@ -53,5 +54,5 @@ def local_package(project: Path, path: str) -> LocalPackage | str:
     found = survey(str(where))
     if found.problems:
         return f"{found.problems[0].where}: {found.problems[0].message}"
-    digests = [(file.path, archive.file_digest(where / file.path)[7:]) for file in found.files]
-    return LocalPackage(name=lockfile.normalised(name), path=path, digest=archive.digest(archive.listing(digests)))
+    digests = [(file.path, digest_file(where / file.path)[7:]) for file in found.files]
+    return LocalPackage(name=lockfile.normalised(name), path=path, digest=digest_bytes(format_digests(digests)))

@@ -12,7 +12,7 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo.sdk.config import configured
-from dynamo_build import archive, disk, document, lockfile, runtime_wheel
+from dynamo_build import disk, document, lockfile, runtime_wheel
 from dynamo_build.copying import copy
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
@@ -21,6 +21,7 @@ from dynamo_build.model.plan import WHEELS, BuildPlan, Lock, PlannedFile
 from dynamo_build.stages import apis, sbom
 from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import Store, content_version
+from dynamo_build.system.digest import digest_bytes, format_digests
 
 _CHUNK = 1 << 20
 _LISTING = "files.sha256"
@@ -71,7 +72,7 @@ def _listed(plan: BuildPlan) -> str:
     """The digest of the list that a plan's files would have, when all of theirs are known."""
     digest = hashlib.sha256()
     for first in range(0, len(plan.files), _CHUNK >> 8):
-        digest.update(archive.listing((f"src/{f.path}", f.digest) for f in plan.files[first : first + (_CHUNK >> 8)]))
+        digest.update(format_digests((f"src/{f.path}", f.digest) for f in plan.files[first : first + (_CHUNK >> 8)]))
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -95,7 +96,7 @@ def _copy(plan: BuildPlan, staged: Path, reading: Reading | None, on: Listener) 
             digest, status = _copy_one(plan.project, file, target, moved)
             if reading:
                 reading.note(file.path, status, digest)
-            line = archive.listing([(f"src/{file.path}", digest.hex())])
+            line = format_digests([(f"src/{file.path}", digest.hex())])
             stream.write(line)
             listed.update(line)
     moved.tell()
@@ -149,7 +150,7 @@ def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, listing: 
         config=plan.config,
         lock=replace(lock, written=""),
         runtime=wheel.name,
-        runtime_digest=archive.digest(wheel.content),
+        runtime_digest=digest_bytes(wheel.content),
         base=plan.base,
         system_packages=plan.system_packages,
         setup_commands=plan.setup_commands,
@@ -186,7 +187,7 @@ def _furnish(
     if text:
         derived["env/docker/Dockerfile"] = text.encode()
         _write(staged / "env/docker/Dockerfile", text.encode())
-    manifest = replace(manifest, derived={name: archive.digest(derived[name]) for name in sorted(derived)})
+    manifest = replace(manifest, derived={name: digest_bytes(derived[name]) for name in sorted(derived)})
     _write(staged / document.NAME, document.dump(manifest))
     return manifest
 

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import archive, disk, lockfile, process
+from dynamo_build import disk, lockfile, process
 from dynamo_build.errors import StoreError, ToolMissing
 from dynamo_build.events import Listener, Noted, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage
+from dynamo_build.system.digest import digest_bytes
 from dynamo_build.uv_program import PLATFORMS, program
 
 
@@ -72,7 +73,7 @@ class Records:
 
     def _path(self, package: LockedPackage, platform: str) -> Path:
         key = "\n".join([package.name, package.version, platform, *package.hashes])
-        return self.cache / "modules" / f"{archive.digest(key.encode())[7:39]}.json"
+        return self.cache / "modules" / f"{digest_bytes(key.encode())[7:39]}.json"
 
     def _known(self, package: LockedPackage, platform: str) -> tuple[str, ...] | None:
         try:

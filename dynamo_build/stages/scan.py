@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dynamo.sdk.graph import Position, Problem
-from dynamo_build import archive
 from dynamo_build.ignore import compiled
 from dynamo_build.model.plan import PlannedFile
+from dynamo_build.system.digest import digest_bytes
 
 LARGEST = 8 << 20
 _NAMES = frozenset(
@@ -85,7 +85,7 @@ def scan(
 def ruling(allowed: Iterable[str] = ()) -> str:
     """What decides about a file beside its content and path: the digest of all rules and of what is allowed."""
     rules = [sorted(_NAMES), _BEGINNINGS, _ENDINGS, _SAMPLES, _PATHS, _TOKENS, _ASSIGNED, _MARKERS]
-    return archive.digest(repr([*rules, LARGEST, _ENTROPY, _SHARE, list(allowed)]).encode())
+    return digest_bytes(repr([*rules, LARGEST, _ENTROPY, _SHARE, list(allowed)]).encode())
 
 
 def named(path: str) -> bool:
@@ -118,7 +118,7 @@ def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
 
 def _inside(path: str) -> Iterator[tuple[int, str]]:
     try:
-        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123  (a Path for each file costs more than the read)
+        with open(path, "rb", buffering=0) as stream:
             content = stream.read(4096)
             if b"\0" in content:
                 return

@@ -20,6 +20,7 @@ from dynamo_build.oci.layer import Layer
 from dynamo_build.seams import Registry
 from dynamo_build.stages import exchange
 from dynamo_build.store import Store
+from dynamo_build.system.digest import digest_file
 
 KIND = "application/vnd.dynamo.bento.v1"
 _TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -32,7 +33,7 @@ def push(bento: Bento, to: ImageReference, registry: Registry, store: Store, on:
     with store.staging() as folder:
         path = exchange.export(bento, folder / "bento.tar", compressed=False)
         with disk.reporting("read the archive"):
-            digest, size = archive.file_digest(path), path.stat().st_size
+            digest, size = digest_file(path), path.stat().st_size
         layer = Layer(digest=digest, diff_id=digest, size=size, media_type=_TAR, source=lambda: path.open("rb"))
         named = registry.push(_artifact(bento, layer), (to,), on)
     return f"{to.with_digest(str(named))}"

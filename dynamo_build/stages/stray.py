@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynamo.sdk.graph import Position, Problem
-from dynamo_build import archive
 from dynamo_build.model.plan import BuildOptions, Lock, PlannedFile, Requirements
 from dynamo_build.stages.closure import provided, unavailable
 from dynamo_build.stages.find import Found
 from dynamo_build.stages.imports import Import, imports_of
+from dynamo_build.system.digest import digest_bytes
 
 _CODE = frozenset({".py", ".so", "pyd"})  # the last three letters: this is asked of every file of a project
 #: Folders and files of which one can tell that they are for development, by their names.
@@ -81,7 +81,7 @@ def ruling(found: Found, files: Iterable[PlannedFile], options: BuildOptions) ->
         *(sorted(_modules(_code(files))), found.reached.files, locked, sorted(found.has.standard)),
         *(sorted(options.runtime_only), sorted(options.base_modules)),
     )
-    return archive.digest(repr(deciding).encode())
+    return digest_bytes(repr(deciding).encode())
 
 
 def _code(files: Iterable[PlannedFile]) -> list[PlannedFile]:

@@ -15,6 +15,7 @@ from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS
 from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import SIDE, identity
+from dynamo_build.system.digest import digest_bytes, digest_file
 
 
 def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def check(bento: Bento, cache: Path) -> None:
             known = f"sha256:{stamps.digest(name, status)}"
             if known != digest:
                 read += 1
-                known = archive.file_digest(f"{folder}/{name}") if stat.S_ISREG(status.st_mode) else ""
+                known = digest_file(f"{folder}/{name}") if stat.S_ISREG(status.st_mode) else ""
         except OSError as error:
             wrong.append(f"`{name}` cannot be read ({(error.strerror or str(error)).lower()})")
             continue
@@ -63,7 +64,7 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
         listing = (folder / "files.sha256").read_bytes()
     except OSError as error:
         raise StoreError(f"files.sha256 cannot be read: {(error.strerror or str(error)).lower()}") from error
-    if archive.digest(listing) != manifest.files_digest:
+    if digest_bytes(listing) != manifest.files_digest:
         raise StoreError("files.sha256 was changed")
     wanted = {name: f"sha256:{hexadecimal}" for name, hexadecimal in archive.read_listing(listing).items()}
     if not all(name.startswith("src/") for name in wanted):
@@ -76,11 +77,11 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
         name = f"env/python/requirements-{platform.replace('/', '-')}.txt"
         fixed[name] = lockfile.requirements(packages).encode()
         wanted.update({f"{WHEELS}/{each.wheel}": each.hashes[0] for each in packages if each.wheel and each.hashes})
-    wanted.update({name: archive.digest(content) for name, content in fixed.items()})
+    wanted.update({name: digest_bytes(content) for name, content in fixed.items()})
     wanted.update(manifest.derived)
     wanted[f"runtime/{manifest.runtime}"] = manifest.runtime_digest
     wanted["files.sha256"] = manifest.files_digest
-    wanted[document.NAME] = archive.digest(document.dump(manifest))
+    wanted[document.NAME] = digest_bytes(document.dump(manifest))
     unsafe = [name for name in wanted if not archive.safe(name)]
     if unsafe:
         raise StoreError(f"the manifest names the unsafe path {unsafe[0]!r}")
@@ -102,7 +103,7 @@ def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Itera
             if changed and name == document.NAME:
                 continue
             status = os.lstat(top + name)
-            if not stat.S_ISREG(status.st_mode) or (read and archive.file_digest(top + name) != wanted[name]):
+            if not stat.S_ISREG(status.st_mode) or (read and digest_file(top + name) != wanted[name]):
                 yield f"`{name}` was changed"
             elif name.startswith("src/") and bool(status.st_mode & 0o100) != (name[4:] in executables):
                 yield f"`{name}` has another executable bit"
@@ -112,7 +113,7 @@ def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Itera
             yield f"`{name}` cannot be read: {(error.strerror or str(error)).lower()}"
     for parent, folders, names in os.walk(folder):
         below = f"{parent}/"[len(top) :]
-        links = [name for name in folders if os.path.islink(f"{parent}/{name}")]  # noqa: PTH114
+        links = [name for name in folders if os.path.islink(f"{parent}/{name}")]
         for found in sorted(below + name for name in [*names, *links]):
             if found not in wanted and found != SIDE:
                 yield f"`{found}` does not belong to it"
@@ -123,8 +124,6 @@ def _other_manifest(folder: Path, manifest: BentoManifest) -> bool:
     try:
         side = json.loads((folder / SIDE).read_bytes())
         noted, written = str(side.get("identity", "")), str(side.get("manifest", ""))
-        return (noted not in ("", identity(manifest))) or (
-            written not in ("", archive.file_digest(folder / document.NAME))
-        )
+        return (noted not in ("", identity(manifest))) or (written not in ("", digest_file(folder / document.NAME)))
     except (OSError, ValueError, AttributeError):
         return False

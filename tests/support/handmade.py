@@ -13,14 +13,15 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build import archive, lockfile
 from dynamo_build import document as document_of
+from dynamo_build import lockfile
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import Lock
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer, layout
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
+from dynamo_build.system.digest import digest_bytes
 
 WHEEL = "dynamo_runtime-0.1.0-py3-none-any.whl"
 
@@ -95,7 +96,7 @@ def bento(
         graph=graph,
         python=PYTHON,
         platforms=platforms,
-        files_digest=archive.digest("".join(lines).encode()),
+        files_digest=digest_bytes("".join(lines).encode()),
         files_count=len(sources),
         files_size=sum(map(len, sources.values())),
         lock=Lock(python=PYTHON, packages={"linux/amd64": packages} if packages else {}),

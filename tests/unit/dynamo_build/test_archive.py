@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dynamo_build import archive
 from dynamo_build.errors import StoreError
+from dynamo_build.system.digest import digest_file, format_digests
 from support.effort import examples
 
 PARTS = st.from_regex(r"[a-zA-Z0-9äöü ._-]{1,40}", fullmatch=True).filter(lambda part: part.strip(".") != "")
@@ -45,7 +46,7 @@ def packed(folder: Path, names: list[str]) -> bytes:
 
 
 def digests(folder: Path, names: list[str]) -> dict[str, str]:
-    return {name: archive.file_digest(folder / name) for name in names}
+    return {name: digest_file(folder / name) for name in names}
 
 
 def unfolded(content: bytes) -> bytes:
@@ -71,7 +72,7 @@ def test_same_files_same_bytes(tmp_path_factory: pytest.TempPathFactory, tree: d
 def test_the_listing_is_what_sha256sum_reads(tmp_path: Path) -> None:
     """`sha256sum --check` accepts it, and reading gives it back."""
     (tmp_path / "a b").write_bytes(b"x")
-    content = archive.listing([("a b", archive.file_digest(tmp_path / "a b").removeprefix("sha256:"))])
+    content = format_digests([("a b", digest_file(tmp_path / "a b").removeprefix("sha256:"))])
     (tmp_path / "list").write_bytes(content)
     assert (
         subprocess.run(["sha256sum", "--check", "--strict", "list"], cwd=tmp_path, capture_output=True).returncode == 0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import archive
 from dynamo_build.errors import StoreError
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.verify import check, verify
 from dynamo_build.store import Store
+from dynamo_build.system.digest import digest_file
 from support.projects import LOCK, planned, write_project
 
 
@@ -51,8 +51,8 @@ def test_what_an_image_is_made_from_is_checked(tmp_path: Path, monkeypatch: pyte
     folder, cache = Path(bento.folder), tmp_path / "cache"
     check(bento, cache)
     read: list[str] = []
-    real = archive.file_digest
-    monkeypatch.setattr("dynamo_build.archive.file_digest", lambda path: read.append(str(path)) or real(path))
+    real = digest_file
+    monkeypatch.setattr("dynamo_build.stages.verify.digest_file", lambda path: read.append(str(path)) or real(path))
     (folder / "src/stray").write_text("x")
     check(bento, cache)
     assert read == []
