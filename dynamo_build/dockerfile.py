@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dynamo_build import templating
 from dynamo_build.errors import UsageError
 from dynamo_build.model import image
 from dynamo_build.model.plan import WHEELS
+from dynamo_build.system import templating
 
 TEMPLATE = "Dockerfile.j2"
 

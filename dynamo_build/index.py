@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo_build import disk
 from dynamo_build.errors import StoreError
 from dynamo_build.model.summary import BentoSummary
+from dynamo_build.system import atomic
 
 SIDE = "build.json"
 MANIFEST = "bento.yaml"
@@ -30,7 +30,7 @@ def summaries(root: Path) -> tuple[BentoSummary, ...]:
     known, lines, found, read = _load(root), {}, [], 0
     before = time.time_ns() - _GRAIN
     bentos = str(root / "bentos")
-    with disk.reporting("read the store"):
+    with atomic.reporting("read the store"):
         for name in folders(bentos):
             for version in folders(f"{bentos}/{name}"):
                 tag = f"{name}:{version}"
@@ -122,7 +122,7 @@ def _save(root: Path, lines: Mapping[str, Iterable[Any]]) -> None:
     """Keep the lines. An index that cannot be written is no error."""
     content = json.dumps({"format": _FORMAT, "bentos": lines}, separators=(",", ":")).encode()
     try:
-        with disk.reporting("write the index"):
-            disk.keep(root / _WHERE, content)
+        with atomic.reporting("write the index"):
+            atomic.keep(root / _WHERE, content)
     except StoreError:
         return

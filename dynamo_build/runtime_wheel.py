@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import dynamo
-from dynamo_build import disk
 from dynamo_build.errors import UsageError
+from dynamo_build.system import atomic
 
 DISTRIBUTION = "dynamo-runtime"
 _STAMP = (1980, 1, 1, 0, 0, 0)
@@ -36,7 +36,7 @@ class Wheel:
 def build(folder: Path) -> Path:
     """Write the wheel into a folder. Raises UsageError for a foreign `dynamo` package, StoreError for the disk."""
     wheel = made()
-    with disk.reporting("write the runtime's wheel"):
+    with atomic.reporting("write the runtime's wheel"):
         path = folder / wheel.name
         path.write_bytes(wheel.content)
     return path

@@ -16,8 +16,8 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dynamo_build import disk
 from dynamo_build.errors import StoreError
+from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_bytes
 
 _GRAIN = 2_000_000_000
@@ -119,7 +119,7 @@ def stamp(status: os.stat_result) -> bytes:
 def _keep(path: Path, ruling: str, count: int, body: bytes | bytearray) -> None:
     head = f"{_HEAD}\t{ruling}\t{count}\t{zlib.crc32(body)}\n".encode()
     try:
-        with disk.reporting("write the cache"):
-            disk.keep(path, head, body)
+        with atomic.reporting("write the cache"):
+            atomic.keep(path, head, body)
     except StoreError:
         return

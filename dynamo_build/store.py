@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build import disk, document, index
+from dynamo_build import document, index
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.index import SIDE as SIDE
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.model.summary import BentoSummary
+from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_bytes, digest_file
 
 _BUILD_HINT = "See `dynamo list`, or build it with `dynamo build`."
@@ -42,13 +43,13 @@ class Store:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """An empty folder on the store's file system; what is left of it afterwards goes. Raises StoreError."""
-        with disk.reporting("write to the store"):
+        with atomic.reporting("write to the store"):
             self._make("tmp")
-            with disk.locked(self.root / "tmp" / ".lock"):
+            with atomic.locked(self.root / "tmp" / ".lock"):
                 self._sweep()
                 folder = self.root / "tmp" / os.urandom(8).hex()
                 folder.mkdir(0o700)
-                held = disk.try_lock_folder(folder)
+                held = atomic.try_lock_folder(folder)
             try:
                 yield folder
             finally:
@@ -57,14 +58,14 @@ class Store:
 
     def put(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any], project: str = "") -> Bento:
         """Publish a staged bento. One of the same content that is there already is kept. Raises StoreError."""
-        with disk.reporting("write to the store"):
+        with atomic.reporting("write to the store"):
             written = (staged / document.NAME).read_bytes()
             own = {
                 "identity": identity(manifest),
                 "manifest": digest_bytes(written),
                 "derived": dict(manifest.derived),
             }
-            disk.flush_tree(staged, manifest.files_count)
+            atomic.flush_tree(staged, manifest.files_count)
             with self._locked(manifest.name):
                 if self._held(manifest) is None:
                     self._publish(staged, manifest, {**side, **own})
@@ -78,7 +79,7 @@ class Store:
         """
         if self._held(manifest) is None:
             return None
-        with disk.reporting("write to the store"):
+        with atomic.reporting("write to the store"):
             with self._locked(manifest.name):
                 derived = self._held(manifest)
                 if derived is None:
@@ -143,14 +144,14 @@ class Store:
         """Delete one version and give its tag. Raises StoreError when there is none."""
         wanted = self.find(tag)
         folder = self._folder(wanted.name, wanted.version)
-        with self.staging() as grave, disk.reporting("delete from the store"), self._locked(wanted.name):
+        with self.staging() as grave, atomic.reporting("delete from the store"), self._locked(wanted.name):
             folder.rename(grave / wanted.version)
             newest = self._newest(wanted.name)
             if newest:
-                disk.write(self.bentos / wanted.name / "latest", f"{newest}\n".encode())
+                atomic.write(self.bentos / wanted.name / "latest", f"{newest}\n".encode())
             else:
                 (self.bentos / wanted.name / "latest").unlink(missing_ok=True)
-            disk.flush_folder(self.bentos / wanted.name)
+            atomic.flush_folder(self.bentos / wanted.name)
         return str(wanted)
 
     def last_built_from(self, project: str | Path) -> str:
@@ -164,30 +165,30 @@ class Store:
 
     def clean(self) -> int:
         """Remove what dead processes left behind and give the bytes that came free. Raises StoreError."""
-        with disk.reporting("clean the store"):
+        with atomic.reporting("clean the store"):
             self._make("tmp")
-            with disk.locked(self.root / "tmp" / ".lock"):
+            with atomic.locked(self.root / "tmp" / ".lock"):
                 return self._sweep()
 
     def _publish(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any]) -> None:
         created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        disk.write(staged / SIDE, json.dumps({**side, "created": created}, indent=1).encode())
+        atomic.write(staged / SIDE, json.dumps({**side, "created": created}, indent=1).encode())
         folder = self._folder(manifest.name, manifest.version)
         if folder.is_dir():
             folder.rename(staged.with_name(f"{staged.name}.damaged"))
         staged.chmod(0o755)
         staged.rename(folder)
-        disk.flush_folder(folder.parent)
+        atomic.flush_folder(folder.parent)
 
     def _note(self, manifest: BentoManifest, project: str) -> None:
         if self.latest(manifest.name) != manifest.version or not (self.bentos / manifest.name / "latest").exists():
-            disk.write(self.bentos / manifest.name / "latest", f"{manifest.version}\n".encode())
+            atomic.write(self.bentos / manifest.name / "latest", f"{manifest.version}\n".encode())
         if project and self.last_built_from(project) != manifest.tag:
             self._make("projects")
             noted = {"project": project, "tag": manifest.tag}
-            with disk.locked(self.root / "locks" / ".projects"):
-                disk.forget(self.root / "projects")
-                disk.write(self._project(project), json.dumps(noted).encode())
+            with atomic.locked(self.root / "locks" / ".projects"):
+                atomic.forget(self.root / "projects")
+                atomic.write(self._project(project), json.dumps(noted).encode())
 
     def _newest(self, name: str) -> str:
         try:
@@ -202,19 +203,19 @@ class Store:
     def _locked(self, name: str) -> Iterator[None]:
         self._make("locks")
         (self.bentos / name).mkdir(parents=True, exist_ok=True)
-        with disk.locked(self.root / "locks" / name):
-            disk.forget(self.bentos / name)
+        with atomic.locked(self.root / "locks" / name):
+            atomic.forget(self.bentos / name)
             yield
 
     def _sweep(self) -> int:
         freed = 0
         for name in ("stamps", "list", "bases", "modules"):
-            disk.tidy(self.root / "cache" / name)
+            atomic.tidy(self.root / "cache" / name)
         for name in os.listdir(self.root / "tmp"):
             folder = self.root / "tmp" / name
             if not folder.is_dir():
                 continue
-            held = disk.try_lock_folder(folder)
+            held = atomic.try_lock_folder(folder)
             if held >= 0:
                 freed += _size(folder)
                 shutil.rmtree(folder, ignore_errors=True)

@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import archive, disk, files, lockfile, process
+from dynamo_build import archive, files, lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
+from dynamo_build.system import atomic, process
 from dynamo_build.system.digest import digest_bytes, digest_file
 from dynamo_build.uv_program import program
 from dynamo_build.wheel_tags import NAME, misfit
@@ -77,10 +78,10 @@ class Wheels:
         folder = self.cache / "wheels" / key.removeprefix("sha256:")[:32]
         known = [path for path in sorted(folder.glob("*.whl")) if not misfit(path, platforms, python)]
         if not known:
-            with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, disk.reporting("write the cache"):
+            with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, atomic.reporting("write the cache"):
                 made = make(Path(name))
                 content = made.read_bytes() if key == digest_file(made) else _rewritten(made)
-                disk.keep(folder / made.name, content)
+                atomic.keep(folder / made.name, content)
                 known = [folder / made.name]
         match, reason = NAME.fullmatch(known[0].name), misfit(known[0], platforms, python)
         if match is None or reason:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo_build import build_secrets, engine, process
+from dynamo_build import build_secrets, engine
 from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.delivery import deliver
 from dynamo_build.errors import ImageBuildError, ToolMissing
@@ -29,8 +29,9 @@ from dynamo_build.oci import layout
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import STAMP
-from dynamo_build.scratch import scratch
 from dynamo_build.seams import Surroundings
+from dynamo_build.system import process
+from dynamo_build.system.scratch import scratch
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 

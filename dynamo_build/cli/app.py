@@ -14,9 +14,10 @@ from typer._click.exceptions import (
 )  # typer ships its own click and does not re-export this
 from typer.core import TyperCommand, TyperGroup
 
-from dynamo_build import __version__, interrupts
+from dynamo_build import __version__
 from dynamo_build.cli import console
 from dynamo_build.errors import DynamoError, UsageError
+from dynamo_build.system import signals
 
 
 class Entry(NamedTuple):
@@ -116,12 +117,12 @@ _INTERRUPTED = 130
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
-    interrupts.listen()
+    signals.listen()
     try:
         code = run(arguments)
-        late = interrupts.close()
+        late = signals.close()
     except KeyboardInterrupt:
-        interrupts.close()
+        signals.close()
         late = True
     if late:
         console.say("interrupted")
@@ -158,7 +159,7 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
         return 141
     except Exception as error:
-        if not interrupts.caused(error):
+        if not signals.caused(error):
             raise
         console.say("interrupted")
         return _INTERRUPTED

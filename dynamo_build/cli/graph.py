@@ -37,10 +37,11 @@ def graph(
     Example: dynamo graph hello_world:Frontend --output-file graph.html
     """
     from dynamo.sdk import codec
-    from dynamo_build import disk, pipeline
+    from dynamo_build import pipeline
     from dynamo_build.drawing import FORMS, NONE
     from dynamo_build.errors import UsageError
     from dynamo_build.model.plan import BuildOptions
+    from dynamo_build.system import atomic
 
     endings = {".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".json": "json"}
     if output_file and form == "tree":
@@ -67,5 +68,5 @@ def graph(
     if not output_file:
         print(text, end="")
         return
-    disk.put(Path(output_file), text)
+    atomic.put(Path(output_file), text)
     console.say(f"{output_file}: {len(found.services)} services")

@@ -212,9 +212,9 @@ def _sizes(found: ImageReport) -> str:
 
 
 def _draw(found: ImageReport, path: Path) -> None:
-    from dynamo_build import disk
     from dynamo_build.drawing.treemap import page, treemap
     from dynamo_build.errors import UsageError
+    from dynamo_build.system import atomic
 
     forms = {".svg": treemap, ".html": page}
     if path.suffix not in forms:
@@ -222,7 +222,7 @@ def _draw(found: ImageReport, path: Path) -> None:
             f"`{path}` ends neither in .svg nor in .html", ["The picture's form follows the file's ending."]
         )
     title = f"{found.reference}: {console.size(found.size)}"
-    disk.put(path, forms[path.suffix](title, _areas(found)))
+    atomic.put(path, forms[path.suffix](title, _areas(found)))
 
 
 def _areas(found: ImageReport) -> list[Area]:

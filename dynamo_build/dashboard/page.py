@@ -9,7 +9,7 @@ from html import escape
 
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build.drawing.svg import STYLE, svg
-from dynamo_build.templating import render, templates_folder
+from dynamo_build.system.templating import render, templates_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo_build import interrupts
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.manifests.layout import TOKEN_KEY
 from dynamo_build.manifests.writer import json_documents, yaml_documents
 from dynamo_build.model.deployment import Manifests
-from dynamo_build.scratch import scratch
+from dynamo_build.system import signals
+from dynamo_build.system.scratch import scratch
 
 FORMATS = ("yaml", "json")
 #: Forms that are folders.
@@ -79,7 +79,7 @@ def write(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
                 (files / name).write_text(text, encoding="utf-8")
             (staged / "union").write_text(_listed({*before, *texts}), encoding="utf-8")
             (staged / "listing").write_text(_listed(texts), encoding="utf-8")
-            with interrupts.undivided():
+            with signals.undivided():
                 (staged / "union").replace(folder / _LISTING)  # to one that is killed here, all of it is ours
                 _make(folder, parents)
                 for name in texts:

@@ -6,9 +6,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import disk
 from dynamo_build.errors import UsageError
-from dynamo_build.templating import render
+from dynamo_build.system import atomic
+from dynamo_build.system.templating import render
 
 #: Where each system looks for its pipeline.
 FORMS = {"github": Path(".github/workflows/dynamo.yaml"), "gitlab": Path(".gitlab-ci.yml")}
@@ -100,5 +100,5 @@ def write(form: str, project: Path, wanted: Pipeline, *, force: bool = False) ->
     if path.exists() and not force:
         raise UsageError(f"`{FORMS[form]}` is there already", ["Overwrite it with --force."])
     text = render(f"ci/{form}.yaml.j2", pipeline=wanted)
-    disk.put(path, text, parents=True)
+    atomic.put(path, text, parents=True)
     return path

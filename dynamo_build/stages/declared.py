@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynamo_build import disk, lockfile
+from dynamo_build import lockfile
 from dynamo_build.errors import StoreError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.system import atomic
 
 if TYPE_CHECKING:
     from dynamo_build.seams import Registry
@@ -85,8 +86,8 @@ def _label(base: ImageReference, platform: str, registry: Callable[[ImageReferen
         pass
     label = registry(base).pull(base, platform).labels.get(LABEL, "")
     try:
-        with disk.reporting("write the cache"):
-            disk.keep(path, json.dumps(label).encode())
+        with atomic.reporting("write the cache"):
+            atomic.keep(path, json.dumps(label).encode())
     except StoreError:
         pass  # asked again then
     return label

@@ -16,7 +16,7 @@ from dynamo.sdk import codec
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
 from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
-from dynamo_build.process import started, wait
+from dynamo_build.system.process import started, wait
 
 # dynamo.sdk.describe.BUG: a defect of ours. The toolchain must not import the module that runs the author's code.
 _BUG = 70

@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import archive, disk, document
+from dynamo_build import archive, document
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.events import Listener, Progress, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.stages.verify import expected, shape, verify
 from dynamo_build.store import Store, content_version
+from dynamo_build.system import atomic
 
 SUFFIX = ".bento"
 
@@ -27,12 +28,12 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
     _refuse(shape(folder, manifest), what)
     digests = expected(folder, manifest)
     path = target / f"{manifest.name}-{manifest.version}{SUFFIX}" if target.is_dir() else target
-    if disk.is_stream(path):
+    if atomic.is_stream(path):
         raise StoreError(f"`{path}` is not a file", ["Export into a file, and copy that."])
     place = path.resolve()
     temporary = place.with_name(f".{place.name}.{os.urandom(4).hex()}")
     told = _Told(what="exporting", total=manifest.files_size, on=on)
-    with disk.reporting("write the archive"):
+    with atomic.reporting("write the archive"):
         try:
             for folded in (True, False) if compressed else (False,):
                 with temporary.open("wb") as stream:
@@ -54,9 +55,9 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
 def take(path: Path, store: Store, limit: int = archive.LIMIT, on: Listener = ignore) -> Bento:
     """Check an archive and put its bento into the store. Raises StoreError; then nothing of it is left."""
     with store.staging() as staged:
-        with disk.reporting(f"read `{path}`"):
+        with atomic.reporting(f"read `{path}`"):
             stream = path.open("rb")
-        with stream, disk.reporting("write to the store"):
+        with stream, atomic.reporting("write to the store"):
             told = _Told(what="importing", total=0, on=on)
             archive.unpack(stream, staged, limit, told.add)
         manifest = document.load(staged)

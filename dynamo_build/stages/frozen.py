@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dynamo_build import disk, process
 from dynamo_build.errors import LockError, UsageError
 from dynamo_build.events import Finished, Listener, Started, ignore
 from dynamo_build.model.bento import Bento
@@ -21,6 +20,7 @@ from dynamo_build.model.reference import BentoTag
 from dynamo_build.seams import default_home
 from dynamo_build.stages.exchange import SUFFIX, take
 from dynamo_build.store import Store
+from dynamo_build.system import atomic, process
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "amd64": "amd64"}
 
@@ -91,7 +91,7 @@ def code(bento: Bento, on: Listener = ignore) -> Code:
 def _install(requirements: Path, wheel: Path, into: Path, on: Listener) -> None:
     on(Started(what="install the locked packages"))
     into.parent.mkdir(parents=True, exist_ok=True)
-    with disk.reporting("install the locked packages"), tempfile.TemporaryDirectory(dir=into.parent) as name:
+    with atomic.reporting("install the locked packages"), tempfile.TemporaryDirectory(dir=into.parent) as name:
         made = Path(name, "made")
         made.mkdir()
         with zipfile.ZipFile(wheel) as archive:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dynamo_build import disk, lockfile
+from dynamo_build import lockfile
 from dynamo_build.errors import LockError, StoreError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
 from dynamo_build.seams import Locker
+from dynamo_build.system import atomic
 from dynamo_build.wheels import Wheel, Wheels
 
 _HINT = "Build with `--upgrade` to lock anew what is here."
@@ -48,8 +49,8 @@ def lock(
         on(Noted(text=f"the project folder is read-only, so {lockfile.NAME} is not written"))
         return replace(found, written="")
     try:
-        with disk.reporting(f"write {lockfile.NAME}"):
-            disk.write(path, lockfile.dump(found, wanted))
+        with atomic.reporting(f"write {lockfile.NAME}"):
+            atomic.write(path, lockfile.dump(found, wanted))
             path.chmod(0o644)
     except StoreError as error:
         raise LockError(error.message, error.hints) from error

@@ -12,8 +12,7 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo.sdk.config import configured
-from dynamo_build import disk, document, lockfile, runtime_wheel
-from dynamo_build.copying import copy
+from dynamo_build import document, lockfile, runtime_wheel
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
@@ -21,6 +20,8 @@ from dynamo_build.model.plan import WHEELS, BuildPlan, Lock, PlannedFile
 from dynamo_build.stages import apis, sbom
 from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import Store, content_version
+from dynamo_build.system import atomic
+from dynamo_build.system.copy import copy
 from dynamo_build.system.digest import digest_bytes, format_digests
 
 _CHUNK = 1 << 20
@@ -53,7 +54,7 @@ def pack(
     if stamps is not None:
         stamps.forget()
     on(Started(what="packing"))
-    with store.staging() as staged, disk.reporting("write the bento"):
+    with store.staging() as staged, atomic.reporting("write the bento"):
         reading = Reading(stamps, plan.ruling) if stamps is not None else None
         manifest = _manifest(plan, lock, wheel, _copy(plan, staged, reading, on))
         if reading:

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import disk, lockfile, process
+from dynamo_build import lockfile
 from dynamo_build.errors import StoreError, ToolMissing
 from dynamo_build.events import Listener, Noted, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage
+from dynamo_build.system import atomic, process
 from dynamo_build.system.digest import digest_bytes
 from dynamo_build.uv_program import PLATFORMS, program
 
@@ -86,8 +87,8 @@ class Records:
     def _keep(self, package: LockedPackage, platform: str, modules: Iterable[str]) -> None:
         path = self._path(package, platform)
         try:
-            with disk.reporting("write the cache"):
-                disk.keep(path, json.dumps(sorted(modules)).encode())
+            with atomic.reporting("write the cache"):
+                atomic.keep(path, json.dumps(sorted(modules)).encode())
         except StoreError:
             pass  # fetched again then
 

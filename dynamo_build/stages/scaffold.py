@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dynamo_build import interrupts
 from dynamo_build.errors import UsageError
-from dynamo_build.templating import render, templates_folder
+from dynamo_build.system import signals
+from dynamo_build.system.templating import render, templates_folder
 
 _PACKAGES = {"llm": ("jinja2>=3.1", "tokenizers>=0.20")}
 _SHARED = {"README.md": "README.md.j2", "pyproject.toml": "pyproject.toml.j2", ".gitignore": "gitignore.j2"}
@@ -51,7 +51,7 @@ def scaffold(folder: Path, template: str, name: str = "") -> tuple[Path, ...]:
             f"{', '.join(taken)} of {folder} would be overwritten", ["Choose an empty folder, or move them away."]
         )
     try:
-        with interrupts.undivided():
+        with signals.undivided():
             _write(folder, texts)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error

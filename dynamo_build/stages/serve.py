@@ -19,7 +19,6 @@ from typing import Any
 from dynamo.sdk import codec
 from dynamo.sdk.config import configured, merge, near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build import interrupts
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.model.bento import Bento
@@ -27,6 +26,7 @@ from dynamo_build.stages import frozen, running
 from dynamo_build.stages.configure import configure, given, read
 from dynamo_build.stages.discover import explore, told
 from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
+from dynamo_build.system import signals
 
 _LAYERS = ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG")
 
@@ -83,7 +83,7 @@ def serve(
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
     code = frozen.code(bento, on) if bento is not None else frozen.Code(folder=project)
     # Until they are passed on, signals that end us raise, so that nothing is left of what began.
-    with interrupts.raising(_ending()), _folder() as folder:
+    with signals.raising(_ending()), _folder() as folder:
         with _supervisor(Path(folder), code, options) as (process, release):
             _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
             with _forwarded(process) as told:
@@ -245,7 +245,7 @@ def _ending() -> list[signal.Signals]:
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
     """A temporary folder; no signal comes between its making and who removes it."""
-    with interrupts.undivided():
+    with signals.undivided():
         return tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True)
 
 

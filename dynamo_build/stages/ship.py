@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamo.sdk import codec
-from dynamo_build import archive, disk
+from dynamo_build import archive
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener, ignore
 from dynamo_build.model.bento import Bento
@@ -20,6 +20,7 @@ from dynamo_build.oci.layer import Layer
 from dynamo_build.seams import Registry
 from dynamo_build.stages import exchange
 from dynamo_build.store import Store
+from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_file
 
 KIND = "application/vnd.dynamo.bento.v1"
@@ -32,7 +33,7 @@ def push(bento: Bento, to: ImageReference, registry: Registry, store: Store, on:
     """Send a bento and give its reference with the digest. Raises StoreError for a damaged one, RegistryError."""
     with store.staging() as folder:
         path = exchange.export(bento, folder / "bento.tar", compressed=False)
-        with disk.reporting("read the archive"):
+        with atomic.reporting("read the archive"):
             digest, size = digest_file(path), path.stat().st_size
         layer = Layer(digest=digest, diff_id=digest, size=size, media_type=_TAR, source=lambda: path.open("rb"))
         named = registry.push(_artifact(bento, layer), (to,), on)
@@ -49,7 +50,7 @@ def pull(reference: ImageReference, registry: Registry, store: Store, limit: int
         raise RegistryError(f"`{reference}` holds more than {limit} bytes")
     with store.staging() as folder:
         path = folder / "bento.tar"
-        with disk.reporting("write to the store"), path.open("wb") as target:
+        with atomic.reporting("write to the store"), path.open("wb") as target:
             blob = image.layers[0].open()
             try:
                 _copied(blob.read, target.write)

@@ -45,7 +45,7 @@ class ComposeTarget:
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """`docker compose up -d`, with a transport token that is kept. Raises DeployError or ToolMissing."""
-        from dynamo_build import process
+        from dynamo_build.system import process
 
         environment = dict(self.surroundings.environment)
         environment.setdefault(_TOKEN, self._token(manifests.deployment))

@@ -11,12 +11,13 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dynamo_build import build_secrets, process
+from dynamo_build import build_secrets
 from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.errors import DynamoError, ImageBuildError
 from dynamo_build.events import Listener
 from dynamo_build.model.image import ImagePlan
-from dynamo_build.scratch import scratch
+from dynamo_build.system import process
+from dynamo_build.system.scratch import scratch
 
 #: The first version whose BuildKit client is a plugin.
 _PLUGIN = 23

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dynamo_build import process
 from dynamo_build.builders.oci.compilers import Compilers, Module
 from dynamo_build.errors import ImageBuildError, UsageError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import ImagePlan
+from dynamo_build.system import process
 
 _ASK = "import platform; print(platform.python_implementation(), platform.python_version())"
 #: Tests are most of the modules of some packages, and are not imported in an image.

@@ -20,8 +20,8 @@ from dynamo_build.events import Finished, Listener, Started
 from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, PlannedLayer, WheelLayer
 from dynamo_build.oci.cache import LayerCache
 from dynamo_build.oci.layer import Entry, Layer
-from dynamo_build.scratch import scratch
 from dynamo_build.seams import Surroundings
+from dynamo_build.system.scratch import scratch
 
 #: Given a folder for what is in between.
 Make = Callable[[Path], Layer]

@@ -23,13 +23,13 @@ from pathlib import Path
 import uv
 
 from dynamo.sdk import codec
-from dynamo_build import process
 from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import PACKAGES, PackagesLayer
 from dynamo_build.model.plan import WHEELS
 from dynamo_build.oci.layer import Entry
+from dynamo_build.system import process
 
 #: Raised when the same wheels would give other files.
 FORMAT = 3

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import disk
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.stages.pack import pack
 from dynamo_build.store import Store
+from dynamo_build.system import atomic
 from support.projects import LOCK, planned, write_project
 
 
@@ -144,7 +144,7 @@ def test_builds_at_once(tmp_path: Path) -> None:
 def test_a_build_that_ends_while_another_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that its owner removes while it is looked at is no error of the one that looks."""
     store = Store(tmp_path / "home")
-    lock = disk.try_lock_folder
+    lock = atomic.try_lock_folder
 
     def removed(folder: Path) -> int:
         if folder.name == "ending":
@@ -153,7 +153,7 @@ def test_a_build_that_ends_while_another_begins(tmp_path: Path, monkeypatch: pyt
 
     with store.staging():
         (tmp_path / "home/tmp/ending").mkdir()
-        monkeypatch.setattr(disk, "try_lock_folder", removed)
+        monkeypatch.setattr(atomic, "try_lock_folder", removed)
         with store.staging() as folder:
             assert folder.is_dir()
 
@@ -164,7 +164,7 @@ def test_errors_of_the_disk_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         built(Store(tmp_path / "home"), tmp_path / "p")
     assert "\n" not in caught.value.message
-    with pytest.raises(StoreError, match="no space left") as full, disk.reporting("write"):
+    with pytest.raises(StoreError, match="no space left") as full, atomic.reporting("write"):
         raise OSError(28, "No space left on device")
     assert full.value.hints
 

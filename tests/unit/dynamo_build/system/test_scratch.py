@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from dynamo_build.scratch import scratch
+from dynamo_build.system.scratch import scratch
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dynamo_build.scratch import scratch
+from dynamo_build.system.scratch import scratch
 with scratch(Path(sys.argv[1]), "part-") as folder:
     (folder / "large").write_text("x")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from dynamo_build import interrupts
 from dynamo_build.errors import DynamoError, ToolMissing
 from dynamo_build.events import Listener, Output, ignore
+from dynamo_build.system import signals
 
 TAIL = 20
 
@@ -94,7 +94,7 @@ def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[b
     """A program in a process group of its own, which is ended as a whole on leaving, whatever happened."""
     process = None
     try:
-        with interrupts.undivided():  # an interrupt before its number is known would leave it running
+        with signals.undivided():  # an interrupt before its number is known would leave it running
             process = subprocess.Popen(command, start_new_session=True, **named)
         yield process
     finally:
@@ -112,7 +112,7 @@ def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
         return process.wait()
     until, pause = time.monotonic() + timeout, 0.0005
     while True:
-        with interrupts.undivided():
+        with signals.undivided():
             code = process.poll()
         if code is not None:
             return code

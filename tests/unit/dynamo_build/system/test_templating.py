@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from dynamo_build import templating
 from dynamo_build.errors import UsageError
+from dynamo_build.system import templating
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_checkout_uses_its_own_templates() -> None:
     """Beside the package, so that an edit shows at once."""
-    assert templating.templates_folder() == Path(templating.__file__).parent.parent / "templates"
+    assert templating.templates_folder() == Path(templating.__file__).parents[2] / "templates"
 
 
 def test_a_wheel_uses_those_it_carries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

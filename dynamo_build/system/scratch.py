@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dynamo_build import interrupts
-from dynamo_build.disk import try_lock_folder
+from dynamo_build.system import signals
+from dynamo_build.system.atomic import try_lock_folder
 
 #: A younger folder may be one whose owner has not locked it yet.
 _SECONDS = 60
@@ -25,13 +25,13 @@ def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     _sweep(parent, prefix)
     made = None
     try:
-        with interrupts.undivided():
+        with signals.undivided():
             made = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
         with _held(Path(made.name)):
             yield Path(made.name)
     finally:
         if made is not None:
-            with interrupts.undivided():
+            with signals.undivided():
                 made.cleanup()
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dynamo_build import interrupts
+from dynamo_build.system import signals
 
 LOST = """
 import os, signal, time
@@ -128,5 +128,5 @@ def test_other_errors_are_not_caused_by_it() -> None:
         except ValueError as error:
             raise RuntimeError from error
     except RuntimeError as error:
-        assert not interrupts.caused(error)
-    assert not interrupts.caused(None)
+        assert not signals.caused(error)
+    assert not signals.caused(None)

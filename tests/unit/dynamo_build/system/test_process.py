@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import process
 from dynamo_build.errors import DynamoError, ToolMissing
 from dynamo_build.events import Event, Output
+from dynamo_build.system import process
 from support.waiting import wait_until
 
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import disk
+from dynamo_build.system import atomic
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     """A failed write leaves the old content and no temporary file."""
     path = tmp_path / "f"
-    disk.write(path, b"old")
-    disk.write(path, b"new")
+    atomic.write(path, b"old")
+    atomic.write(path, b"new")
     assert path.read_bytes() == b"new"
     with pytest.raises(TypeError):
-        disk.write(path, "text")  # type: ignore[arg-type]
+        atomic.write(path, "text")  # type: ignore[arg-type]
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["f"]
 
@@ -26,36 +26,36 @@ def test_what_was_asked_for_by_name(tmp_path: Path) -> None:
     """A link stays one, and a name that leads to an open file or a device is written through."""
     path, link = tmp_path / "f", tmp_path / "link"
     link.symlink_to(path)
-    disk.put(link, "old")
-    disk.put(link, "new")
+    atomic.put(link, "old")
+    atomic.put(link, "new")
     assert (path.read_text(), link.is_symlink(), sorted(os.listdir(tmp_path))) == ("new", True, ["f", "link"])
     with path.open("w") as stream:
-        disk.put(Path(f"/dev/fd/{stream.fileno()}"), "through")
+        atomic.put(Path(f"/dev/fd/{stream.fileno()}"), "through")
         assert os.fstat(stream.fileno()).st_nlink == 1
     assert path.read_text() == "through"
     reading, writing = os.pipe()
-    disk.put(Path(f"/proc/self/fd/{writing}"), "piped")
+    atomic.put(Path(f"/proc/self/fd/{writing}"), "piped")
     assert os.read(reading, 9) == b"piped"
     os.close(reading)
     os.close(writing)
-    disk.put(Path("/dev/null"), "nothing")
-    assert [disk.is_stream(Path(name)) for name in ("/dev/stdout", "/dev/null", str(link))] == [True, True, False]
+    atomic.put(Path("/dev/null"), "nothing")
+    assert [atomic.is_stream(Path(name)) for name in ("/dev/stdout", "/dev/null", str(link))] == [True, True, False]
 
 
 def test_a_folder_is_locked_once(tmp_path: Path) -> None:
     """A second holder is told so, until the first lets go."""
-    first = disk.try_lock_folder(tmp_path)
-    assert disk.try_lock_folder(tmp_path) == -1
+    first = atomic.try_lock_folder(tmp_path)
+    assert atomic.try_lock_folder(tmp_path) == -1
     os.close(first)
-    second = disk.try_lock_folder(tmp_path)
+    second = atomic.try_lock_folder(tmp_path)
     assert second >= 0
     os.close(second)
-    assert disk.try_lock_folder(tmp_path / "gone") == -1
+    assert atomic.try_lock_folder(tmp_path / "gone") == -1
 
 
-@pytest.mark.parametrize("count", [1, disk.MANY + 1])
+@pytest.mark.parametrize("count", [1, atomic.MANY + 1])
 def test_flushing_a_tree(tmp_path: Path, count: int) -> None:
     """Few files and many are both made durable without an error."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b").write_text("x")
-    disk.flush_tree(tmp_path, count)
+    atomic.flush_tree(tmp_path, count)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import copying
+from dynamo_build.system import copy
 
 BLOCK = 8192
 
@@ -18,15 +18,15 @@ BLOCK = 8192
 def copied(source: Path, target: Path, mode: int = 0o644) -> tuple[bytes, list[int]]:
     told: list[int] = []
     with open(source, "rb", buffering=0) as stream:
-        return copying.copy(stream, source.stat().st_size, str(target), mode, told.append), told
+        return copy.copy(stream, source.stat().st_size, str(target), mode, told.append), told
 
 
 @pytest.mark.parametrize("large", [0, 1 << 40])
 @pytest.mark.parametrize("size", [0, 1, 511, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 5 * BLOCK + 4097])
 def test_all_bytes_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, large: int) -> None:
     """Whole blocks of the disk and what is left over, past the cache and through it."""
-    monkeypatch.setattr(copying, "LARGE", large)
-    monkeypatch.setattr(copying, "_LARGE_BLOCK", BLOCK)
+    monkeypatch.setattr(copy, "LARGE", large)
+    monkeypatch.setattr(copy, "_LARGE_BLOCK", BLOCK)
     content = random.Random(size).randbytes(size)
     (tmp_path / "a").write_bytes(content)
     digest, told = copied(tmp_path / "a", tmp_path / "b", 0o755)
@@ -41,8 +41,8 @@ def test_a_disk_that_takes_no_such_writes_gets_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int
 ) -> None:
     """From the first block on, or from a later one."""
-    monkeypatch.setattr(copying, "LARGE", 0)
-    monkeypatch.setattr(copying, "_LARGE_BLOCK", BLOCK)
+    monkeypatch.setattr(copy, "LARGE", 0)
+    monkeypatch.setattr(copy, "_LARGE_BLOCK", BLOCK)
     content = random.Random(1).randbytes(4 * BLOCK)
     (tmp_path / "a").write_bytes(content)
     real, direct, tries = os.write, [True], []
@@ -57,8 +57,8 @@ def test_a_disk_that_takes_no_such_writes_gets_others(
             raise OSError(errno.EINVAL, "invalid argument")
         return real(target, view[: BLOCK // 2])
 
-    monkeypatch.setattr(copying, "_set_direct", set_direct)
-    monkeypatch.setattr(copying.os, "write", write)
+    monkeypatch.setattr(copy, "_set_direct", set_direct)
+    monkeypatch.setattr(copy.os, "write", write)
     digest, _ = copied(tmp_path / "a", tmp_path / "b")
     monkeypatch.undo()
     assert digest == hashlib.sha256((tmp_path / "b").read_bytes()).digest() == hashlib.sha256(content).digest()
@@ -69,13 +69,13 @@ def test_a_disk_that_takes_no_such_writes_gets_others(
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EINVAL, errno.EIO])
 def test_a_write_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, large: int) -> None:
     """Whichever thread it fails in."""
-    monkeypatch.setattr(copying, "LARGE", large)
+    monkeypatch.setattr(copy, "LARGE", large)
     (tmp_path / "a").write_bytes(bytes(100))
 
     def write(target: int, view: memoryview) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(copying.os, "write", write)
+    monkeypatch.setattr(copy.os, "write", write)
     with pytest.raises(OSError, match=os.strerror(code)):
         copied(tmp_path / "a", tmp_path / "b")
 
