@@ -72,7 +72,7 @@ def section(path: str, command: Any, level: int = 2) -> Iterator[str]:
 
 def settings() -> str:
     """The table of settings, and where each can be written."""
-    from dynamo_build.settings import KNOWN
+    from dynamo_build.project.settings import KNOWN
 
     lines = [
         "# Settings\n",
@@ -140,8 +140,8 @@ def targets() -> str:
 def templates() -> str:
     """The variables of our templates."""
     from dynamo_build.dockerfile import Recipe
-    from dynamo_build.stages.ci import Pipeline
-    from dynamo_build.stages.scaffold import Project
+    from dynamo_build.project.ci import Pipeline
+    from dynamo_build.project.scaffold import Project
 
     lines = [
         "# Variables of the templates\n",
@@ -171,7 +171,7 @@ def bento_schema() -> str:
 
 def settings_schema() -> str:
     """The JSON Schema of dynamo.yaml."""
-    from dynamo_build.settings import KNOWN
+    from dynamo_build.project.settings import KNOWN
 
     sections: dict[str, Any] = {}
     for name, known in KNOWN.items():

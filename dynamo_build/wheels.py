@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import archive, files, lockfile
+from dynamo_build import archive, lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
+from dynamo_build.project import files
 from dynamo_build.system import atomic, process
 from dynamo_build.system.digest import digest_bytes, digest_file
 from dynamo_build.uv_program import program

@@ -40,7 +40,7 @@ def init(
     Example: dynamo ci init github hello_world:Frontend --registry registry.example/team -f config.yaml
     """
     from dynamo_build import __version__
-    from dynamo_build.stages.ci import pipeline, write
+    from dynamo_build.project.ci import pipeline, write
 
     checked_output(output)
     wanted = pipeline(target, registry=registry, version=__version__, config_file=config_file)

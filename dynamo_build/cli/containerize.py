@@ -74,9 +74,10 @@ def containerize(
     """
     import os
 
-    from dynamo_build import catalog, imaging, selection, settings
+    from dynamo_build import catalog, imaging, selection
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.oci.budget import parsed
+    from dynamo_build.project import settings
 
     checked_output(output)
     listener = console.listener(quiet or output != "text")

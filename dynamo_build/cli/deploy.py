@@ -16,7 +16,7 @@ from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceComma
 if TYPE_CHECKING:
     from dynamo_build.model.deployment import Deployment, Manifests, SecretReference
     from dynamo_build.model.image import ContainerizeOptions
-    from dynamo_build.settings import Settings
+    from dynamo_build.project.settings import Settings
 
 command_class = ServiceCommand
 _Repeated = list[str] | None
@@ -81,9 +81,10 @@ def deploy(
 
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
-    from dynamo_build import catalog, pipeline, settings
+    from dynamo_build import catalog, pipeline
     from dynamo_build.events import Noted, Warned
     from dynamo_build.manifests import files
+    from dynamo_build.project import settings
     from dynamo_build.stages.place import PlaceOptions
 
     checked_output(output)
@@ -152,7 +153,7 @@ def deploy(
 
 def _target_options(declared: Settings, target: str, given: list[str], nats_image: str) -> dict[str, Any]:
     """The project's options are those of its own target; a flag is taken over them."""
-    from dynamo_build import settings
+    from dynamo_build.project import settings
 
     ours = not target or settings.load(Path.cwd(), os.environ, {})["deploy.target"] == target
     found: dict[str, Any] = dict(declared["deploy.options"]) if ours else {}

@@ -23,8 +23,8 @@ def reach(namespace: str, context: str) -> tuple[Connection, str]:
     """The cluster, and the namespace: as given, else as the project says. Raises DeployError or ToolMissing."""
     import os
 
-    from dynamo_build import settings
     from dynamo_build.cluster.connection import Connection
+    from dynamo_build.project import settings
 
     flags = {"deploy.namespace": namespace or None, "deploy.context": context or None}
     declared = settings.load(Path.cwd(), os.environ, flags)

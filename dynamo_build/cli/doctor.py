@@ -23,8 +23,9 @@ def doctor(
 
     Example: dynamo doctor --online
     """
-    from dynamo_build import catalog, settings
+    from dynamo_build import catalog
     from dynamo_build.errors import ToolMissing
+    from dynamo_build.project import settings
     from dynamo_build.stages import diagnose as diagnosing
 
     checked_output(output)

@@ -18,7 +18,7 @@ def env(output: OutputForm = "text") -> None:
 
     Example: dynamo env -o json
     """
-    from dynamo_build import settings
+    from dynamo_build.project import settings
     from dynamo_build.seams import default_home
     from dynamo_build.stages.diagnose import versions
 

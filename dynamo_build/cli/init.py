@@ -25,7 +25,7 @@ def init(
 
     Example: dynamo init my_graph --template worker
     """
-    from dynamo_build.stages.scaffold import scaffold
+    from dynamo_build.project.scaffold import scaffold
 
     checked_output(output)
     files = [str(path) for path in scaffold(Path(folder), template, name)]

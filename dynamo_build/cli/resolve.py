@@ -35,10 +35,11 @@ def resolve(
 
     Example: dynamo resolve -f job.yaml --registry registry.example/team | kubectl apply -f -
     """
-    from dynamo_build import catalog, pipeline, settings
+    from dynamo_build import catalog, pipeline
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
     from dynamo_build.model.image import ContainerizeOptions
+    from dynamo_build.project import settings
     from dynamo_build.stages.resolve import Mention, mentions, resolved
 
     declared = settings.load(Path.cwd(), os.environ, {"deploy.registry": registry or None})

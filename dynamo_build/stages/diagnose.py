@@ -17,8 +17,8 @@ from pathlib import Path
 from dynamo_build import credentials, engine
 from dynamo_build.errors import DynamoError
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.project.settings import Settings
 from dynamo_build.seams import Surroundings, default_home
-from dynamo_build.settings import Settings
 from dynamo_build.store import Store
 
 #: A finding is good, or something that some command will miss, or something that no command works without.

@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from dynamo_build import lockfile
 from dynamo_build.errors import UsageError
-from dynamo_build.files import survey
 from dynamo_build.model.plan import LocalPackage
-from dynamo_build.settings import read_toml
+from dynamo_build.project.files import survey
+from dynamo_build.project.settings import read_toml
 from dynamo_build.system.digest import digest_bytes, digest_file, format_digests
 
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*@\s*(?P<path>\S+)")

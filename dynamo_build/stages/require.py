@@ -16,7 +16,7 @@ from dynamo.sdk import compatible
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build import lockfile, runtime_wheel
 from dynamo_build.model.plan import BuildOptions, LocalPackage, Requirements
-from dynamo_build.settings import read_toml
+from dynamo_build.project.settings import read_toml
 from dynamo_build.stages import bentoml_image
 from dynamo_build.stages.local import local_package, local_path
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dynamo.sdk.graph import Position, Problem
-from dynamo_build.ignore import compiled
 from dynamo_build.model.plan import PlannedFile
+from dynamo_build.project.ignore import compiled
 from dynamo_build.system.digest import digest_bytes
 
 LARGEST = 8 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.stages.scaffold import templates
+from dynamo_build.project.scaffold import templates
 from support.command_line import dynamo
 from support.serving import Serve
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import document, settings
+from dynamo_build import document
 from dynamo_build.dockerfile import dockerfile
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.project import settings
 from dynamo_build.stages.layer import layer
 from dynamo_build.store import content_version
 from support import handmade, projects

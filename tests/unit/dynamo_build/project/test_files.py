@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_build.files import survey
+from dynamo_build.project.files import survey
 from support.effort import examples
 
 
@@ -158,7 +158,7 @@ NAMES = st.text(
 @given(st.sets(NAMES.filter(lambda name: name not in (".", "..") and len(name.encode()) < 100), max_size=8))
 def test_every_portable_name_is_packed_or_named(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
     """No file goes missing silently: it is packed, ignored by rule, or a problem."""
-    from dynamo_build.ignore import IGNORE_FILES, never_file
+    from dynamo_build.project.ignore import IGNORE_FILES, never_file
 
     project = tmp_path_factory.mktemp("project")
     wanted = {name for name in names if not never_file(name) and name not in IGNORE_FILES}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import UsageError
-from dynamo_build.stages.ci import FORMS, pipeline, write
+from dynamo_build.project.ci import FORMS, pipeline, write
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples" / "ci"
 WANTED = pipeline("hello_world:Frontend", registry="registry.example/team", version="0.1.0", config_file="config.yaml")

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from dynamo.sdk.graph import Position, Problem
-from dynamo_build.ignore import PatternError, Rules, Selection, never_file, never_folder
 from dynamo_build.model.plan import PlannedFile
+from dynamo_build.project.ignore import PatternError, Rules, Selection, never_file, never_folder
 
 _EXCLUDE = "Remove it, or list it in `.bentoignore`."
 

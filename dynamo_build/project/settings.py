@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from dynamo_build import bentofile
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import Platform
+from dynamo_build.project import bentofile
 from dynamo_build.system.yaml import read_yaml
 
 

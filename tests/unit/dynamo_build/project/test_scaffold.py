@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo_build.errors import UsageError
-from dynamo_build.stages.scaffold import scaffold, templates
+from dynamo_build.project.scaffold import scaffold, templates
 
 
 @pytest.mark.parametrize("template", templates())

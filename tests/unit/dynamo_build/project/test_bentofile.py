@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import settings
 from dynamo_build.errors import UsageError
+from dynamo_build.project import settings
 
 FILE = """
 service: "service:Svc"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import settings
 from dynamo_build.errors import UsageError
+from dynamo_build.project import settings
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
