@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dynamo_build.model.reference import ImageReference
 
 LOCKERS = {
-    "uv": "dynamo_build.lockers.uv:UvLocker",
-    "given": "dynamo_build.lockers.given:GivenLocker",
+    "uv": "dynamo_build.packages.lockers.uv:UvLocker",
+    "given": "dynamo_build.packages.lockers.given:GivenLocker",
 }
 BUILDERS = {
     "oci": "dynamo_build.builders.oci:OciBuilder",

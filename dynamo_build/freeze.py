@@ -16,20 +16,20 @@ from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, PlannedFile, Requirements
+from dynamo_build.packages.lock import carried, lock
+from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
 from dynamo_build.selection import chosen as chosen
 from dynamo_build.selection import store as store
 from dynamo_build.stages import configure as configuring
 from dynamo_build.stages.discover import failure, told
 from dynamo_build.stages.find import Found, find
-from dynamo_build.stages.lock import carried, lock
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
 from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
 from dynamo_build.stages.stray import ruling, stray
 from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store
-from dynamo_build.wheels import Wheels
 
 
 def build(
@@ -95,12 +95,12 @@ def _informed(
     """The options with what the declared base brings along, and who knows the modules of locked wheels."""
     cache = bentos.root / "cache"
     if options.base:
-        from dynamo_build.stages.declared import declare
+        from dynamo_build.packages.base import declare
 
         options = declare(options, project, surroundings.registry, cache, on)
 
     def recorded(locked: Lock) -> frozenset[str]:
-        from dynamo_build.stages.records import Records  # most builds need nothing of it
+        from dynamo_build.packages.wheel_modules import Records  # most builds need nothing of it
 
         return Records(environment=surroundings.environment, cache=cache, on=on).modules(locked)
 

@@ -21,12 +21,12 @@ from dynamo_build.model.image import (
     ToRegistry,
 )
 from dynamo_build.model.reference import LAYOUT, ImageReference, Platform
+from dynamo_build.packages.base_labels import provided
 from dynamo_build.seams import ImageBuilder, Surroundings
 from dynamo_build.stages.bases import bases
 from dynamo_build.stages.destination import destination, earlier
 from dynamo_build.stages.join import join, part
 from dynamo_build.stages.layer import group_images, layer
-from dynamo_build.stages.provided import provided
 from dynamo_build.stages.verify import check
 
 #: The builder that chooses one, and the order in which it asks them.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dynamo.sdk.graph import Problem
 from dynamo.sdk.suggestions import closest
-from dynamo_build import lockfile
 from dynamo_build.model.plan import Lock, Requirements
+from dynamo_build.packages import lockfile
 from dynamo_build.stages.imports import Import, Reached
 from dynamo_build.stages.modules import ADDED, MODULES, PREFIXES, REMOVED
 
@@ -134,7 +134,7 @@ def _wanted(wanted: Requirements) -> Iterator[tuple[str, str]]:
 
 
 def _own_lines() -> tuple[str, ...]:
-    from dynamo_build import runtime_wheel
+    from dynamo_build.packages import runtime_wheel
 
     return runtime_wheel.requirements()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build import lockfile
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.image import (
@@ -26,7 +25,8 @@ from dynamo_build.model.image import (
     WheelLayer,
 )
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.stages.provided import without
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.base_labels import without
 
 ENVIRONMENT = {
     "PYTHONPATH": f"{SOURCE}:{RUNTIME}:{PACKAGES}",

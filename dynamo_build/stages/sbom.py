@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from dynamo_build.model.bento import BentoManifest
 from dynamo_build.model.plan import LockedPackage
-from dynamo_build.runtime_wheel import DISTRIBUTION
+from dynamo_build.packages.runtime_wheel import DISTRIBUTION
 from dynamo_build.store import identity
 
 NAME = "env/sbom.cdx.json"

@@ -16,7 +16,7 @@ from dynamo_build.errors import UsageError
 from dynamo_build.model.image import ImagePlan, PackagesLayer, WheelLayer
 from dynamo_build.model.report import ImageReport, LayerReport, Part
 from dynamo_build.oci.image import OciImage
-from dynamo_build.stages.provided import provided
+from dynamo_build.packages.base_labels import provided
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 SPDX = "application/spdx+json"

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dynamo.sdk import codec
-from dynamo_build import archive, document, lockfile
+from dynamo_build import archive, document
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS
+from dynamo_build.packages import lockfile
 from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import SIDE, identity
 from dynamo_build.system.digest import digest_bytes, digest_file

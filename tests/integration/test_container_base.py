@@ -22,8 +22,8 @@ from dynamo_build import catalog, pipeline
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, Image, PackagesLayer
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.packages.base_labels import provided
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages.provided import provided
 from support import hello, nats
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.stages.provided import provided
+from dynamo_build.packages.base_labels import provided
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINER = ROOT / "container"

@@ -14,13 +14,13 @@ from pathlib import Path
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build import document as document_of
-from dynamo_build import lockfile
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import Lock
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer, layout
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
+from dynamo_build.packages import lockfile
 from dynamo_build.system.digest import digest_bytes
 
 WHEEL = "dynamo_runtime-0.1.0-py3-none-any.whl"

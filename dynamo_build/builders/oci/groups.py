@@ -10,9 +10,9 @@ import fnmatch
 import hashlib
 from dataclasses import dataclass, replace
 
-from dynamo_build import lockfile
 from dynamo_build.model.image import PackagesLayer
 from dynamo_build.model.plan import LockedPackage
+from dynamo_build.packages import lockfile
 
 #: Groups of packages that are not known to be large.
 OTHERS = 6

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dynamo_build import lockfile
 from dynamo_build.builders.oci import packages
 from dynamo_build.builders.oci.groups import Group
 from dynamo_build.builders.oci.packages import File
 from dynamo_build.model.image import PackagesLayer
+from dynamo_build.packages import lockfile
 
 Install = Callable[[PackagesLayer, Path], None]
 

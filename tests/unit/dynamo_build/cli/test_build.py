@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dynamo_build import lockfile
 from dynamo_build.events import ignore
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.stages.require import require
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.requirements import require
 from support.command_line import dynamo
 from support.projects import FakeLocker
 

@@ -9,11 +9,11 @@ from textwrap import dedent
 import pytest
 
 from dynamo.sdk.graph import Problem
-from dynamo_build import lockfile
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.requirements import require
 from dynamo_build.project.files import survey
 from dynamo_build.stages.find import find
-from dynamo_build.stages.require import require
 from dynamo_build.stages.stray import ruling, stray
 from support.command_line import dynamo
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynamo_build import lockfile
 from dynamo_build.errors import StoreError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.packages import lockfile
 from dynamo_build.system import atomic
 
 if TYPE_CHECKING:

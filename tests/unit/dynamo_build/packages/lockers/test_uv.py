@@ -10,8 +10,8 @@ import pytest
 
 from dynamo_build.errors import LockError, ToolMissing
 from dynamo_build.events import ignore
-from dynamo_build.lockers.uv import UvLocker
 from dynamo_build.model.plan import Requirements
+from dynamo_build.packages.lockers.uv import UvLocker
 from dynamo_build.seams import Surroundings
 
 PROGRAM = """#!{python}

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import lockfile
 from dynamo_build.errors import StoreError, ToolMissing
 from dynamo_build.events import Listener, Noted, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.uv import PLATFORMS, program
 from dynamo_build.system import atomic, process
 from dynamo_build.system.digest import digest_bytes
-from dynamo_build.uv_program import PLATFORMS, program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.lockfile import normalised
 from dynamo_build.model.plan import LockedPackage
+from dynamo_build.packages.lockfile import normalised
 
 LABEL = "dynamo.packages"
 

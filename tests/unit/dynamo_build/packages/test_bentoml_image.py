@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.stages.bentoml_image import packages
-from dynamo_build.stages.require import require
+from dynamo_build.packages.bentoml_image import packages
+from dynamo_build.packages.requirements import require
 
 TEXT = """
 import bentoml

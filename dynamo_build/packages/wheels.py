@@ -18,15 +18,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import archive, lockfile
+from dynamo_build import archive
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.tags import NAME, misfit
+from dynamo_build.packages.uv import program
 from dynamo_build.project import files
 from dynamo_build.system import atomic, process
 from dynamo_build.system.digest import digest_bytes, digest_file
-from dynamo_build.uv_program import program
-from dynamo_build.wheel_tags import NAME, misfit
 
 _GIT = re.compile(r"git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})(?:#(?P<fragment>\S*))?")
 _STAMP = (1980, 1, 1, 0, 0, 0)

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 import dynamo
-from dynamo_build import runtime_wheel
 from dynamo_build.errors import UsageError
+from dynamo_build.packages import runtime_wheel
 
 
 def test_the_wheel_is_the_same_wherever_it_is_made(tmp_path: Path) -> None:
     """Another process with another hash seed, locale and time zone gives the same bytes."""
-    code = "import sys; from dynamo_build.runtime_wheel import made; sys.stdout.buffer.write(made().content)"
+    code = "import sys; from dynamo_build.packages.runtime_wheel import made; sys.stdout.buffer.write(made().content)"
     other = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynamo_build import lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener
 from dynamo_build.model.plan import Lock, Requirements
+from dynamo_build.packages import lockfile
 from dynamo_build.seams import Surroundings
 
 

@@ -7,13 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dynamo_build import lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.events import Finished, Listener, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.uv import PLATFORMS, program
 from dynamo_build.seams import Surroundings
 from dynamo_build.system.process import ProgramFailed, run
-from dynamo_build.uv_program import PLATFORMS, program
 
 _TAIL = 8
 

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener
-from dynamo_build.lockers.given import GivenLocker
 from dynamo_build.model.plan import WHEELS, BuildOptions, Lock, LockedPackage, Requirements
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.lock import carried, lock
+from dynamo_build.packages.lockers.given import GivenLocker
+from dynamo_build.packages.requirements import require
+from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
 from dynamo_build.stages.exchange import export, take
-from dynamo_build.stages.lock import carried, lock
 from dynamo_build.stages.pack import pack
-from dynamo_build.stages.require import require
 from dynamo_build.stages.verify import verify
 from dynamo_build.store import Store
-from dynamo_build.wheels import Wheels
 from support import handmade
 from support.projects import planned, write_project
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import runtime_wheel
 from dynamo_build.errors import UsageError
 from dynamo_build.model.plan import BuildOptions, Requirements
-from dynamo_build.stages.require import require
+from dynamo_build.packages import runtime_wheel
+from dynamo_build.packages.requirements import require
 from support.projects import write_project
 
 BLOCK = '# /// script\n# dependencies = ["from-block>=1"]\n# ///\n'

@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dynamo_build import lockfile
 from dynamo_build.errors import UsageError
 from dynamo_build.model.plan import LocalPackage
+from dynamo_build.packages import lockfile
 from dynamo_build.project.files import survey
 from dynamo_build.project.settings import read_toml
 from dynamo_build.system.digest import digest_bytes, digest_file, format_digests

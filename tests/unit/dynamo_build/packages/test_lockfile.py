@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_build import lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.packages import lockfile
 from support.effort import examples
 
 WANTED = Requirements(lines=("pydantic>=2", "a"), platforms=("linux/amd64", "linux/arm64"))

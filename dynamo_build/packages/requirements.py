@@ -14,11 +14,10 @@ from typing import Any
 
 from dynamo.sdk import compatible
 from dynamo.sdk.graph import Position, Problem
-from dynamo_build import lockfile, runtime_wheel
 from dynamo_build.model.plan import BuildOptions, LocalPackage, Requirements
+from dynamo_build.packages import bentoml_image, lockfile, runtime_wheel
+from dynamo_build.packages.local import local_package, local_path
 from dynamo_build.project.settings import read_toml
-from dynamo_build.stages import bentoml_image
-from dynamo_build.stages.local import local_package, local_path
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 _CLAUSE = r"(?:===?|~=|!=|<=?|>=?)\s*[A-Za-z0-9][A-Za-z0-9.*+!_-]*"

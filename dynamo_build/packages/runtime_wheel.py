@@ -92,7 +92,7 @@ def _names(package: Path) -> list[str]:
 @cache
 def _project() -> Mapping[str, Any]:
     """`[project]` of the runtime: from the toolchain's wheel, else from the checkout that the package lies in."""
-    for path in (Path(__file__).with_name("runtime.toml"), _package().parent / "pyproject.toml"):
+    for path in (Path(__file__).parents[1] / "runtime.toml", _package().parent / "pyproject.toml"):
         if path.is_file():
             with path.open("rb") as stream:
                 project: Mapping[str, Any] = tomllib.load(stream)["project"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import lockfile
 from dynamo_build.errors import LockError
 from dynamo_build.events import ignore
-from dynamo_build.lockers.given import GivenLocker
 from dynamo_build.model.plan import Requirements
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.lockers.given import GivenLocker
 from dynamo_build.seams import Surroundings
 from support.projects import LOCK
 

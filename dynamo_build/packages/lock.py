@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dynamo_build import lockfile
 from dynamo_build.errors import LockError, StoreError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
+from dynamo_build.packages import lockfile
+from dynamo_build.packages.wheels import Wheel, Wheels
 from dynamo_build.seams import Locker
 from dynamo_build.system import atomic
-from dynamo_build.wheels import Wheel, Wheels
 
 _HINT = "Build with `--upgrade` to lock anew what is here."
 
