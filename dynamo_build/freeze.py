@@ -14,6 +14,11 @@ from dynamo.sdk.graph import Problem, ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
+from dynamo_build.graph import config as configuring
+from dynamo_build.graph.child import failure, told
+from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
+from dynamo_build.graph.discover import Found, find
+from dynamo_build.graph.unreached import ruling, stray
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, PlannedFile, Requirements
 from dynamo_build.packages.lock import carried, lock
@@ -21,13 +26,8 @@ from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
 from dynamo_build.selection import chosen as chosen
 from dynamo_build.selection import store as store
-from dynamo_build.stages import configure as configuring
-from dynamo_build.stages.discover import failure, told
-from dynamo_build.stages.find import Found, find
 from dynamo_build.stages.pack import pack
 from dynamo_build.stages.plan import plan
-from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
-from dynamo_build.stages.stray import ruling, stray
 from dynamo_build.stamps import Stamps
 from dynamo_build.store import Store
 

@@ -12,8 +12,8 @@ from dynamo_build.cli import console
 from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, checked_output
 
 if TYPE_CHECKING:
+    from dynamo_build.graph.config_sources import ConfigValue
     from dynamo_build.model.plan import BuildPlan
-    from dynamo_build.stages.show import ConfigValue
 
 _LARGEST = 20
 

@@ -38,8 +38,8 @@ def graph(
     """
     from dynamo.sdk import codec
     from dynamo_build import pipeline
-    from dynamo_build.drawing import FORMS, NONE
     from dynamo_build.errors import UsageError
+    from dynamo_build.graph.drawing import FORMS, NONE
     from dynamo_build.model.plan import BuildOptions
     from dynamo_build.system import atomic
 

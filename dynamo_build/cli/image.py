@@ -13,7 +13,7 @@ from dynamo_build.cli.image_options import ForPlatform, Insecure, Reference, pul
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.drawing.treemap import Area
+    from dynamo_build.graph.drawing.treemap import Area
     from dynamo_build.model.report import ImageReport
 
 group = typer.Typer(
@@ -104,7 +104,7 @@ def diff(
     _, other, second = pulled(after, platform, insecure)
     found = contrast(first, second, (str(one), str(other)))
     if form == "html":
-        from dynamo_build.drawing.difference import page
+        from dynamo_build.graph.drawing.difference import page
         from dynamo_build.stages.report import report
 
         reports = report(first, str(one), read="own"), report(second, str(other), read="own")
@@ -212,8 +212,8 @@ def _sizes(found: ImageReport) -> str:
 
 
 def _draw(found: ImageReport, path: Path) -> None:
-    from dynamo_build.drawing.treemap import page, treemap
     from dynamo_build.errors import UsageError
+    from dynamo_build.graph.drawing.treemap import page, treemap
     from dynamo_build.system import atomic
 
     forms = {".svg": treemap, ".html": page}
@@ -226,7 +226,7 @@ def _draw(found: ImageReport, path: Path) -> None:
 
 
 def _areas(found: ImageReport) -> list[Area]:
-    from dynamo_build.drawing.treemap import Area
+    from dynamo_build.graph.drawing.treemap import Area
 
     return [
         Area(

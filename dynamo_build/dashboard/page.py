@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.drawing.svg import STYLE, svg
+from dynamo_build.graph.drawing.svg import STYLE, svg
 from dynamo_build.system.templating import render, templates_folder
 
 

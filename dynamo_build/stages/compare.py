@@ -11,9 +11,9 @@ from dynamo.sdk import codec
 from dynamo.sdk.graph import Json
 from dynamo_build import archive
 from dynamo_build.errors import StoreError
+from dynamo_build.graph import apis
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.packages import lockfile
-from dynamo_build.stages import apis
 from dynamo_build.system.digest import digest_bytes
 
 _ELSEWHERE = frozenset(

@@ -15,10 +15,11 @@ from dynamo.sdk.config import configured
 from dynamo_build import document
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
+from dynamo_build.graph import apis
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS, BuildPlan, Lock, PlannedFile
 from dynamo_build.packages import lockfile, runtime_wheel
-from dynamo_build.stages import apis, sbom
+from dynamo_build.stages import sbom
 from dynamo_build.stamps import Reading, Stamps
 from dynamo_build.store import Store, content_version
 from dynamo_build.system import atomic

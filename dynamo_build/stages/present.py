@@ -18,8 +18,8 @@ from dynamo_build.dashboard.measure import Rate
 from dynamo_build.dashboard.page import page
 from dynamo_build.dashboard.server import Server
 from dynamo_build.dashboard.watch import EVERY, Watch
-from dynamo_build.drawing import Notes
 from dynamo_build.errors import DynamoError, ServeError
+from dynamo_build.graph.drawing import Notes
 from dynamo_build.stages import running
 
 _SECONDS = 2.0

@@ -21,11 +21,11 @@ from dynamo.sdk.config import configured, merge, near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
+from dynamo_build.graph.child import explore, told
+from dynamo_build.graph.config import configure, given, read
+from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
 from dynamo_build.model.bento import Bento
 from dynamo_build.stages import frozen, running
-from dynamo_build.stages.configure import configure, given, read
-from dynamo_build.stages.discover import explore, told
-from dynamo_build.stages.show import ARGUMENT, ConfigValue, shown
 from dynamo_build.system import signals
 
 _LAYERS = ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG")

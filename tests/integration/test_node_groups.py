@@ -17,7 +17,7 @@ import pytest
 
 from dynamo.runtime.distributed import connect
 from dynamo.sdk import codec
-from dynamo_build.stages.discover import discover
+from dynamo_build.graph.child import discover
 from support import hello
 
 pytestmark = pytest.mark.nats

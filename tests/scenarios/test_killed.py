@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from dynamo_build.cli.app import run
-from dynamo_build.stages import find
-from dynamo_build.stages.discover import explore
+from dynamo_build.graph import discover
+from dynamo_build.graph.child import explore
 from dynamo_build.stages.exchange import export
 from dynamo_build.stages.verify import verify
 from dynamo_build.store import Store
@@ -40,7 +40,7 @@ class Place:
             asked[key] = asked.get(key) or explore(target, project, **named)
             return asked[key]
 
-        monkeypatch.setattr(find, "explore", known)
+        monkeypatch.setattr(discover, "explore", known)
         self.write("archived")
         assert run(["build", "hello_world:Frontend", "--quiet"]) == 0
         export(Store(folder / "elsewhere").get("frontend"), self.archive)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.sdk.graph import Edge, EndpointSpec, Resources, ServiceGraph, ServiceSpec
-from dynamo_build.drawing import FORMS, arrange
+from dynamo_build.graph.drawing import FORMS, arrange
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "drawing"
 

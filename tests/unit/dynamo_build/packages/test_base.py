@@ -11,13 +11,13 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Noted
+from dynamo_build.graph.discover import find
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.base import declare
 from dynamo_build.packages.requirements import require
 from dynamo_build.seams import Registry
-from dynamo_build.stages.find import find
 from support import handmade
 from support.projects import write_project
 

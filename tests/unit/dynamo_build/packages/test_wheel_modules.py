@@ -10,11 +10,11 @@ import pytest
 
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Event, Noted
+from dynamo_build.graph.discover import find
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.requirements import require
 from dynamo_build.packages.wheel_modules import Records
-from dynamo_build.stages.find import find
 from support import handmade
 from support.projects import write_project
 

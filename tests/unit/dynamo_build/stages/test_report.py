@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.drawing.treemap import HEIGHT, WIDTH, Area, page, treemap
 from dynamo_build.errors import RegistryError, UsageError
+from dynamo_build.graph.drawing.treemap import HEIGHT, WIDTH, Area, page, treemap
 from dynamo_build.oci.budget import exceeded, parsed
 from dynamo_build.oci.compression import ZSTD, compressor
 from dynamo_build.oci.contents import held

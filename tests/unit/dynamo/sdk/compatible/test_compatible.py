@@ -8,7 +8,7 @@ import pytest
 
 from dynamo.sdk.compatible import decorates
 from dynamo_build.errors import GraphError
-from dynamo_build.stages.discover import explore
+from dynamo_build.graph.child import explore
 
 SERVICE = """
 import bentoml

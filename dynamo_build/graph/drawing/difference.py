@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from html import escape
 
+from dynamo_build.graph.drawing.html import PAGE
 from dynamo_build.model.report import Change, ImageDiff, ImageReport, LayerReport
 
-from .html import PAGE
 from .treemap import Area, treemap
 
 _KINDS = {"setting": "Settings", "base": "Base", "package": "Packages", "file": "Files"}

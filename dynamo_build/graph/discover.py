@@ -10,12 +10,12 @@ from dynamo.sdk import compatible
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
 from dynamo_build.errors import GraphError, LockError
 from dynamo_build.events import Listener, Noted, ignore
+from dynamo_build.graph.available import Provided, missing, needed_for, provided, unavailable
+from dynamo_build.graph.child import explore, failure
+from dynamo_build.graph.imports import Reached, reach, start_of
 from dynamo_build.model.plan import BuildOptions, Lock, Requirements
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.requirements import require
-from dynamo_build.stages.closure import Provided, missing, needed_for, provided, unavailable
-from dynamo_build.stages.discover import explore, failure
-from dynamo_build.stages.imports import Reached, reach, start_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from dynamo.sdk.graph import Problem
 from dynamo.sdk.suggestions import closest
+from dynamo_build.graph.imports import Import, Reached
+from dynamo_build.graph.module_names import ADDED, MODULES, PREFIXES, REMOVED
 from dynamo_build.model.plan import Lock, Requirements
 from dynamo_build.packages import lockfile
-from dynamo_build.stages.imports import Import, Reached
-from dynamo_build.stages.modules import ADDED, MODULES, PREFIXES, REMOVED
 
 #: Imported for real while a graph is described: the SDK and pydantic, which every image holds.
 REAL = frozenset(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynamo.sdk.graph import Position, Problem
+from dynamo_build.graph.available import provided, unavailable
+from dynamo_build.graph.discover import Found
+from dynamo_build.graph.imports import Import, imports_of
 from dynamo_build.model.plan import BuildOptions, Lock, PlannedFile, Requirements
-from dynamo_build.stages.closure import provided, unavailable
-from dynamo_build.stages.find import Found
-from dynamo_build.stages.imports import Import, imports_of
 from dynamo_build.system.digest import digest_bytes
 
 _CODE = frozenset({".py", ".so", "pyd"})  # the last three letters: this is asked of every file of a project

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.stages.imports import imports_of, reach, start_of
+from dynamo_build.graph.imports import imports_of, reach, start_of
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -6,8 +6,7 @@ import itertools
 from html import escape
 
 from dynamo.sdk.graph import ServiceGraph
-
-from .arrange import NONE, Arrow, Box, Notes, Picture, arrange
+from dynamo_build.graph.drawing.arrange import NONE, Arrow, Box, Notes, Picture, arrange
 
 STYLE = """
 svg.graph { background: #ffffff; font-family: ui-sans-serif, system-ui, sans-serif; }

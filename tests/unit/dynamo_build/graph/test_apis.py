@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dynamo_build.stages import apis
+from dynamo_build.graph import apis
 from support.projects import FRONTEND, GRAPH
 
 

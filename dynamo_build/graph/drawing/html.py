@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-
-from .arrange import NONE, Notes, arrange
-from .svg import STYLE, drawn, spoken
+from dynamo_build.graph.drawing.arrange import NONE, Notes, arrange
+from dynamo_build.graph.drawing.svg import STYLE, drawn, spoken
 
 PAGE = """
 :root { color-scheme: light dark; }

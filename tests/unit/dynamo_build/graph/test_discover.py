@@ -10,10 +10,10 @@ import pytest
 
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Noted
+from dynamo_build.graph.discover import Found, find
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.requirements import require
-from dynamo_build.stages.find import Found, find
 from support.command_line import dynamo
 
 HEAVY = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dynamo_build.graph.available import modules_of, provided
 from dynamo_build.model.plan import LocalPackage, Lock, LockedPackage, Requirements
 from dynamo_build.packages import runtime_wheel
-from dynamo_build.stages.closure import modules_of, provided
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dynamo.sdk.graph import ServiceGraph
-
-from .arrange import NONE, Notes
+from dynamo_build.graph.drawing.arrange import NONE, Notes
 
 
 def tree(graph: ServiceGraph, notes: Notes = NONE) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import GraphError, UsageError
-from dynamo_build.stages.configure import configure, read
+from dynamo_build.graph.config import configure, read
 from support.projects import GRAPH
 
 

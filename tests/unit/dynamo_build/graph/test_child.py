@@ -10,7 +10,7 @@ import pytest
 from dynamo.sdk.graph import Problem, ServiceGraph
 from dynamo_build.errors import GraphError, UsageError
 from dynamo_build.events import Output, Warned
-from dynamo_build.stages.discover import discover, explore
+from dynamo_build.graph.child import discover, explore
 
 ROOT = Path(__file__).parents[4]
 GRAPHS = ROOT / "tests" / "graphs"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamo.sdk.graph import ServiceGraph
-
-from .arrange import NONE, Notes, arrange
-from .dot import dot
-from .html import html
-from .mermaid import mermaid
-from .svg import svg
-from .tree import tree
+from dynamo_build.graph.drawing.arrange import NONE, Notes, arrange
+from dynamo_build.graph.drawing.dot import dot
+from dynamo_build.graph.drawing.html import html
+from dynamo_build.graph.drawing.mermaid import mermaid
+from dynamo_build.graph.drawing.svg import svg
+from dynamo_build.graph.drawing.tree import tree
 
 #: Each picture of a graph by the name of its form; a form is a pure function from the graph, and notes on it, to text.
 FORMS: dict[str, Callable[[ServiceGraph, Notes], str]] = {

@@ -9,12 +9,12 @@ from textwrap import dedent
 import pytest
 
 from dynamo.sdk.graph import Problem
+from dynamo_build.graph.discover import find
+from dynamo_build.graph.unreached import ruling, stray
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.requirements import require
 from dynamo_build.project.files import survey
-from dynamo_build.stages.find import find
-from dynamo_build.stages.stray import ruling, stray
 from support.command_line import dynamo
 
 GRAPH = "from dynamo.sdk import service\n@service\nclass A: ...\n"
