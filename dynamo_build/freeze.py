@@ -12,6 +12,12 @@ from typing import Any
 from dynamo.sdk.config import near_misses, parse_arguments
 from dynamo.sdk.graph import Problem, ServiceGraph
 from dynamo_build import catalog
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.plan import plan
+from dynamo_build.bento.select import chosen as chosen
+from dynamo_build.bento.select import store as store
+from dynamo_build.bento.stat_cache import Stamps
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.graph import config as configuring
@@ -24,12 +30,6 @@ from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, PlannedFile, 
 from dynamo_build.packages.lock import carried, lock
 from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
-from dynamo_build.selection import chosen as chosen
-from dynamo_build.selection import store as store
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.plan import plan
-from dynamo_build.stamps import Stamps
-from dynamo_build.store import Store
 
 
 def build(

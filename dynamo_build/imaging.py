@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dynamo_build import build_secrets, catalog
+from dynamo_build.bento.verify import check
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento
@@ -27,7 +28,6 @@ from dynamo_build.stages.bases import bases
 from dynamo_build.stages.destination import destination, earlier
 from dynamo_build.stages.join import join, part
 from dynamo_build.stages.layer import group_images, layer
-from dynamo_build.stages.verify import check
 
 #: The builder that chooses one, and the order in which it asks them.
 AUTO = "auto"

@@ -74,7 +74,8 @@ def containerize(
     """
     import os
 
-    from dynamo_build import catalog, imaging, selection
+    from dynamo_build import catalog, imaging
+    from dynamo_build.bento import select
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.oci.budget import parsed
     from dynamo_build.project import settings
@@ -82,7 +83,7 @@ def containerize(
     checked_output(output)
     listener = console.listener(quiet or output != "text")
     around = catalog.surroundings(insecure=tuple(insecure or ()))
-    bento = selection.chosen(tag, Path.cwd(), around, listener)
+    bento = select.chosen(tag, Path.cwd(), around, listener)
     options = ContainerizeOptions(
         bases=tuple(base or ()),
         base=str(settings.load(Path.cwd(), os.environ, {})["image.base"]),

@@ -21,10 +21,10 @@ def delete(
 
     Example: dynamo delete frontend:kq2xw5mplz7rbn4t --yes
     """
+    from dynamo_build.bento.store import Store
     from dynamo_build.errors import UsageError
     from dynamo_build.model.reference import BentoTag
     from dynamo_build.seams import default_home
-    from dynamo_build.store import Store
 
     checked_output(output)
     store = Store(default_home())

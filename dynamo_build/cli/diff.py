@@ -11,7 +11,7 @@ from dynamo_build.cli import console
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.stages.compare import Comparison
+    from dynamo_build.bento.diff import Comparison
 
 _PARTS = ("files", "packages", "config", "api", "services", "layers", "other")
 
@@ -25,9 +25,9 @@ def diff(
 
     Example: dynamo diff frontend:kq2xw5mplz7rbn4t frontend
     """
+    from dynamo_build.bento.diff import compare
+    from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
-    from dynamo_build.stages.compare import compare
-    from dynamo_build.store import Store
 
     checked_output(output)
     store = Store(default_home())

@@ -21,9 +21,9 @@ def export(
 
     Example: dynamo export frontend frontend.bento
     """
+    from dynamo_build.bento import export as exchange
+    from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
-    from dynamo_build.stages import exchange
-    from dynamo_build.store import Store
 
     checked_output(output)
     path = exchange.export(Store(default_home()).get(tag), Path(target), console.listener(quiet or output != "text"))
@@ -39,9 +39,9 @@ def take(
 
     Example: dynamo import frontend.bento
     """
+    from dynamo_build.bento import export as exchange
+    from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
-    from dynamo_build.stages import exchange
-    from dynamo_build.store import Store
 
     checked_output(output)
     bento = exchange.take(Path(file), Store(default_home()), on=console.listener(quiet or output != "text"))

@@ -21,8 +21,8 @@ def gc(
 
     Example: dynamo gc --keep 3
     """
+    from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
-    from dynamo_build.store import Store
 
     checked_output(output)
     store = Store(default_home())

@@ -21,10 +21,10 @@ def get(
 
     Example: dynamo get frontend -o path
     """
+    from dynamo_build.bento.store import Store
     from dynamo_build.cli.options import checked_output
     from dynamo_build.errors import StoreError
     from dynamo_build.seams import default_home
-    from dynamo_build.store import Store
 
     if output != "path":
         checked_output(output)

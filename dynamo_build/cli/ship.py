@@ -29,8 +29,8 @@ def push(
     from dataclasses import replace
 
     from dynamo_build import catalog, pipeline
+    from dynamo_build.bento import registry
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages import ship
 
     checked_output(output)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
@@ -38,7 +38,7 @@ def push(
     bento = pipeline.chosen(tag, Path.cwd(), around, listener)
     to = ImageReference.parse(reference)
     to = to if to.tag else replace(to, tag=bento.manifest.version)
-    named = ship.push(bento, to, around.registry(to), pipeline.store(around), listener)
+    named = registry.push(bento, to, around.registry(to), pipeline.store(around), listener)
     console.emit({"tag": bento.tag, "reference": named}, output, text=named, name=named)
 
 
@@ -52,11 +52,11 @@ def pull(
     Example: dynamo pull registry.example/bentos/frontend:kq2xw5mplz7rbn4t
     """
     from dynamo_build import catalog, pipeline
+    from dynamo_build.bento import registry
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages import ship
 
     checked_output(output)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
     wanted = ImageReference.parse(reference)
-    bento = ship.pull(wanted, around.registry(wanted), pipeline.store(around))
+    bento = registry.pull(wanted, around.registry(wanted), pipeline.store(around))
     console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

@@ -17,10 +17,10 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
 
     Example: dynamo tree frontend
     """
+    from dynamo_build.bento.store import Store
     from dynamo_build.errors import StoreError
     from dynamo_build.graph.drawing.tree import tree as drawn
     from dynamo_build.seams import default_home
-    from dynamo_build.store import Store
 
     checked_output(output)
     store = Store(default_home())

@@ -19,10 +19,10 @@ def verify(
 
     Example: dynamo verify frontend
     """
+    from dynamo_build.bento import verify as stage
+    from dynamo_build.bento.store import Store
     from dynamo_build.errors import StoreError
     from dynamo_build.seams import default_home
-    from dynamo_build.stages import verify as stage
-    from dynamo_build.store import Store
 
     checked_output(output)
     store = Store(default_home())

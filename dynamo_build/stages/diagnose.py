@@ -15,11 +15,11 @@ from importlib import metadata
 from pathlib import Path
 
 from dynamo_build import credentials, engine
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import DynamoError
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.project.settings import Settings
 from dynamo_build.seams import Surroundings, default_home
-from dynamo_build.store import Store
 
 #: A finding is good, or something that some command will miss, or something that no command works without.
 GOOD, LACKING, BROKEN = "ok", "absent", "broken"

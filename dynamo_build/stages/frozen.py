@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dynamo_build.bento.export import SUFFIX, take
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import LockError, UsageError
 from dynamo_build.events import Finished, Listener, Started, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.seams import default_home
-from dynamo_build.stages.exchange import SUFFIX, take
-from dynamo_build.store import Store
 from dynamo_build.system import atomic, process
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "amd64": "amd64"}

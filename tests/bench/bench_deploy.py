@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from dynamo.sdk.graph import Edge, EndpointSpec, ServiceGraph, ServiceSpec  # noqa: E402
-from dynamo_build import document  # noqa: E402
+from dynamo_build.bento import bento_yaml  # noqa: E402
 from dynamo_build.cluster.connection import Connection  # noqa: E402
 from dynamo_build.cluster.deploy import apply  # noqa: E402
 from dynamo_build.model.deployment import Manifests  # noqa: E402
@@ -122,7 +122,7 @@ def apply_table(home: Path) -> dict[str, object]:
 def _store(home: Path, graph: ServiceGraph, name: str) -> None:
     folder = home / "bentos" / name / "1234e56"
     folder.mkdir(parents=True)
-    (folder / document.NAME).write_bytes(document.dump(deployments.bento(graph, name=name).manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(deployments.bento(graph, name=name).manifest))
     (folder / "build.json").write_text("{}")
 
 

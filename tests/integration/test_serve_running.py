@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.export import export
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages.exchange import export
 from support.hello import bento_made
 from support.serving import GRAPH, Load, Serve, gone
 from support.waiting import PATIENCE, wait_until

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dynamo_build import document
+from dynamo_build.bento import bento_yaml
 from dynamo_build.cli import app
 from support import handmade
 from support.cluster import Cluster, cluster
@@ -40,9 +40,9 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
     endpoints = [{"name": "generate", "method": "generate", "transport": "http"}]
-    text = yaml.safe_load(document.dump(bento.manifest))
+    text = yaml.safe_load(bento_yaml.dump(bento.manifest))
     next(one for one in text["graph"]["services"] if one["name"] == "Frontend")["endpoints"] = endpoints
-    (folder / document.NAME).write_text(yaml.safe_dump(text))
+    (folder / bento_yaml.NAME).write_text(yaml.safe_dump(text))
     (folder / "build.json").write_text("{}")
     with cluster() as server:
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.store import Store
+from dynamo_build.bento.verify import verify
 from dynamo_build.cli.app import run
-from dynamo_build.stages.verify import verify
-from dynamo_build.store import Store
 from support import registry
 from support.effort import CAMPAIGN, points
 from support.hello import base_made

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from dynamo_build.bento.export import export
+from dynamo_build.bento.store import Store
+from dynamo_build.bento.verify import verify
 from dynamo_build.cli.app import run
 from dynamo_build.graph import discover
 from dynamo_build.graph.child import explore
-from dynamo_build.stages.exchange import export
-from dynamo_build.stages.verify import verify
-from dynamo_build.store import Store
 from support import tracing
 from support.effort import CAMPAIGN, points
 from support.killing import calls, killed_at

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.export import export, take
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.store import Store
+from dynamo_build.bento.verify import verify
 from dynamo_build.errors import StoreError
-from dynamo_build.stages.exchange import export, take
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.verify import verify
-from dynamo_build.store import Store
 from support.command_line import dynamo
 from support.effort import points
 from support.projects import LOCK, planned, write_project

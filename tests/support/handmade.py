@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build import document as document_of
+from dynamo_build.bento import bento_yaml as document_of
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import Lock
 from dynamo_build.model.reference import ImageReference

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.graph import EndpointSpec, Position, ServiceGraph, ServiceSpec
+from dynamo_build.bento.plan import plan
 from dynamo_build.events import Listener
 from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, LockedPackage, Requirements
-from dynamo_build.stages.plan import plan
 
 FRONTEND = ServiceSpec(
     name="Frontend",

@@ -93,11 +93,11 @@ def test_it_ends_with_the_code_of_a_missing_tool(
     bento: Bento, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the command line: exit 15, one line, and what to do."""
-    from dynamo_build import document
+    from dynamo_build.bento import bento_yaml
 
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     made = handmade.bento(folder)
-    (folder / document.NAME).write_bytes(document.dump(made.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(made.manifest))
     (folder / "build.json").write_text(json.dumps({}))
     handmade.base_folder(tmp_path / "base", tag="v1")
     monkeypatch.chdir(tmp_path)

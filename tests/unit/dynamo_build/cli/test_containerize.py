@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import document
+from dynamo_build.bento import bento_yaml
 from dynamo_build.cli import app
 from dynamo_build.oci import check, layout
 from support import handmade
@@ -22,7 +22,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / document.NAME).write_bytes(document.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
     (folder / "build.json").write_text("{}")
     handmade.base_folder(tmp_path / "base", tag="v1")
     return "hello:abc"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dynamo_build import document
+from dynamo_build.bento import bento_yaml
 from dynamo_build.cli import app
 from support import handmade
 from support.cluster import Cluster, cluster
@@ -26,7 +26,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured) ->
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / document.NAME).write_bytes(document.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
     (folder / "build.json").write_text("{}")
     with cluster() as server:
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import catalog, document
+from dynamo_build import catalog
+from dynamo_build.bento import bento_yaml
 from dynamo_build.cli import app
 from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
@@ -114,7 +115,7 @@ def test_only_signed_images_are_deployed(image: str, capsys: pytest.CaptureFixtu
     """`deploy --verify-key` refuses before anything is rendered."""
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / document.NAME).write_bytes(document.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
     (folder / "build.json").write_text("{}")
     digest = json.loads(run(capsys, "image", "inspect", image, "-o", "json")[1])["digest"]
     wanted = ("deploy", "hello:abc", "--set-image", f"{image}@{digest}", "--verify-key", "k.pub", "-o", "name")

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.export import export, take
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.store import Store
+from dynamo_build.bento.verify import verify
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener
 from dynamo_build.model.plan import WHEELS, BuildOptions, Lock, LockedPackage, Requirements
@@ -21,10 +25,6 @@ from dynamo_build.packages.lockers.given import GivenLocker
 from dynamo_build.packages.requirements import require
 from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages.exchange import export, take
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.verify import verify
-from dynamo_build.store import Store
 from support import handmade
 from support.projects import planned, write_project
 

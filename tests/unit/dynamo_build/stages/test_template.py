@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import document
+from dynamo_build.bento import bento_yaml
+from dynamo_build.bento.store import content_version
 from dynamo_build.dockerfile import dockerfile
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.project import settings
 from dynamo_build.stages.layer import layer
-from dynamo_build.store import content_version
 from support import handmade, projects
 
 TEXT = '{% extends "Dockerfile.j2" %}\n{% block system %}\n{{ super() }}\nRUN ldconfig\n{% endblock %}\n'
@@ -45,7 +45,7 @@ def test_the_bento_carries_it(tmp_path: Path) -> None:
     bento = handmade.bento(tmp_path)
     manifest = replace(bento.manifest, dockerfile_template=TEXT)
     assert content_version(manifest) != content_version(bento.manifest)
-    assert document.parse(document.dump(manifest)) == manifest
+    assert bento_yaml.parse(bento_yaml.dump(manifest)) == manifest
     plan = layer(Bento(manifest=manifest, folder=bento.folder), ImageReference.parse("base:1"), "linux/amd64")
     assert "\nRUN ldconfig\n" in dockerfile(plan, buildkit=False)
     plain = layer(bento, ImageReference.parse("base:1"), "linux/amd64")

@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build import archive, document
+from dynamo_build.bento import archive, bento_yaml
+from dynamo_build.bento.store import Store, content_version
+from dynamo_build.bento.verify import expected, shape, verify
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.events import Listener, Progress, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import BentoTag
-from dynamo_build.stages.verify import expected, shape, verify
-from dynamo_build.store import Store, content_version
 from dynamo_build.system import atomic
 
 SUFFIX = ".bento"
@@ -60,9 +60,9 @@ def take(path: Path, store: Store, limit: int = archive.LIMIT, on: Listener = ig
         with stream, atomic.reporting("write to the store"):
             told = _Told(what="importing", total=0, on=on)
             archive.unpack(stream, staged, limit, told.add)
-        manifest = document.load(staged)
-        if document.dump(manifest) != (staged / document.NAME).read_bytes():
-            raise StoreError(f"{document.NAME} of the archive is not in the form that we write")
+        manifest = bento_yaml.load(staged)
+        if bento_yaml.dump(manifest) != (staged / bento_yaml.NAME).read_bytes():
+            raise StoreError(f"{bento_yaml.NAME} of the archive is not in the form that we write")
         _refuse(verify(staged, manifest), f"the archive `{path.name}`")
         tag = _checked_tag(manifest.tag)
         if manifest.version != content_version(manifest) and _looks_derived(manifest.version):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamo.sdk import codec
-from dynamo_build import archive
+from dynamo_build.bento import archive, export
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener, ignore
 from dynamo_build.model.bento import Bento
@@ -18,8 +19,6 @@ from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
 from dynamo_build.seams import Registry
-from dynamo_build.stages import exchange
-from dynamo_build.store import Store
 from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_file
 
@@ -32,7 +31,7 @@ _CHUNK = 1 << 20
 def push(bento: Bento, to: ImageReference, registry: Registry, store: Store, on: Listener = ignore) -> str:
     """Send a bento and give its reference with the digest. Raises StoreError for a damaged one, RegistryError."""
     with store.staging() as folder:
-        path = exchange.export(bento, folder / "bento.tar", compressed=False)
+        path = export.export(bento, folder / "bento.tar", compressed=False)
         with atomic.reporting("read the archive"):
             digest, size = digest_file(path), path.stat().st_size
         layer = Layer(digest=digest, diff_id=digest, size=size, media_type=_TAR, source=lambda: path.open("rb"))
@@ -56,7 +55,7 @@ def pull(reference: ImageReference, registry: Registry, store: Store, limit: int
                 _copied(blob.read, target.write)
             finally:
                 blob.close()
-        return exchange.take(path, store, limit)
+        return export.take(path, store, limit)
 
 
 def _copied(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_build import archive
+from dynamo_build.bento import archive
 from dynamo_build.errors import StoreError
 from dynamo_build.system.digest import digest_file, format_digests
 from support.effort import examples

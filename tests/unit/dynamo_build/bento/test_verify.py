@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.store import Store
+from dynamo_build.bento.verify import check, verify
 from dynamo_build.errors import StoreError
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.verify import check, verify
-from dynamo_build.store import Store
 from dynamo_build.system.digest import digest_file
 from support.projects import LOCK, planned, write_project
 
@@ -45,14 +45,14 @@ def test_an_executable_bit_is_part_of_it(tmp_path: Path, mode: int) -> None:
 
 def test_what_an_image_is_made_from_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file that differs or is missing is named; what has the stamp of the last check is not read again."""
-    monkeypatch.setattr("dynamo_build.stamps._GRAIN", -(10**18))  # as if checked long after it was built
+    monkeypatch.setattr("dynamo_build.bento.stat_cache._GRAIN", -(10**18))  # as if checked long after it was built
     files = {"a/b": "x", "c": "y"}
     bento = pack(planned(write_project(tmp_path / "p", files)), LOCK, Store(tmp_path / "home"), dockerfile="FROM x\n")
     folder, cache = Path(bento.folder), tmp_path / "cache"
     check(bento, cache)
     read: list[str] = []
     real = digest_file
-    monkeypatch.setattr("dynamo_build.stages.verify.digest_file", lambda path: read.append(str(path)) or real(path))
+    monkeypatch.setattr("dynamo_build.bento.verify.digest_file", lambda path: read.append(str(path)) or real(path))
     (folder / "src/stray").write_text("x")
     check(bento, cache)
     assert read == []

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynamo_build.bento.secret_scan import named, scan, secrets_of
 from dynamo_build.project.files import survey
-from dynamo_build.stages.scan import named, scan, secrets_of
 from support.projects import write_project
 
 KEY = "-----BEGIN " + "OPENSSH PRIVATE KEY-----"

@@ -12,16 +12,15 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo.sdk.config import configured
-from dynamo_build import document
+from dynamo_build.bento import bento_yaml, sbom
+from dynamo_build.bento.stat_cache import Reading, Stamps
+from dynamo_build.bento.store import Store, content_version
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.graph import apis
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS, BuildPlan, Lock, PlannedFile
 from dynamo_build.packages import lockfile, runtime_wheel
-from dynamo_build.stages import sbom
-from dynamo_build.stamps import Reading, Stamps
-from dynamo_build.store import Store, content_version
 from dynamo_build.system import atomic
 from dynamo_build.system.copy import copy
 from dynamo_build.system.digest import digest_bytes, format_digests
@@ -191,7 +190,7 @@ def _furnish(
         derived["env/docker/Dockerfile"] = text.encode()
         _write(staged / "env/docker/Dockerfile", text.encode())
     manifest = replace(manifest, derived={name: digest_bytes(derived[name]) for name in sorted(derived)})
-    _write(staged / document.NAME, document.dump(manifest))
+    _write(staged / bento_yaml.NAME, bento_yaml.dump(manifest))
     return manifest
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dynamo_build import document
+from dynamo_build.bento import bento_yaml
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.plan import plan
+from dynamo_build.bento.stat_cache import Stamps
+from dynamo_build.bento.store import Store, content_version
 from dynamo_build.errors import GraphError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.plan import plan
-from dynamo_build.stamps import Stamps
-from dynamo_build.store import Store, content_version
 from support.effort import examples
 from support.projects import GRAPH, LOCK, planned, write_project
 
@@ -52,7 +52,7 @@ def test_a_bento_is_complete(tmp_path: Path) -> None:
     }
     check = subprocess.run(["sha256sum", "--check", "--strict", "files.sha256"], cwd=bento.folder, capture_output=True)
     assert check.returncode == 0
-    assert document.load(Path(bento.folder)) == bento.manifest
+    assert bento_yaml.load(Path(bento.folder)) == bento.manifest
     assert bento.manifest.version == content_version(bento.manifest)
     assert bento.manifest.version[0].isalpha() and len(bento.manifest.version) == 16
 
@@ -108,7 +108,7 @@ def test_everything_that_matters_changes_the_version(tmp_path: Path) -> None:
 def test_an_unchanged_project_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for secrets nor for digests; another rule reads for secrets alone, `forget` reads all."""
     project, store = write_project(tmp_path / "p", {"a/b": "1", "c": "2"}), Store(tmp_path / "home")
-    monkeypatch.setattr("dynamo_build.stamps._GRAIN", -(10**18))  # as if built long after
+    monkeypatch.setattr("dynamo_build.bento.stat_cache._GRAIN", -(10**18))  # as if built long after
     opened: list[str] = []
 
     def build(*, forget: bool = False, **options: Any) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.plan import plan
 from dynamo_build.errors import GraphError, UsageError
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.stages.plan import plan
 from support.projects import GRAPH, planned, write_project
 
 

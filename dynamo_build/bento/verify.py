@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dynamo.sdk import codec
-from dynamo_build import archive, document
+from dynamo_build.bento import archive, bento_yaml
+from dynamo_build.bento.stat_cache import Reading, Stamps
+from dynamo_build.bento.store import SIDE, identity
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS
 from dynamo_build.packages import lockfile
-from dynamo_build.stamps import Reading, Stamps
-from dynamo_build.store import SIDE, identity
 from dynamo_build.system.digest import digest_bytes, digest_file
 
 
@@ -82,7 +82,7 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
     wanted.update(manifest.derived)
     wanted[f"runtime/{manifest.runtime}"] = manifest.runtime_digest
     wanted["files.sha256"] = manifest.files_digest
-    wanted[document.NAME] = digest_bytes(document.dump(manifest))
+    wanted[bento_yaml.NAME] = digest_bytes(bento_yaml.dump(manifest))
     unsafe = [name for name in wanted if not archive.safe(name)]
     if unsafe:
         raise StoreError(f"the manifest names the unsafe path {unsafe[0]!r}")
@@ -92,7 +92,7 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
 def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Iterator[str]:
     changed = _other_manifest(folder, manifest)
     if changed:
-        yield f"`{document.NAME}` was changed"
+        yield f"`{bento_yaml.NAME}` was changed"
     try:
         wanted = expected(folder, manifest)
     except StoreError as error:
@@ -101,7 +101,7 @@ def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Itera
     executables, top = frozenset(manifest.executables), f"{folder}/"
     for name in sorted(wanted):
         try:
-            if changed and name == document.NAME:
+            if changed and name == bento_yaml.NAME:
                 continue
             status = os.lstat(top + name)
             if not stat.S_ISREG(status.st_mode) or (read and digest_file(top + name) != wanted[name]):
@@ -125,6 +125,6 @@ def _other_manifest(folder: Path, manifest: BentoManifest) -> bool:
     try:
         side = json.loads((folder / SIDE).read_bytes())
         noted, written = str(side.get("identity", "")), str(side.get("manifest", ""))
-        return (noted not in ("", identity(manifest))) or (written not in ("", digest_file(folder / document.NAME)))
+        return (noted not in ("", identity(manifest))) or (written not in ("", digest_file(folder / bento_yaml.NAME)))
     except (OSError, ValueError, AttributeError):
         return False

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.diff import Change, compare
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.plan import plan
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError
 from dynamo_build.model.plan import BuildOptions, LockedPackage
-from dynamo_build.stages.compare import Change, compare
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.plan import plan
-from dynamo_build.store import Store
 from support.projects import GRAPH, LOCK, PACKAGE, write_project
 
 

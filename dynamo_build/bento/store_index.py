@@ -41,7 +41,7 @@ def summaries(root: Path) -> tuple[BentoSummary, ...]:
                     lines[tag] = line
                     continue
                 summary = summary_of(bentos, name, version)
-                if summary.broken and not os.path.isdir(f"{bentos}/{name}/{version}"):  # noqa: PTH112
+                if summary.broken and not os.path.isdir(f"{bentos}/{name}/{version}"):
                     continue  # deleted a moment ago
                 found.append(summary)
                 read += 1
@@ -56,9 +56,9 @@ def summary_of(bentos: str | Path, name: str, version: str) -> BentoSummary:
     """The line of one bento, from its side file."""
     folder = f"{bentos}/{name}/{version}"
     try:
-        with open(f"{folder}/{SIDE}", "rb") as stream:  # noqa: PTH123  (a thousand times)
+        with open(f"{folder}/{SIDE}", "rb") as stream:
             side = json.loads(stream.read())
-        if not os.path.isfile(f"{folder}/{MANIFEST}"):  # noqa: PTH113
+        if not os.path.isfile(f"{folder}/{MANIFEST}"):
             raise ValueError(f"it has no {MANIFEST}")
         return BentoSummary(
             tag=f"{name}:{version}",
@@ -86,7 +86,7 @@ def folders(folder: str | Path) -> list[str]:
 def _stamp(folder: str) -> tuple[list[int], int]:
     """What is equal while the line of a bento stays, and its latest time; ([], 0) for a broken one."""
     try:
-        side, manifest = os.stat(f"{folder}/{SIDE}"), os.stat(f"{folder}/{MANIFEST}")  # noqa: PTH116
+        side, manifest = os.stat(f"{folder}/{SIDE}"), os.stat(f"{folder}/{MANIFEST}")
     except OSError:
         return [], 0
     youngest = max(side.st_mtime_ns, side.st_ctime_ns)

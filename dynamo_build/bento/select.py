@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.seams import Surroundings, default_home
-from dynamo_build.store import Store
 
 
 def store(surroundings: Surroundings | None = None) -> Store:

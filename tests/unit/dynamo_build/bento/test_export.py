@@ -12,11 +12,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dynamo_build.bento.export import export, take
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento
-from dynamo_build.stages.exchange import export, take
-from dynamo_build.stages.pack import pack
-from dynamo_build.store import Store
 from support.effort import examples
 from support.projects import LOCK, planned, write_project
 
@@ -55,8 +55,8 @@ def test_a_name_that_is_no_file(tmp_path: Path, bento: Bento) -> None:
 
 def test_what_folds_too_far_is_not_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of zeros is written as it is, and taken."""
-    monkeypatch.setattr("dynamo_build.archive.SMALL", 1 << 20)
-    monkeypatch.setattr("dynamo_build.archive.RATIO", 10)
+    monkeypatch.setattr("dynamo_build.bento.archive.SMALL", 1 << 20)
+    monkeypatch.setattr("dynamo_build.bento.archive.RATIO", 10)
     project = write_project(tmp_path / "p")
     (project / "zeros").write_bytes(bytes(8 << 20))
     found = pack(planned(project), LOCK, Store(tmp_path / "home"))

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build import document, index
+from dynamo_build.bento import bento_yaml, store_index
+from dynamo_build.bento.store_index import SIDE as SIDE
 from dynamo_build.errors import StoreError, UsageError
-from dynamo_build.index import SIDE as SIDE
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.model.summary import BentoSummary
@@ -59,7 +59,7 @@ class Store:
     def put(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any], project: str = "") -> Bento:
         """Publish a staged bento. One of the same content that is there already is kept. Raises StoreError."""
         with atomic.reporting("write to the store"):
-            written = (staged / document.NAME).read_bytes()
+            written = (staged / bento_yaml.NAME).read_bytes()
             own = {
                 "identity": identity(manifest),
                 "manifest": digest_bytes(written),
@@ -94,7 +94,7 @@ class Store:
         try:
             side = json.loads((folder / SIDE).read_bytes())
             whole = (
-                digest_file(folder / document.NAME) == side["manifest"]
+                digest_file(folder / bento_yaml.NAME) == side["manifest"]
                 and digest_file(folder / "files.sha256") == manifest.files_digest
             )
             same, derived = side["identity"] == identity(manifest), dict(side["derived"])
@@ -111,10 +111,10 @@ class Store:
         """A bento by its tag; without a version, the one built last. Raises StoreError or UsageError."""
         wanted = self.find(tag)
         folder = self._folder(wanted.name, wanted.version)
-        manifest = document.load(folder)
+        manifest = bento_yaml.load(folder)
         if (manifest.name, manifest.version) != (wanted.name, wanted.version):
             raise StoreError(
-                f"`{folder / document.NAME}` says that it is of `{manifest.tag}`", ["Delete it and build it again."]
+                f"`{folder / bento_yaml.NAME}` says that it is of `{manifest.tag}`", ["Delete it and build it again."]
             )
         return Bento(manifest=manifest, folder=str(folder))
 
@@ -138,7 +138,7 @@ class Store:
 
     def list(self) -> tuple[BentoSummary, ...]:
         """All bentos, the newest first; a damaged one says so in `broken`. Raises StoreError."""
-        return index.summaries(self.root)
+        return store_index.summaries(self.root)
 
     def delete(self, tag: str | BentoTag) -> str:
         """Delete one version and give its tag. Raises StoreError when there is none."""
@@ -192,8 +192,8 @@ class Store:
 
     def _newest(self, name: str) -> str:
         try:
-            versions = index.folders(self.bentos / name)
-            summaries = [index.summary_of(self.bentos, name, version) for version in versions]
+            versions = store_index.folders(self.bentos / name)
+            summaries = [store_index.summary_of(self.bentos, name, version) for version in versions]
         except OSError:
             return ""
         whole = [summary for summary in summaries if not summary.broken]

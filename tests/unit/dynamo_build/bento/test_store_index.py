@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_build import index
+from dynamo_build.bento import store_index
 
 LINE = {"size": 3, "created": "2026-01-01T00:00:00Z", "entry": "A", "services": ["A"], "project": "/p"}
 
@@ -19,7 +19,7 @@ LINE = {"size": 3, "created": "2026-01-01T00:00:00Z", "entry": "A", "services": 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of 60 bentos that were built long ago."""
-    monkeypatch.setattr(index, "_GRAIN", -(10**18))
+    monkeypatch.setattr(store_index, "_GRAIN", -(10**18))
     for number in range(60):
         put(tmp_path, f"v{number}", {**LINE, "created": f"2026-01-01T00:00:{number:02}Z"})
     return tmp_path
@@ -28,24 +28,24 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def put(root: Path, version: str, line: object) -> Path:
     folder = root / "bentos" / "a" / version
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / index.SIDE).write_text(json.dumps(line))
-    (folder / index.MANIFEST).write_text("")
+    (folder / store_index.SIDE).write_text(json.dumps(line))
+    (folder / store_index.MANIFEST).write_text("")
     return folder
 
 
 def test_lines_are_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then they come from the index, the newest first; what is new, changed or gone is seen."""
-    first = index.summaries(root)
+    first = store_index.summaries(root)
     assert [item.tag for item in first] == [f"a:v{number}" for number in reversed(range(60))]
-    real, read = index.summary_of, []
-    monkeypatch.setattr(index, "summary_of", lambda *where: read.append(where[2]) or real(*where))
-    assert index.summaries(root) == first and read == []
+    real, read = store_index.summary_of, []
+    monkeypatch.setattr(store_index, "summary_of", lambda *where: read.append(where[2]) or real(*where))
+    assert store_index.summaries(root) == first and read == []
     put(root, "new", {**LINE, "created": "2026-02-01T00:00:00Z", "size": 9})
     put(root, "v3", {**LINE, "size": 7})
     shutil.rmtree(root / "bentos/a/v4")
     (root / "bentos/a/v5/bento.yaml").unlink()
     (root / "bentos/a/v6/build.json").write_text("{")
-    again = {item.tag: item for item in index.summaries(root)}
+    again = {item.tag: item for item in store_index.summaries(root)}
     assert sorted(read) == ["new", "v3", "v5", "v6"]
     assert again["a:new"].size == 9 and again["a:v3"].size == 7 and "a:v4" not in again
     assert again["a:v5"].broken == "build.json: it has no bento.yaml"
@@ -55,7 +55,7 @@ def test_lines_are_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_is_deleted_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bento that goes while the store is read is no damaged one."""
     put(tmp_path, "stays", LINE)
-    going, real = put(tmp_path, "goes", LINE), index.folders
+    going, real = put(tmp_path, "goes", LINE), store_index.folders
 
     def removed(folder: str | Path) -> list[str]:
         found = real(folder)
@@ -63,23 +63,23 @@ def test_what_is_deleted_meanwhile_is_not_listed(tmp_path: Path, monkeypatch: py
             shutil.rmtree(going)
         return found
 
-    monkeypatch.setattr(index, "folders", removed)
-    assert [(item.tag, item.broken) for item in index.summaries(tmp_path)] == [("a:stays", "")]
+    monkeypatch.setattr(store_index, "folders", removed)
+    assert [(item.tag, item.broken) for item in store_index.summaries(tmp_path)] == [("a:stays", "")]
 
 
 def test_what_was_written_just_now_is_not_indexed(tmp_path: Path) -> None:
     """It could change again under the same stamp."""
     for number in range(60):
         put(tmp_path, f"v{number}", LINE)
-    index.summaries(tmp_path)
+    store_index.summaries(tmp_path)
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_store_that_cannot_be_written_is_listed(root: Path) -> None:
     """And one that is not there is empty, and stays so."""
     (root / "cache").write_text("no folder")
-    assert len(index.summaries(root)) == 60
-    assert index.summaries(root / "none") == () and not (root / "none").exists()
+    assert len(store_index.summaries(root)) == 60
+    assert store_index.summaries(root / "none") == () and not (root / "none").exists()
 
 
 @given(
@@ -100,11 +100,11 @@ def test_a_damaged_index_is_no_index(tmp_path_factory: pytest.TempPathFactory, n
     (root / "cache/list").mkdir(exist_ok=True, parents=True)
     content = noise if isinstance(noise, bytes) else json.dumps(noise).encode()
     (root / "cache/list/index.json").write_bytes(content)
-    (found,) = index.summaries(root)
+    (found,) = store_index.summaries(root)
     assert (found.tag, found.size, found.services) == ("a:v1", 3, ("A",))
-    status = os.stat(folder / index.SIDE)
+    status = os.stat(folder / store_index.SIDE)
     for line in ([], {}, [1, "x"], [True, "", "", [], ""], [1, "", "", [2], ""]):
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
-        stamp.append(os.stat(folder / index.MANIFEST).st_ino)
+        stamp.append(os.stat(folder / store_index.MANIFEST).st_ino)
         (root / "cache/list/index.json").write_text(json.dumps({"format": 1, "bentos": {"a:v1": [stamp, line]}}))
-        assert index.summaries(root) == (found,)
+        assert store_index.summaries(root) == (found,)

@@ -11,8 +11,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from dynamo.sdk import codec
+from dynamo_build.bento.sbom import purl, sbom
 from dynamo_build.model.plan import LockedPackage
-from dynamo_build.stages.sbom import purl, sbom
 from support.handmade import bento
 
 

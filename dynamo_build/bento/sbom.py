@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from dynamo_build.bento.store import identity
 from dynamo_build.model.bento import BentoManifest
 from dynamo_build.model.plan import LockedPackage
 from dynamo_build.packages.runtime_wheel import DISTRIBUTION
-from dynamo_build.store import identity
 
 NAME = "env/sbom.cdx.json"
 

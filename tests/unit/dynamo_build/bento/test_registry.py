@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from dynamo_build import catalog
+from dynamo_build.bento.export import export
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.registry import KIND, pull, push
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import RegistryError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layout
-from dynamo_build.stages.exchange import export
-from dynamo_build.stages.pack import pack
-from dynamo_build.stages.ship import KIND, pull, push
-from dynamo_build.store import Store
 from support import registry
 from support.command_line import dynamo
 from support.handmade import image

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.bento import Bento
-from dynamo_build.stages.pack import pack
-from dynamo_build.store import Store
 from dynamo_build.system import atomic
 from support.projects import LOCK, planned, write_project
 
@@ -108,7 +108,7 @@ def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from dynamo_build.store import Store
+from dynamo_build.bento.store import Store
 with Store(Path({str(tmp_path / "home")!r})).staging() as folder:
     (folder / "half").write_text("x")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -176,8 +176,8 @@ def test_a_file_size_limit_leaves_the_store_whole(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from dynamo_build.errors import StoreError
-from dynamo_build.stages.pack import pack
-from dynamo_build.store import Store
+from dynamo_build.bento.pack import pack
+from dynamo_build.bento.store import Store
 from support.projects import LOCK, planned
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

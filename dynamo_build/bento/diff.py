@@ -9,7 +9,7 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import Json
-from dynamo_build import archive
+from dynamo_build.bento import archive
 from dynamo_build.errors import StoreError
 from dynamo_build.graph import apis
 from dynamo_build.model.bento import Bento, BentoManifest

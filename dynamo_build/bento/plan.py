@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
+from dynamo_build.bento.secret_scan import ruling, scan
+from dynamo_build.bento.stat_cache import Stamps
 from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile, Requirements
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.packages.requirements import require
 from dynamo_build.project.files import survey
 from dynamo_build.project.ignore import PatternError, compiled
-from dynamo_build.stages.scan import ruling, scan
-from dynamo_build.stamps import Stamps
 
 
 def plan(

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_build.stamps import Reading, Stamps
+from dynamo_build.bento.stat_cache import Reading, Stamps
 
 DIGEST = bytes(range(32))
 
