@@ -188,8 +188,8 @@ def configure(
 def _dockerfile(bento: Bento) -> str:
     """The Dockerfile that an exported bento is built with; its base is given then."""
     from dynamo_build.dockerfile import dockerfile  # Jinja2 and the model of images are loaded for a new bento only
+    from dynamo_build.image.plan import layer
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages.layer import layer
 
     planned = layer(bento, ImageReference("", "base"), bento.manifest.platforms[0])
     labels = {name: value for name, value in planned.labels.items() if value}

@@ -11,6 +11,10 @@ from dynamo_build import build_secrets, catalog
 from dynamo_build.bento.verify import check
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
+from dynamo_build.image.bases import bases
+from dynamo_build.image.destination import destination, earlier
+from dynamo_build.image.index import join, part
+from dynamo_build.image.plan import group_images, layer
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import (
     ContainerizeOptions,
@@ -24,10 +28,6 @@ from dynamo_build.model.image import (
 from dynamo_build.model.reference import LAYOUT, ImageReference, Platform
 from dynamo_build.packages.base_labels import provided
 from dynamo_build.seams import ImageBuilder, Surroundings
-from dynamo_build.stages.bases import bases
-from dynamo_build.stages.destination import destination, earlier
-from dynamo_build.stages.join import join, part
-from dynamo_build.stages.layer import group_images, layer
 
 #: The builder that chooses one, and the order in which it asks them.
 AUTO = "auto"
@@ -80,7 +80,7 @@ def _containerize(
 
 def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener) -> None:
     """Put what the image consists of and how it was made beside it. Raises UsageError for an engine, RegistryError."""
-    from dynamo_build.stages import attach, report, statement
+    from dynamo_build.image import attestations, referrers, report
 
     match to:
         case ToRegistry():
@@ -91,11 +91,11 @@ def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surrou
             raise UsageError("an engine keeps no documents beside an image", ["Give `--push` or `--output-dir`."])
     registry = surroundings.registry(subject)
     found = registry.pull(subject, plan_.platform)
-    said = statement.planned(plan_, report.report(found, str(subject), read="none"))
-    kind, bill = statement.materials("cyclonedx", found, said)
-    attach.attach(subject, statement.canonical(bill), kind, "sbom", registry, on)
-    made = statement.canonical(statement.provenance(found, said))
-    attach.attach(subject, made, statement.IN_TOTO, "att", registry, on)
+    said = attestations.planned(plan_, report.report(found, str(subject), read="none"))
+    kind, bill = attestations.materials("cyclonedx", found, said)
+    referrers.attach(subject, attestations.canonical(bill), kind, "sbom", registry, on)
+    made = attestations.canonical(attestations.provenance(found, said))
+    referrers.attach(subject, made, attestations.IN_TOTO, "att", registry, on)
 
 
 def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener) -> ImageBuilder:

@@ -14,6 +14,7 @@ from dynamo_build.freeze import chosen as chosen
 from dynamo_build.freeze import configure as configure
 from dynamo_build.freeze import discover as discover
 from dynamo_build.freeze import store as store
+from dynamo_build.image.bases import bases
 from dynamo_build.imaging import containerize as containerize
 from dynamo_build.imaging import plan_images as plan_images
 from dynamo_build.manifests.finding import Finding
@@ -23,7 +24,6 @@ from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import Surroundings
 from dynamo_build.stages import place as placing
-from dynamo_build.stages.bases import bases
 from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
 
 
@@ -71,11 +71,11 @@ def signed(found: Iterable[str], key: str, surroundings: Surroundings) -> None:
     """See that the owner of a public key signed these images; "" asks for nothing. Raises RegistryError, UsageError."""
     if not key:
         return
-    from dynamo_build.stages import seal
+    from dynamo_build.image import signatures
 
     for text in sorted(set(found)):
         reference = ImageReference.parse(text)
-        seal.verify(reference, Path(key), surroundings.registry(reference))
+        signatures.verify(reference, Path(key), surroundings.registry(reference))
 
 
 def place(

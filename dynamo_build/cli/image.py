@@ -13,7 +13,7 @@ from dynamo_build.cli.image_options import ForPlatform, Insecure, Reference, pul
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.graph.drawing.treemap import Area
+    from dynamo_build.image.treemap import Area
     from dynamo_build.model.report import ImageReport
 
 group = typer.Typer(
@@ -40,8 +40,8 @@ def inspect(
     """
     from dataclasses import replace
 
-    from dynamo_build.stages.attach import listed
-    from dynamo_build.stages.report import report
+    from dynamo_build.image.referrers import listed
+    from dynamo_build.image.report import report
 
     checked_output(output)
     around, named, image = pulled(reference, platform, insecure)
@@ -65,8 +65,8 @@ def size(
     Example: dynamo image size registry.example/team/frontend:1 --budget 500MB --output-file sizes.html
     """
     from dynamo_build.errors import ImageBuildError
+    from dynamo_build.image.report import report
     from dynamo_build.oci.budget import exceeded, parsed
-    from dynamo_build.stages.report import report
 
     checked_output(output)
     limit = parsed(budget)
@@ -93,7 +93,7 @@ def diff(
     Example: dynamo image diff registry.example/team/frontend:1 registry.example/team/frontend:2 --format html
     """
     from dynamo_build.errors import UsageError
-    from dynamo_build.stages.contrast import contrast
+    from dynamo_build.image.diff import contrast
 
     checked_output(output)
     if form not in ("", "text", "html"):
@@ -104,8 +104,8 @@ def diff(
     _, other, second = pulled(after, platform, insecure)
     found = contrast(first, second, (str(one), str(other)))
     if form == "html":
-        from dynamo_build.graph.drawing.difference import page
-        from dynamo_build.stages.report import report
+        from dynamo_build.image.diff_page import page
+        from dynamo_build.image.report import report
 
         reports = report(first, str(one), read="own"), report(second, str(other), read="own")
         print(page(found, *reports, console.size), end="")
@@ -130,8 +130,8 @@ def copy(
     Example: dynamo image copy registry.example/team/frontend:1 oci:mirror:1
     """
     from dynamo_build import catalog
+    from dynamo_build.image.copy import copy as carry
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages.transfer import copy as carry
 
     checked_output(output)
     to = ImageReference.parse(target)
@@ -162,8 +162,8 @@ def rebase(
 
     Example: dynamo image rebase registry.example/app:1 --base registry.example/cuda:2 -t registry.example/app:1-cuda2
     """
+    from dynamo_build.image.rebase import rebase as put
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages.rebase import rebase as put
 
     checked_output(output)
     around, _, image = pulled(reference, platform, insecure)
@@ -213,7 +213,7 @@ def _sizes(found: ImageReport) -> str:
 
 def _draw(found: ImageReport, path: Path) -> None:
     from dynamo_build.errors import UsageError
-    from dynamo_build.graph.drawing.treemap import page, treemap
+    from dynamo_build.image.treemap import page, treemap
     from dynamo_build.system import atomic
 
     forms = {".svg": treemap, ".html": page}
@@ -226,7 +226,7 @@ def _draw(found: ImageReport, path: Path) -> None:
 
 
 def _areas(found: ImageReport) -> list[Area]:
-    from dynamo_build.graph.drawing.treemap import Area
+    from dynamo_build.image.treemap import Area
 
     return [
         Area(

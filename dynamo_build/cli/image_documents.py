@@ -32,8 +32,8 @@ def sbom(
 
     Example: dynamo image sbom registry.example/team/frontend:1 --format spdx --attach
     """
-    from dynamo_build.stages.report import report
-    from dynamo_build.stages.statement import materials
+    from dynamo_build.image.attestations import materials
+    from dynamo_build.image.report import report
 
     around, named, image = pulled(reference, platform, insecure)
     kind, document = materials(form, image, report(image, str(named)))
@@ -50,9 +50,9 @@ def provenance(
 
     Example: dynamo image provenance registry.example/team/frontend:1 --attach
     """
-    from dynamo_build.stages.report import report
-    from dynamo_build.stages.statement import IN_TOTO
-    from dynamo_build.stages.statement import provenance as stated
+    from dynamo_build.image.attestations import IN_TOTO
+    from dynamo_build.image.attestations import provenance as stated
+    from dynamo_build.image.report import report
 
     around, named, image = pulled(reference, platform, insecure)
     document = stated(image, report(image, str(named)))
@@ -67,14 +67,14 @@ def sign(reference: Reference, key: Key, insecure: Insecure = None, output: Outp
     import os
 
     from dynamo_build import catalog
+    from dynamo_build.image import signatures
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages import seal
 
     checked_output(output)
     named = ImageReference.parse(reference)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
     password = os.environ.get("DYNAMO_KEY_PASSWORD", "")
-    digest, where = seal.sign(named, Path(key), around.registry(named), password)
+    digest, where = signatures.sign(named, Path(key), around.registry(named), password)
     console.emit({"digest": digest, "signature": where}, output, text=f"{digest}\n{where}", name=where)
 
 
@@ -84,13 +84,13 @@ def verify(reference: Reference, key: Key, insecure: Insecure = None, output: Ou
     Example: dynamo image verify registry.example/team/frontend:1 --key key.pub
     """
     from dynamo_build import catalog
+    from dynamo_build.image import signatures
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages import seal
 
     checked_output(output)
     named = ImageReference.parse(reference)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
-    digest = seal.verify(named, Path(key), around.registry(named))
+    digest = signatures.verify(named, Path(key), around.registry(named))
     exact = str(named if named.folder else named.with_digest(digest))
     console.emit({"reference": exact, "digest": digest}, output, text=f"{exact} is signed", name=exact)
 
@@ -108,8 +108,8 @@ def _given(
     from dataclasses import replace
 
     from dynamo.sdk import codec
-    from dynamo_build.stages.attach import attach as put
-    from dynamo_build.stages.statement import canonical
+    from dynamo_build.image.attestations import canonical
+    from dynamo_build.image.referrers import attach as put
 
     if not attach:
         print(codec.pretty(document))

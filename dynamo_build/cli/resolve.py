@@ -38,9 +38,9 @@ def resolve(
     from dynamo_build import catalog, pipeline
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
+    from dynamo_build.image.resolve import Mention, mentions, resolved
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.project import settings
-    from dynamo_build.stages.resolve import Mention, mentions, resolved
 
     declared = settings.load(Path.cwd(), os.environ, {"deploy.registry": registry or None})
     place = str(declared["deploy.registry"]).rstrip("/")

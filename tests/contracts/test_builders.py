@@ -17,12 +17,12 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import DynamoError
 from dynamo_build.events import ignore
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import Destination, ImagePlan, SetupCommand, ToEngine, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import ImageBuilder, Surroundings
-from dynamo_build.stages.layer import layer
 from support import handmade
 
 NEEDS = {

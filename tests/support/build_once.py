@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dynamo_build import catalog
 from dynamo_build.events import ignore
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.stages.layer import layer
 from support import handmade
 
 

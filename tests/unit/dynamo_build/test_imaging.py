@@ -126,8 +126,8 @@ def test_a_budget_fails_before_anything_is_delivered(
 
 def test_documents_are_attached_when_asked(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
     """A bill of materials and how it was made, in a folder too."""
+    from dynamo_build.image.referrers import attached
     from dynamo_build.model.reference import ImageReference
-    from dynamo_build.stages.attach import attached
 
     (image,) = containerize(bento, replace(options, attest=True), around)
     named = ImageReference.parse(image.reference)
@@ -143,8 +143,8 @@ def test_every_compression_gives_the_same_image_inside(
     bento: Bento, options: ContainerizeOptions, around: Surroundings, tmp_path: Path
 ) -> None:
     """One config and one list of diff ids; the manifest says what compressed the layers, and all of them are whole."""
+    from dynamo_build.image.report import notes_of
     from dynamo_build.oci import check, layout
-    from dynamo_build.stages.report import notes_of
 
     found = {}
     for name in ("gzip", "zlib", "zstd"):

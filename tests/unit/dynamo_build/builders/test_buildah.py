@@ -12,13 +12,13 @@ from dynamo_build import catalog
 from dynamo_build.builders.buildah import BuildahBuilder, PodmanBuilder, _named, _over
 from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import ignore
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import HEALTHCHECK, ImagePlan, ToFolder
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages.layer import layer
 from support import handmade
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from dynamo_build.graph.drawing.difference import page
+from dynamo_build.image.diff_page import page
 from dynamo_build.model.report import Change, ImageDiff, ImageReport, LayerReport, Part
 
 BASE = LayerReport(digest="sha256:b", diff_id="sha256:b", size=600, name="base")

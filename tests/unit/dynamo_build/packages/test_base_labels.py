@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import ImageBuildError
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import PackagesLayer
 from dynamo_build.model.plan import LockedPackage
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages.base_labels import provided, without
-from dynamo_build.stages.layer import layer
 from support import handmade
 
 TORCH = LockedPackage(name="torch", version="2.5.1")

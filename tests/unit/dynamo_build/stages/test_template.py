@@ -11,10 +11,10 @@ from dynamo_build.bento import bento_yaml
 from dynamo_build.bento.store import content_version
 from dynamo_build.dockerfile import dockerfile
 from dynamo_build.errors import UsageError
+from dynamo_build.image.plan import layer
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.project import settings
-from dynamo_build.stages.layer import layer
 from support import handmade, projects
 
 TEXT = '{% extends "Dockerfile.j2" %}\n{% block system %}\n{{ super() }}\nRUN ldconfig\n{% endblock %}\n'

@@ -14,11 +14,11 @@ from dynamo_build import catalog
 from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, Finished, Listener, ignore
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.layer import Entry, Layer
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages.layer import layer
 from support import handmade
 from support.registry import running
 

@@ -14,10 +14,10 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import ignore
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import SetupCommand, SystemPackages, ToFolder
 from dynamo_build.oci import check, layout
 from dynamo_build.oci.image import OciImage
-from dynamo_build.stages.layer import layer
 from support import handmade
 
 

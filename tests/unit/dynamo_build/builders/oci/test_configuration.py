@@ -8,10 +8,10 @@ import pytest
 
 from dynamo_build.builders.oci import configuration
 from dynamo_build.errors import ImageBuildError
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import ImagePlan, PackagesLayer
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.compression import DEFAULT
-from dynamo_build.stages.layer import layer
 from support import handmade
 
 

@@ -14,9 +14,9 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.builders.oci.groups import group_of
 from dynamo_build.events import ignore
+from dynamo_build.image.plan import layer
 from dynamo_build.model.image import Image, ImagePlan, ToRegistry
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.stages.layer import layer
 from support import handmade
 from support.registry import Content, running
 

@@ -9,9 +9,9 @@ import pytest
 
 from dynamo_build.errors import UsageError
 from dynamo_build.events import ignore
+from dynamo_build.image.destination import destination, earlier
 from dynamo_build.model.image import ContainerizeOptions, Destination, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.stages.destination import destination, earlier
 
 
 def to(home: Path, *, service: str = "", **wanted: Any) -> Destination:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build import signing
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener, ignore
+from dynamo_build.image import keys
+from dynamo_build.image.referrers import beside, layer, read
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import Registry
-from dynamo_build.stages.attach import beside, layer, read
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -45,7 +45,7 @@ def sign(
             "optional": None,
         }
     )
-    signature = base64.b64encode(signing.sign(payload, key, password)).decode()
+    signature = base64.b64encode(keys.sign(payload, key, password)).decode()
     to = beside(image, digest, "sig")
     kept = [(entry, content) for entry, content in _signatures(to, registry) if content != payload]
     added = layer(payload, PAYLOAD)
@@ -81,7 +81,7 @@ def verify(image: ImageReference, key: Path, registry: Registry) -> str:
 
     Raises RegistryError where there is none, UsageError for the key.
     """
-    fits = signing.verifier(key)
+    fits = keys.verifier(key)
     digest = str(registry.resolve(image))
     found = _signatures(beside(image, digest, "sig"), registry)
     for entry, payload in found:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dynamo.sdk import codec
+from dynamo_build.image.report import own_layers, parts
 from dynamo_build.model.report import Change, ImageDiff
 from dynamo_build.oci.contents import Held, held
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
-from dynamo_build.stages.report import own_layers, parts
 
 #: Labels that name inputs; what they name is compared itself.
 _DERIVED = ("dynamo.layers",)

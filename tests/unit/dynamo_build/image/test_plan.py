@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.image.plan import group_images, layer
 from dynamo_build.model.image import FilesLayer, PackagesLayer, WheelLayer
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.stages.layer import group_images, layer
 from support import handmade
 
 BASE = ImageReference.parse("registry.example/base:1").with_digest("sha256:" + "a" * 64)

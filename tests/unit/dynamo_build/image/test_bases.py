@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import UsageError
+from dynamo_build.image.bases import bases
 from dynamo_build.model.image import ContainerizeOptions
-from dynamo_build.stages.bases import bases
 from support import handmade
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import RegistryError, UsageError
-from dynamo_build.graph.drawing.treemap import HEIGHT, WIDTH, Area, page, treemap
+from dynamo_build.image.diff import contrast
+from dynamo_build.image.report import own_layers, report
+from dynamo_build.image.treemap import HEIGHT, WIDTH, Area, page, treemap
 from dynamo_build.oci.budget import exceeded, parsed
 from dynamo_build.oci.compression import ZSTD, compressor
 from dynamo_build.oci.contents import held
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
-from dynamo_build.stages.contrast import contrast
-from dynamo_build.stages.report import own_layers, report
 from support import handmade
 
 INFO = "app/packages/alpha_one-1.0.dist-info"

@@ -84,8 +84,8 @@ def test_an_index_in_a_folder(tmp_path: Path, bento: Bento, around: Surroundings
 
 def test_an_engine_holds_one(tmp_path: Path, bento: Bento, around: Surroundings) -> None:
     """Said before anything is built."""
+    from dynamo_build.image.index import part
     from dynamo_build.model.image import ToEngine
-    from dynamo_build.stages.join import part
 
     with pytest.raises(UsageError, match="one platform"):
         part(ToEngine(reference=ImageReference.parse("a:b")), "linux/amd64")

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from dynamo_build.errors import ImageBuildError
+from dynamo_build.image.report import OURS, notes_of, own_layers
 from dynamo_build.model.image import PACKAGES
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.packages.base_labels import provided
-from dynamo_build.stages.report import OURS, notes_of, own_layers
 
 _BASE = "org.opencontainers.image.base.digest"
 _NAME = "org.opencontainers.image.base.name"

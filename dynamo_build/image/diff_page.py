@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from dynamo_build.graph.drawing.html import PAGE
+from dynamo_build.image.treemap import Area, treemap
 from dynamo_build.model.report import Change, ImageDiff, ImageReport, LayerReport
-
-from .treemap import Area, treemap
 
 _KINDS = {"setting": "Settings", "base": "Base", "package": "Packages", "file": "Files"}
 _STYLE = "td { overflow-wrap: anywhere; } svg.map { max-width: 100%; height: auto; }"

@@ -13,15 +13,15 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import RegistryError, UsageError
 from dynamo_build.events import ignore
+from dynamo_build.image import signatures
+from dynamo_build.image.attestations import CYCLONEDX, IN_TOTO, SPDX, canonical, materials, provenance
+from dynamo_build.image.copy import copy
+from dynamo_build.image.referrers import attach, attached, beside
+from dynamo_build.image.report import report
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages import seal
-from dynamo_build.stages.attach import attach, attached, beside
-from dynamo_build.stages.report import report
-from dynamo_build.stages.statement import CYCLONEDX, IN_TOTO, SPDX, canonical, materials, provenance
-from dynamo_build.stages.transfer import copy
 from support import handmade, registry
 
 INFO = "app/packages/alpha-1.0.dist-info"
@@ -86,23 +86,24 @@ def test_signed_and_verified(pushed: ImageReference, image: OciImage, around: Su
     """By its owner's key and no other; signing again by someone else keeps both."""
     found = around.registry(pushed)
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        seal.verify(pushed, keys / "none.pub", found)
+        signatures.verify(pushed, keys / "none.pub", found)
     with pytest.raises(RegistryError, match="it has no signature"):
-        seal.verify(pushed, keys / "one.pub", found)
-    digest, where = seal.sign(pushed, keys / "one.pem", found)
+        signatures.verify(pushed, keys / "one.pub", found)
+    digest, where = signatures.sign(pushed, keys / "one.pem", found)
     assert digest == image.digest and where.endswith(f":{image.digest.replace(':', '-')}.sig")
     assert (
-        seal.verify(pushed, keys / "one.pub", catalog.surroundings({}, around.cache).registry(pushed)) == image.digest
+        signatures.verify(pushed, keys / "one.pub", catalog.surroundings({}, around.cache).registry(pushed))
+        == image.digest
     )
     with pytest.raises(RegistryError, match="none of its 1 signatures fits"):
-        seal.verify(pushed, keys / "two.pub", found)
+        signatures.verify(pushed, keys / "two.pub", found)
 
 
 def test_the_form_is_cosigns(
     pushed: ImageReference, image: OciImage, around: Surroundings, keys: Path, tmp_path: Path
 ) -> None:
     """The payload, its media type, the annotation and the tag; openssl alone can check it."""
-    seal.sign(pushed, keys / "one.pem", around.registry(pushed))
+    signatures.sign(pushed, keys / "one.pem", around.registry(pushed))
     fresh = catalog.surroundings({}, around.cache).registry(pushed)
     manifest = json.loads(fresh.document(beside(pushed, image.digest, "sig")))
     (layer,) = manifest["layers"]
@@ -132,15 +133,15 @@ def test_a_signature_is_for_one_image(
 ) -> None:
     """Put beside another image, it does not count; nor does one that was tampered with."""
     found = around.registry(pushed)
-    seal.sign(pushed, keys / "one.pem", found)
+    signatures.sign(pushed, keys / "one.pem", found)
     other = image.with_config({"User": "0"})
     elsewhere = pushed.with_tag("other")
     found.push(other, (elsewhere,), ignore)
-    from dynamo_build.stages.transfer import _copied
+    from dynamo_build.image.copy import _copied
 
     _copied(beside(pushed, image.digest, "sig"), beside(pushed, other.digest, "sig"), found, found, ignore)
     with pytest.raises(RegistryError, match="is not signed"):
-        seal.verify(elsewhere, keys / "one.pub", found)
+        signatures.verify(elsewhere, keys / "one.pub", found)
 
 
 def test_keys_that_are_none(pushed: ImageReference, around: Surroundings, keys: Path, tmp_path: Path) -> None:
@@ -171,10 +172,10 @@ def test_keys_that_are_none(pushed: ImageReference, around: Surroundings, keys: 
         ("locked", "password"),
     ):
         with pytest.raises(UsageError, match=said) as refused:
-            seal.sign(pushed, tmp_path / name, found)
+            signatures.sign(pushed, tmp_path / name, found)
         assert refused.value.hints
-    seal.sign(pushed, tmp_path / "locked", found, "open")
-    assert seal.verify(pushed, keys / "one.pub", found)
+    signatures.sign(pushed, tmp_path / "locked", found, "open")
+    assert signatures.verify(pushed, keys / "one.pub", found)
 
 
 def test_documents_beside_an_image(pushed: ImageReference, image: OciImage, around: Surroundings) -> None:
@@ -195,13 +196,13 @@ def test_a_copy_has_everything(
     pushed: ImageReference, image: OciImage, around: Surroundings, keys: Path, tmp_path: Path
 ) -> None:
     """The digest, the signature and the documents."""
-    seal.sign(pushed, keys / "one.pem", around.registry(pushed))
+    signatures.sign(pushed, keys / "one.pem", around.registry(pushed))
     attach(pushed.with_digest(image.digest), b"{}", SPDX, "spdx", around.registry(pushed))
     to = ImageReference.parse(f"oci:{tmp_path}/copy:v7")
     assert copy(pushed, to, catalog.surroundings({}, around.cache)) == image.digest
     there = around.registry(to)
     assert there.pull(to, "linux/amd64").manifest == image.manifest
-    assert seal.verify(to, keys / "one.pub", there) == image.digest
+    assert signatures.verify(to, keys / "one.pub", there) == image.digest
     assert [item.kind for item in attached(to, there)] == [SPDX]
 
 

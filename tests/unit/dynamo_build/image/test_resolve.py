@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dynamo_build.errors import UsageError
-from dynamo_build.stages.resolve import Mention, mentions, resolved
+from dynamo_build.image.resolve import Mention, mentions, resolved
 
 TEXT = """\
 # dynamo://old:1/Nobody stays

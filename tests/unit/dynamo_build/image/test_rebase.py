@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from dynamo_build.errors import ImageBuildError
+from dynamo_build.image.rebase import misfits, rebase
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
-from dynamo_build.stages.rebase import misfits, rebase
 from support import handmade
 
 NEW = ImageReference.parse("registry.example/base:2")

@@ -7,12 +7,12 @@ from functools import partial
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener, ignore
+from dynamo_build.image.referrers import beside, read
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
 from dynamo_build.seams import Registry, Surroundings
-from dynamo_build.stages.attach import beside, read
 
 #: What cosign and `attach` put beside an image; "" is the list of what refers to it.
 _BESIDE = ("sig", "att", "sbom", "spdx", "")
