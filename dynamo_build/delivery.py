@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from dynamo_build import engine
 from dynamo_build.events import Event, Finished, Listener
 from dynamo_build.model.image import BuiltLayer, Destination, Image, ImagePlan, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci.image import OciImage
+from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
 
 
@@ -50,8 +50,8 @@ def deliver(
             surroundings.registry(target).push(image, (target,), heard)
             reference = str(target)
         case ToEngine():
-            address = to.address or engine.available(surroundings.environment)
-            reference = engine.load(image, to.reference, address, on, surroundings.environment)
+            address = to.address or docker_engine.available(surroundings.environment)
+            reference = docker_engine.load(image, to.reference, address, on, surroundings.environment)
     return Image(
         reference=reference,
         digest=image.digest,

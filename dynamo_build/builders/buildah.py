@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo_build import build_secrets, engine
+from dynamo_build import build_secrets
 from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.delivery import deliver
 from dynamo_build.errors import ImageBuildError, ToolMissing
@@ -29,6 +29,7 @@ from dynamo_build.oci import layout
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import STAMP
+from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
 from dynamo_build.system import process
 from dynamo_build.system.scratch import scratch
@@ -49,7 +50,7 @@ class BuildahBuilder:
         """Why this plan cannot be built to this destination. Raises ToolMissing without the program."""
         del plan
         self._found()
-        if isinstance(to, ToEngine) and not (to.address or engine.available(self._environment)):
+        if isinstance(to, ToEngine) and not (to.address or docker_engine.available(self._environment)):
             return ("no Docker Engine answers",)
         return ()
 

@@ -28,8 +28,8 @@ def login(
 
     Example: echo "$TOKEN" | dynamo login registry.example -u robot --password-stdin
     """
-    from dynamo_build import credentials
     from dynamo_build.errors import UsageError
+    from dynamo_build.registries import credentials
     from dynamo_build.registries.http.login import login as ask
 
     host = _host(host)
@@ -54,7 +54,7 @@ def logout(host: Host) -> None:
 
     Example: dynamo logout registry.example
     """
-    from dynamo_build import credentials
+    from dynamo_build.registries import credentials
 
     host = _host(host)
     console.say(f"logged out of {host}" if credentials.forget(host, os.environ) else f"there was no login for {host}")

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dynamo_build import engine
 from dynamo_build.errors import UsageError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import ContainerizeOptions, Destination, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.registries import docker_engine
 from dynamo_build.seams import default_home
 
 #: What turns the use of earlier images off.
@@ -37,7 +37,7 @@ def destination(
         return ToFolder(folder=str(Path(options.folder).absolute()), tag=first.tag)
     if first.folder:
         return ToFolder(folder=first.folder, tag=first.tag)
-    address = engine.available(environment)
+    address = docker_engine.available(environment)
     if address:
         return ToEngine(reference=first, address=address)
     folder = default_home(environment).absolute() / "images" / name

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from dynamo_build import credentials, engine
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import DynamoError
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.project.settings import Settings
+from dynamo_build.registries import credentials, docker_engine
 from dynamo_build.seams import Surroundings, default_home
 
 #: A finding is good, or something that some command will miss, or something that no command works without.
@@ -121,10 +121,10 @@ def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
     what = {"name": "Docker Engine", "needed_for": "containerize --builder docker, loading images"}
-    if address := engine.available(environment):
+    if address := docker_engine.available(environment):
         yield Finding(**what, state=GOOD, seen=f"answers at {address}")
         return
-    lack = engine.missing(environment.get("DOCKER_HOST", ""))
+    lack = docker_engine.missing(environment.get("DOCKER_HOST", ""))
     hint = "The default builder `oci` needs none: it writes to a registry or a folder."
     yield Finding(**what, state=LACKING, seen=lack.message, hint=hint)
 

@@ -15,7 +15,6 @@ import docker
 import docker.errors
 import urllib3
 
-from dynamo_build import credentials, engine
 from dynamo_build.builders.docker import session
 from dynamo_build.builders.docker.messages import follow
 from dynamo_build.context import DOCKERFILE, context
@@ -25,6 +24,7 @@ from dynamo_build.model.image import Destination, Image, ImagePlan, ToEngine, To
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.layer import STAMP
+from dynamo_build.registries import credentials, docker_engine
 from dynamo_build.seams import Surroundings
 
 _SECONDS = 3600
@@ -44,7 +44,7 @@ class DockerBuilder:
         if isinstance(to, ToFolder):
             return ("the docker builder delivers to an engine or a registry, not to a folder; `oci` does",)
         if not self._address(to):
-            raise engine.missing(self._environment.get("DOCKER_HOST", ""))
+            raise docker_engine.missing(self._environment.get("DOCKER_HOST", ""))
         if plan.secrets:
             with self._connected(self._address(to)) as client:
                 if not self._buildkit(client):
@@ -89,14 +89,14 @@ class DockerBuilder:
 
     def _address(self, to: Destination) -> str:
         if isinstance(to, ToEngine) and to.address:
-            return engine.available({**self._environment, "DOCKER_HOST": to.address})
-        return engine.available(self._environment)
+            return docker_engine.available({**self._environment, "DOCKER_HOST": to.address})
+        return docker_engine.available(self._environment)
 
     @contextlib.contextmanager
     def _connected(self, address: str) -> Iterator[docker.APIClient]:
         """A client of the engine; what goes wrong with it is told in our words."""
         if not address:
-            raise engine.missing(self._environment.get("DOCKER_HOST", ""))
+            raise docker_engine.missing(self._environment.get("DOCKER_HOST", ""))
         try:
             tls = docker.utils.kwargs_from_env(environment=dict(self._environment)).get("tls", False)
             with contextlib.closing(
@@ -155,8 +155,8 @@ class DockerBuilder:
         """A base from a folder, loaded under a name of its content."""
         image = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
         reference = ImageReference.parse(f"dynamo-base:{image.digest.removeprefix('sha256:')[:12]}")
-        engine.load(image, reference, address, on, self._environment)
-        return engine.reference_name(reference)
+        docker_engine.load(image, reference, address, on, self._environment)
+        return docker_engine.reference_name(reference)
 
     def _build(
         self, client: docker.APIClient, address: str, plan: ImagePlan, base: str, buildkit: bool, on: Listener
@@ -190,7 +190,7 @@ class DockerBuilder:
     def _push(self, client: docker.APIClient, references: tuple[ImageReference, ...], on: Listener) -> str:
         digest = ""
         for reference in references:
-            name = engine.reference_name(reference)
+            name = docker_engine.reference_name(reference)
             on(Started(what=f"push {name}"))
             for message in client.push(
                 reference.repository,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dynamo.sdk import codec
-from dynamo_build import engine
 from dynamo_build.builders.oci import configuration
 from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.builders.oci.bytecode import bytecode
@@ -16,6 +15,7 @@ from dynamo_build.model.image import Destination, Image, ImagePlan, SetupCommand
 from dynamo_build.oci import compression
 from dynamo_build.oci.budget import exceeded
 from dynamo_build.oci.cache import LayerCache
+from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
 
 NAME = "oci"
@@ -36,7 +36,7 @@ class OciBuilder:
             found.append("setup commands run in the image, which this builder cannot do")
         if plan.template:
             found.append("a Dockerfile template of the project's is for builders that read Dockerfiles")
-        if isinstance(to, ToEngine) and not (to.address or engine.available(self._surroundings.environment)):
+        if isinstance(to, ToEngine) and not (to.address or docker_engine.available(self._surroundings.environment)):
             found.append("no Docker Engine answers")
         return tuple(found)
 

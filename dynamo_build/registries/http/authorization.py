@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from dynamo_build import credentials
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci import documents
+from dynamo_build.registries import credentials
 from dynamo_build.registries.http.connection import Connections
 
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')

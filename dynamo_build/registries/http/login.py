@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from dynamo_build.credentials import Credentials
+from dynamo_build.registries.credentials import Credentials
 from dynamo_build.registries.http.client import Client
 
 

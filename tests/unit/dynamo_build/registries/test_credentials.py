@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import credentials
-from dynamo_build.credentials import Credentials
 from dynamo_build.errors import RegistryError, UsageError
+from dynamo_build.registries import credentials
+from dynamo_build.registries.credentials import Credentials
 
 AUTH = base64.b64encode(b"me:se:cret").decode()
 
