@@ -139,7 +139,7 @@ def targets() -> str:
 
 def templates() -> str:
     """The variables of our templates."""
-    from dynamo_build.dockerfile import Recipe
+    from dynamo_build.builders.dockerfile import Recipe
     from dynamo_build.project.ci import Pipeline
     from dynamo_build.project.scaffold import Project
 

@@ -187,7 +187,9 @@ def configure(
 
 def _dockerfile(bento: Bento) -> str:
     """The Dockerfile that an exported bento is built with; its base is given then."""
-    from dynamo_build.dockerfile import dockerfile  # Jinja2 and the model of images are loaded for a new bento only
+    from dynamo_build.builders.dockerfile import (
+        dockerfile,  # Jinja2 and the model of images are loaded for a new bento only
+    )
     from dynamo_build.image.plan import layer
     from dynamo_build.model.reference import ImageReference
 

@@ -7,8 +7,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dynamo_build import build_secrets, catalog
+from dynamo_build import catalog
 from dynamo_build.bento.verify import check
+from dynamo_build.builders import secrets as build_secrets
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.image.bases import bases

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo_build import build_secrets
-from dynamo_build.context import DOCKERFILE, context
-from dynamo_build.delivery import deliver
+from dynamo_build.builders import secrets
+from dynamo_build.builders.context import DOCKERFILE, context
+from dynamo_build.builders.deliver import deliver
 from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import Finished, Listener, Started
 from dynamo_build.model.image import (
@@ -96,9 +96,9 @@ class BuildahBuilder:
             "build", "--format", "docker", "--layers", "--timestamp", str(STAMP),
             "--isolation", self._environment.get("BUILDAH_ISOLATION") or "chroot", "--network", "host",
             "--platform", plan.platform, "--file", str(source / DOCKERFILE), "--iidfile", str(folder / "identity"),
-            *build_secrets.options(plan.secrets),
+            *secrets.options(plan.secrets),
             *(["--tls-verify=false"] if self._is_plain(plan.base) else []),
-            *build_secrets.arguments(arguments, self._environment),
+            *secrets.arguments(arguments, self._environment),
             str(source), folder=folder, on=on,
         )  # fmt: skip
         return (folder / "identity").read_text().strip()

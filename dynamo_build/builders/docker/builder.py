@@ -15,9 +15,9 @@ import docker
 import docker.errors
 import urllib3
 
+from dynamo_build.builders.context import DOCKERFILE, context
 from dynamo_build.builders.docker import session
 from dynamo_build.builders.docker.messages import follow
-from dynamo_build.context import DOCKERFILE, context
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Finished, Listener, Output, Started, Warned
 from dynamo_build.model.image import Destination, Image, ImagePlan, ToEngine, ToFolder, ToRegistry

@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dynamo_build import build_secrets
-from dynamo_build.context import DOCKERFILE, context
+from dynamo_build.builders import secrets
+from dynamo_build.builders.context import DOCKERFILE, context
 from dynamo_build.errors import DynamoError, ImageBuildError
 from dynamo_build.events import Listener
 from dynamo_build.model.image import ImagePlan
@@ -63,8 +63,8 @@ def build(
         command = [
             client(environment), "build", "--progress", "plain", "--network", "host", "--platform", plan.platform,
             "--iidfile", str(folder / "identity"), "--file", str(source / DOCKERFILE),
-            *build_secrets.arguments(arguments, environment),
-            *build_secrets.options(plan.secrets), str(source),
+            *secrets.arguments(arguments, environment),
+            *secrets.options(plan.secrets), str(source),
         ]  # fmt: skip
         variables = {**environment, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
         try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dynamo.sdk import codec
+from dynamo_build.builders.deliver import deliver
 from dynamo_build.builders.oci import configuration
 from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.builders.oci.bytecode import bytecode
 from dynamo_build.builders.oci.earlier import LABEL, Earlier
 from dynamo_build.builders.oci.layers import Layers
-from dynamo_build.delivery import deliver
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import Destination, Image, ImagePlan, SetupCommand, SystemPackages, ToEngine

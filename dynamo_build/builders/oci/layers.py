@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dynamo_build import build_secrets
+from dynamo_build.builders import secrets
 from dynamo_build.builders.oci import packages
 from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.builders.oci.earlier import Earlier
@@ -125,7 +125,7 @@ class Layers:
         return known
 
     def _install(self, wanted: PackagesLayer, folder: Path) -> None:
-        with build_secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:
+        with secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:
             packages.install(wanted, folder, environment, self._on, self._plan.bento)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dynamo_build.bento import bento_yaml
 from dynamo_build.bento.store import content_version
-from dynamo_build.dockerfile import dockerfile
+from dynamo_build.builders.dockerfile import dockerfile
 from dynamo_build.errors import UsageError
 from dynamo_build.image.plan import layer
 from dynamo_build.model.bento import Bento

@@ -63,7 +63,7 @@ def test_engines_ask_for_its_health(tmp_path: Path) -> None:
     """What the Dockerfile says in HEALTHCHECK, word for word."""
     import json
 
-    from dynamo_build.dockerfile import recipe_of
+    from dynamo_build.builders.dockerfile import recipe_of
 
     wanted = plan(tmp_path)
     found = configuration.settings(handmade.image(), wanted)["Healthcheck"]

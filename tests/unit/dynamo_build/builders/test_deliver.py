@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build import imaging
-from dynamo_build.delivery import deliver
+from dynamo_build.builders.deliver import deliver
 from dynamo_build.events import Event, Finished, Listener, Started
 from dynamo_build.model.image import ContainerizeOptions, ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference

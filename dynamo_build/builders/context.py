@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dynamo_build.dockerfile import context_path, dockerfile, requirements_path
+from dynamo_build.builders.dockerfile import context_path, dockerfile, requirements_path
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, WheelLayer
 from dynamo_build.model.plan import WHEELS

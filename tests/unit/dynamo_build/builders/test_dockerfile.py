@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_build.dockerfile import context_path, dockerfile
+from dynamo_build.builders.dockerfile import context_path, dockerfile
 from dynamo_build.errors import UsageError
 from dynamo_build.model.image import (
     CONFIGURATION,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.context import context
-from dynamo_build.dockerfile import dockerfile
+from dynamo_build.builders.context import context
+from dynamo_build.builders.dockerfile import dockerfile
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import CONFIGURATION, SOURCE, FilesLayer, ImagePlan, PackagesLayer, WheelLayer
 from dynamo_build.model.reference import ImageReference

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import build_secrets
+from dynamo_build.builders import secrets
 from dynamo_build.errors import ImageBuildError, UsageError
 from dynamo_build.events import Event, Finished, Output, Progress
 from dynamo_build.model.image import BuildSecret
@@ -18,11 +18,11 @@ NETRC = "machine index.example login me password pa55word-of-mine\n"
 def test_files_and_variables(tmp_path: Path) -> None:
     """The two sources; a relative path is one of the working folder."""
     (tmp_path / "netrc").write_text(NETRC)
-    found = build_secrets.parsed(f"id=netrc,src={tmp_path}/netrc", {})
+    found = secrets.parsed(f"id=netrc,src={tmp_path}/netrc", {})
     assert found == BuildSecret(id="netrc", path=f"{tmp_path}/netrc")
-    token = build_secrets.parsed("id=token,env=TOKEN", {"TOKEN": "x"})
+    token = secrets.parsed("id=token,env=TOKEN", {"TOKEN": "x"})
     assert token == BuildSecret(id="token", variable="TOKEN")
-    assert build_secrets.options([found, token]) == [
+    assert secrets.options([found, token]) == [
         "--secret",
         f"id=netrc,src={tmp_path}/netrc",
         "--secret",
@@ -46,7 +46,7 @@ def test_files_and_variables(tmp_path: Path) -> None:
 def test_what_names_no_secret_is_one_line(given: str, seen: str) -> None:
     """What was given is not repeated: it may be the secret itself."""
     with pytest.raises(UsageError, match=seen) as failed:
-        build_secrets.parsed(given, {"HOME": "/root"})
+        secrets.parsed(given, {"HOME": "/root"})
     assert "hunter2" not in failed.value.message
 
 
@@ -64,21 +64,21 @@ def test_an_installer_gets_files_and_variables(tmp_path: Path) -> None:
         BuildSecret(id="pip", variable="PIP"),
         BuildSecret(id="UV_INDEX_ONE_PASSWORD", variable="TOKEN"),
     ]
-    with build_secrets.variables(wanted, environment) as found:
+    with secrets.variables(wanted, environment) as found:
         assert Path(found["NETRC"]).read_text() == NETRC
         assert os.stat(Path(found["UV_CONFIG_FILE"]).parent).st_mode & 0o77 == 0
         assert found["UV_DEFAULT_INDEX"] == "https://me:pw@one.example/simple"
         assert found["UV_INDEX"] == "https://two https://three"
         assert found["UV_INDEX_ONE_PASSWORD"] == "abc"
     assert not Path(found["NETRC"]).exists()
-    with build_secrets.variables([], environment) as found:
+    with secrets.variables([], environment) as found:
         assert found is environment
 
 
 def test_a_proxy_with_a_login_stands_in_no_command() -> None:
     """Its value is taken from the environment; others are given."""
     environment = {"http_proxy": "http://me:pw@proxy:3128"}
-    found = build_secrets.arguments({**environment, "BASE_IMAGE": "b:1"}, environment)
+    found = secrets.arguments({**environment, "BASE_IMAGE": "b:1"}, environment)
     assert found == ["--build-arg", "BASE_IMAGE=b:1", "--build-arg", "http_proxy"]
 
 
@@ -86,7 +86,7 @@ def test_talk_is_masked() -> None:
     """Words of a login file and passwords in addresses, in events and in errors; the rest stays readable."""
     environment = {"N": NETRC, "P": "[global]\nindex-url=https://me:se-cret@index.example/simple"}
     wanted = [BuildSecret(id="netrc", variable="N"), BuildSecret(id="pip", variable="P")]
-    mask = build_secrets.Mask(wanted, environment)
+    mask = secrets.Mask(wanted, environment)
     heard: list[Event] = []
     on = mask.listener(heard.append)
     on(Output(line="GET https://me:se-cret@mirror.example with pa55word-of-mine: machine is away"))
