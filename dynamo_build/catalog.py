@@ -34,9 +34,9 @@ REGISTRIES = {
     "folder": "dynamo_build.registries.folder:FolderRegistry",
 }
 TARGETS = {
-    "k8s": "dynamo_build.targets.k8s:KubernetesTarget",
-    "dynamo-crd": "dynamo_build.targets.dynamo_crd:DynamoCrdTarget",
-    "compose": "dynamo_build.targets.compose:ComposeTarget",
+    "k8s": "dynamo_build.deploy.targets.k8s:KubernetesTarget",
+    "dynamo-crd": "dynamo_build.deploy.targets.dynamo_crd:DynamoCrdTarget",
+    "compose": "dynamo_build.deploy.targets.compose:ComposeTarget",
 }
 ALIASES = {"kubernetes": "k8s"}
 

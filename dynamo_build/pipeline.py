@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynamo_build import catalog
+from dynamo_build.deploy import place as placing
+from dynamo_build.deploy.kubernetes.checks.finding import Finding
+from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Finished, Listener, ignore
 from dynamo_build.freeze import build as build
@@ -17,14 +20,11 @@ from dynamo_build.freeze import store as store
 from dynamo_build.image.bases import bases
 from dynamo_build.imaging import containerize as containerize
 from dynamo_build.imaging import plan_images as plan_images
-from dynamo_build.manifests.finding import Finding
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.seams import Surroundings
-from dynamo_build.stages import place as placing
-from dynamo_build.stages.place import UNBUILT, PlaceOptions, named_images
 
 
 def images(
@@ -96,9 +96,9 @@ def check(manifests: Manifests, *, strict: bool = True, kubernetes: str = "") ->
     `kubernetes` is the version it is for, "" for all that are supported. Raises DeployError when there is an error, or
     UsageError for a version that is not supported; warnings are given back.
     """
-    from dynamo_build.manifests.files import token_secrets
-    from dynamo_build.manifests.rules import findings
-    from dynamo_build.manifests.version_rules import minor_version
+    from dynamo_build.deploy.kubernetes.checks.rules import findings
+    from dynamo_build.deploy.kubernetes.checks.version_rules import minor_version
+    from dynamo_build.deploy.kubernetes.objects.files import token_secrets
 
     version = minor_version(kubernetes)
     if manifests.target == "compose":
@@ -106,7 +106,7 @@ def check(manifests: Manifests, *, strict: bool = True, kubernetes: str = "") ->
     documents = [item.document for item in manifests.items]
     provided = {("Secret", name) for name in token_secrets(documents)}
     if strict:
-        from dynamo_build.cluster.check import check as strictly
+        from dynamo_build.deploy.cluster.check import check as strictly
 
         found = strictly(documents, manifests.namespace, provided, version)
     else:
@@ -124,7 +124,7 @@ def fit(
 
     Raises DeployError when one does not, and UsageError where a service has no base; warnings are given back.
     """
-    from dynamo_build.stages.fit import fit as fitting
+    from dynamo_build.deploy.image_fit import fit as fitting
 
     surroundings = surroundings or catalog.surroundings()
     images = {one.service: ImageReference.parse(one.image) for one in deployment.workloads}
@@ -148,18 +148,18 @@ def texts(
 
     Raises UsageError for a form that the target does not have.
     """
-    from dynamo_build.manifests import files
-    from dynamo_build.manifests.graph import environments
+    from dynamo_build.deploy.kubernetes.objects import files
+    from dynamo_build.deploy.kubernetes.objects.graph import environments
 
     if form not in files.TREES:
         return files.per_object(manifests, form)
     if manifests.target == "compose":
         raise UsageError(f"the target compose has no form `{form}`", ["Leave out --format."])
     if form == "helm":
-        from dynamo_build.manifests.helm import helm
+        from dynamo_build.deploy.kubernetes.objects.helm import helm
 
         return helm(manifests, deployment)
-    from dynamo_build.manifests.kustomize import kustomize
+    from dynamo_build.deploy.kubernetes.objects.kustomize import kustomize
 
     target = catalog.target(deployment.target, surroundings or catalog.surroundings())
     options = deployment.options
@@ -172,7 +172,7 @@ def reach(manifests: Manifests, surroundings: Surroundings) -> None:
     """See that there is a cluster to speak to, before anything is built for it. Raises DeployError or ToolMissing."""
     if manifests.target not in ("k8s", "dynamo-crd"):
         return
-    from dynamo_build.cluster.deploy import connect
+    from dynamo_build.deploy.cluster.deploy import connect
 
     connect(surroundings).version()
 
@@ -184,8 +184,8 @@ def apply(manifests: Manifests, surroundings: Surroundings, on: Listener = ignor
 
 def diff(manifests: Manifests, surroundings: Surroundings) -> tuple[str, ...]:
     """What an apply would change, one line per field. Raises DeployError or ToolMissing."""
-    from dynamo_build.cluster.deploy import connect
-    from dynamo_build.cluster.diff import diff as against
+    from dynamo_build.deploy.cluster.deploy import connect
+    from dynamo_build.deploy.cluster.diff import diff as against
 
     if manifests.target == "compose":
         raise UsageError("compose keeps nothing to compare with", ["Use `docker compose config`."])

@@ -82,10 +82,10 @@ def deploy(
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
     from dynamo_build import catalog, pipeline
+    from dynamo_build.deploy.kubernetes.objects import files
+    from dynamo_build.deploy.place import PlaceOptions
     from dynamo_build.events import Noted, Warned
-    from dynamo_build.manifests import files
     from dynamo_build.project import settings
-    from dynamo_build.stages.place import PlaceOptions
 
     checked_output(output)
     files.checked_form(form, output_dir)
@@ -207,7 +207,7 @@ def _object(document: Mapping[str, Any]) -> str:
 
 
 def _plan(deployment: Deployment, manifests: Manifests) -> str:
-    from dynamo_build.stages.place import UNBUILT
+    from dynamo_build.deploy.place import UNBUILT
 
     lines = [f"{manifests.deployment} from {deployment.bento}, target {manifests.target}"]
     for workload in deployment.workloads:

@@ -12,7 +12,7 @@ from dynamo_build.cli.deployment_options import Context, Name, Namespace, Servic
 from dynamo_build.cli.options import OutputForm, Quiet, checked_output, seconds
 
 if TYPE_CHECKING:
-    from dynamo_build.cluster.status import DeploymentStatus
+    from dynamo_build.deploy.cluster.status import DeploymentStatus
 
 group = typer.Typer(
     name="deployment",
@@ -40,7 +40,7 @@ def list_(
 
     Example: dynamo deployment list -A
     """
-    from dynamo_build.cluster.status import statuses
+    from dynamo_build.deploy.cluster.status import statuses
 
     checked_output(output)
     connection, space = reach(namespace, context)
@@ -73,9 +73,9 @@ def get(
 
     Example: dynamo deployment get frontend --manifests > frontend.yaml
     """
-    from dynamo_build.cluster.revision import manifests_of
-    from dynamo_build.cluster.status import status
-    from dynamo_build.manifests import files
+    from dynamo_build.deploy.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.status import status
+    from dynamo_build.deploy.kubernetes.objects import files
 
     checked_output(output)
     files.checked_form(form)
@@ -118,9 +118,9 @@ def status(
 
     Example: dynamo deployment status frontend --wait
     """
-    from dynamo_build.cluster import status as statuses
-    from dynamo_build.cluster.revision import manifests_of
-    from dynamo_build.cluster.wait import until_ready
+    from dynamo_build.deploy.cluster import status as statuses
+    from dynamo_build.deploy.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.wait import until_ready
 
     checked_output(output)
     budget = seconds(timeout)
@@ -151,8 +151,8 @@ def diff(
 
     Example: dynamo deployment diff frontend --revision 3
     """
-    from dynamo_build.cluster.diff import diff as against
-    from dynamo_build.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.diff import diff as against
+    from dynamo_build.deploy.cluster.revision import manifests_of
 
     checked_output(output)
     connection, parent = find(name, namespace, context)
@@ -168,7 +168,7 @@ def history(name: Name, namespace: Namespace = "", context: Context = "", output
 
     Example: dynamo deployment history frontend
     """
-    from dynamo_build.cluster.revision import history as kept
+    from dynamo_build.deploy.cluster.revision import history as kept
 
     checked_output(output)
     connection, parent = find(name, namespace, context)
@@ -201,7 +201,7 @@ def logs(
     Example: dynamo deployment logs frontend Worker --follow
     """
     from dynamo.sdk import codec
-    from dynamo_build.cluster.logs import logs as lines
+    from dynamo_build.deploy.cluster.logs import logs as lines
 
     checked_output(output)
     age = int(seconds(since)) if since else 0
@@ -234,7 +234,7 @@ def port_forward(
 
     Example: dynamo deployment port-forward frontend --port 8080
     """
-    from dynamo_build.cluster.forward import forward
+    from dynamo_build.deploy.cluster.forward import forward
 
     connection, parent = find(name, namespace, context)
     space = str(parent["metadata"]["namespace"])

@@ -12,7 +12,7 @@ from dynamo_build.cli.deployment_options import Context, Name, Namespace, Servic
 from dynamo_build.cli.options import OutputForm, Quiet, checked_output, seconds
 
 if TYPE_CHECKING:
-    from dynamo_build.cluster.connection import Connection
+    from dynamo_build.deploy.cluster.connection import Connection
     from dynamo_build.events import Listener
     from dynamo_build.model.deployment import Manifests
 
@@ -35,7 +35,7 @@ def rollback(
 
     Example: dynamo deployment rollback frontend --to 3 --wait
     """
-    from dynamo_build.cluster.alter import earlier
+    from dynamo_build.deploy.cluster.alter import earlier
 
     checked_output(output)
     budget = seconds(timeout) if wait else 0
@@ -62,9 +62,9 @@ def restart(
 
     Example: dynamo deployment restart frontend Worker
     """
-    from dynamo_build.cluster import alter
-    from dynamo_build.cluster.revision import manifests_of
-    from dynamo_build.cluster.wait import until_ready
+    from dynamo_build.deploy.cluster import alter
+    from dynamo_build.deploy.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.wait import until_ready
 
     checked_output(output)
     budget = seconds(timeout)
@@ -91,8 +91,8 @@ def scale(
 
     Example: dynamo deployment scale frontend Worker=4
     """
-    from dynamo_build.cluster.alter import scaled
-    from dynamo_build.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.alter import scaled
+    from dynamo_build.deploy.cluster.revision import manifests_of
 
     checked_output(output)
     wanted = _counts(replicas)
@@ -120,7 +120,7 @@ def delete(
 
     Example: dynamo deployment delete frontend --yes
     """
-    from dynamo_build.cluster.remove import remove
+    from dynamo_build.deploy.cluster.remove import remove
     from dynamo_build.errors import UsageError
 
     checked_output(output)
@@ -145,7 +145,7 @@ def _apply(
     wait: float,
     dry_run: bool = False,
 ) -> None:
-    from dynamo_build.cluster.deploy import apply
+    from dynamo_build.deploy.cluster.deploy import apply
     from dynamo_build.seams import Surroundings
 
     options: dict[str, Any] = {"force": "yes" * force, "wait": str(wait) if wait else "", "dry-run": "yes" * dry_run}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from dynamo_build.cluster.connection import Connection
+    from dynamo_build.deploy.cluster.connection import Connection
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The deployment.")]
 Services = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these. Default: all.")]
@@ -23,7 +23,7 @@ def reach(namespace: str, context: str) -> tuple[Connection, str]:
     """The cluster, and the namespace: as given, else as the project says. Raises DeployError or ToolMissing."""
     import os
 
-    from dynamo_build.cluster.connection import Connection
+    from dynamo_build.deploy.cluster.connection import Connection
     from dynamo_build.project import settings
 
     flags = {"deploy.namespace": namespace or None, "deploy.context": context or None}
@@ -34,7 +34,7 @@ def reach(namespace: str, context: str) -> tuple[Connection, str]:
 
 def find(name: str, namespace: str, context: str) -> tuple[Connection, Mapping[str, Any]]:
     """The cluster and a deployment's parent object. Raises DeployError when there is none of that name."""
-    from dynamo_build.cluster.members import parent_of
+    from dynamo_build.deploy.cluster.members import parent_of
 
     connection, space = reach(namespace, context)
     return connection, parent_of(connection, name, space)

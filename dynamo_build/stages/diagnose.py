@@ -181,7 +181,7 @@ def _cluster(settings: Settings, surroundings: Surroundings, online: bool) -> It
     if not online:
         yield Finding(**what, state=GOOD, seen=f"{', '.join(files)}, not asked (see --online)")
         return
-    from dynamo_build.cluster.deploy import connect
+    from dynamo_build.deploy.cluster.deploy import connect
 
     try:
         context = {"context": str(settings.values["deploy.context"])}

@@ -19,11 +19,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dynamo.sdk.graph import Edge, EndpointSpec, ServiceGraph, ServiceSpec  # noqa: E402
 from dynamo_build.bento import bento_yaml  # noqa: E402
-from dynamo_build.cluster.connection import Connection  # noqa: E402
-from dynamo_build.cluster.deploy import apply  # noqa: E402
+from dynamo_build.deploy.cluster.connection import Connection  # noqa: E402
+from dynamo_build.deploy.cluster.deploy import apply  # noqa: E402
+from dynamo_build.deploy.targets.k8s import KubernetesTarget  # noqa: E402
 from dynamo_build.model.deployment import Manifests  # noqa: E402
 from dynamo_build.seams import Surroundings  # noqa: E402
-from dynamo_build.targets.k8s import KubernetesTarget  # noqa: E402
 from support import deployments  # noqa: E402
 from support.cluster import cluster  # noqa: E402
 

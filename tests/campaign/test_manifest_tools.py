@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from dynamo_build import pipeline
-from dynamo_build.manifests.files import write
+from dynamo_build.deploy.kubernetes.objects.files import write
+from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.seams import Surroundings
-from dynamo_build.targets.k8s import KubernetesTarget
 from support.deployments import aggregated_graph, deployment, disaggregated_graph, hello_graph, multi_node_graph
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo_build import catalog
-from dynamo_build.manifests.files import rendered
+from dynamo_build.deploy.kubernetes.objects.files import rendered
 from dynamo_build.model.deployment import SecretReference
 from support.deployments import DIGEST, deployment, disaggregated_graph, hello_graph
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.cluster.answer import Answer
-from dynamo_build.cluster.connection import APPLY_PATCH, Connection
-from dynamo_build.cluster.resource import Resources
+from dynamo_build.deploy.cluster.answer import Answer
+from dynamo_build.deploy.cluster.connection import APPLY_PATCH, Connection
+from dynamo_build.deploy.cluster.resource import Resources
 from support.cluster import cluster
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
-from dynamo_build.targets.k8s import KubernetesTarget
 from support.deployments import deployment, hello_graph
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dynamo_build.cluster.answer import failure
-from dynamo_build.cluster.check import check
+from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.check import check
 
 FOLDER = Path(__file__).parent / "observed"
 CASES = json.loads((FOLDER / "expected.json").read_text())

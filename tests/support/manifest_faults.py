@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from dynamo_build.manifests.graph import objects
+from dynamo_build.deploy.kubernetes.objects.graph import objects
 from support.deployments import deployment, disaggregated_graph
 
 GONE = object()

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.cluster import alter, members, status
-from dynamo_build.cluster.connection import Connection
-from dynamo_build.cluster.deploy import apply
+from dynamo_build.deploy.cluster import alter, members, status
+from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.deploy import apply
+from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
+from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
-from dynamo_build.targets.dynamo_crd import DynamoCrdTarget
-from dynamo_build.targets.k8s import KubernetesTarget
 from support.cluster import Cluster
 from support.deployments import deployment, hello_graph, multi_node_graph
 

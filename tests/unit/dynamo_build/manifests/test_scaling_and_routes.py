@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.cluster.check import check
+from dynamo_build.deploy.cluster.check import check
+from dynamo_build.deploy.kubernetes.objects.graph import objects
 from dynamo_build.errors import DeployError
-from dynamo_build.manifests.graph import objects
 from support.deployments import deployment, hello_graph
 
 KEDA = {"minimum": 0, "maximum": 4, "query": "sum(busy)", "threshold": "2", "prometheus": "http://prometheus:9090"}

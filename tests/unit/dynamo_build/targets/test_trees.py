@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from dynamo_build import pipeline
+from dynamo_build.deploy.kubernetes.objects.files import write
+from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import UsageError
-from dynamo_build.manifests.files import write
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
-from dynamo_build.targets.k8s import KubernetesTarget
 from support import chart
 from support.deployments import aggregated_graph, deployment, disaggregated_graph, hello_graph, multi_node_graph
 
