@@ -23,8 +23,8 @@ def dashboard(
 
     Example: dynamo dashboard --port 0
     """
-    from dynamo_build.stages.present import shown, wait_for_end
-    from dynamo_build.stages.running import chosen
+    from dynamo_build.local.dashboard import shown, wait_for_end
+    from dynamo_build.local.running import chosen
 
     graph = chosen(process)
     with shown(graph.pid, host, port) as address:

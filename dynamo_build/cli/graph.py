@@ -53,7 +53,7 @@ def graph(
     notes = NONE
     listener = console.listener(quiet=True)
     if running:
-        from dynamo_build.stages.present import seen
+        from dynamo_build.local.dashboard import seen
 
         found, notes = seen()
     elif target:

@@ -86,7 +86,7 @@ def serve(
     Example: dynamo serve hello_world:Frontend -f config.yaml --Backend.message=hi --port 3000
     """
     from dynamo_build.errors import UsageError
-    from dynamo_build.stages import frozen
+    from dynamo_build.local import bento_target
     from dynamo_build.stages.serve import ServeOptions, effective, resolve
     from dynamo_build.stages.serve import serve as run
 
@@ -109,7 +109,7 @@ def serve(
     )
     project = Path(working_dir)
     listener = console.listener(quiet=True)
-    bento = frozen.find(target, project)
+    bento = bento_target.find(target, project)
     if dry_run:
         from dynamo.sdk import codec
         from dynamo_build.graph.config_sources import table
@@ -123,12 +123,12 @@ def serve(
         raise UsageError(f"`{target}` is a bento, which does not change", ["Leave `--reload` out, or name a module."])
     changed = None
     if reload:
-        from dynamo_build.stages.watching import Watching
+        from dynamo_build.local.reload import Watching
 
         changed = Watching(project.resolve(), [options.config_file] if options.config_file else [])
     with contextlib.ExitStack() as beside:
         if dashboard:
-            from dynamo_build.stages.present import when_it_runs
+            from dynamo_build.local.dashboard import when_it_runs
 
             beside.enter_context(when_it_runs(console.say))
         raise typer.Exit(run(target, project, options, on=listener, bento=bento, changed=changed))

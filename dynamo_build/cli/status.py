@@ -10,7 +10,7 @@ from dynamo_build.cli import console
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.stages.running import RunningGraph
+    from dynamo_build.local.running import RunningGraph
 
 Process = Annotated[
     int, typer.Option("--process", metavar="PID", help="Which graph, by its supervisor. Default: the last one started.")
@@ -23,7 +23,7 @@ def status(output: OutputForm = "text") -> None:
 
     Example: dynamo status
     """
-    from dynamo_build.stages.running import graphs
+    from dynamo_build.local.running import graphs
 
     checked_output(output)
     found = graphs()
@@ -41,7 +41,7 @@ def logs(
 
     Example: dynamo logs Backend --follow
     """
-    from dynamo_build.stages.running import chosen, lines
+    from dynamo_build.local.running import chosen, lines
 
     request = {"do": "logs", "service": service, "follow": follow, "tail": tail}
     for line in lines(chosen(process).pid, request, patience=None):
@@ -54,7 +54,7 @@ def restart(service: Service = "", process: Process = 0) -> None:
     Example: dynamo restart Backend
     """
     from dynamo_build.errors import ServeError
-    from dynamo_build.stages.running import chosen, lines
+    from dynamo_build.local.running import chosen, lines
 
     failed = ""
     for line in lines(chosen(process).pid, {"do": "restart", "service": service}, patience=None):

@@ -24,8 +24,8 @@ from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.graph.child import explore, told
 from dynamo_build.graph.config import configure, given, read
 from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
+from dynamo_build.local import bento_target, running
 from dynamo_build.model.bento import Bento
-from dynamo_build.stages import frozen, running
 from dynamo_build.system import signals
 
 _LAYERS = ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG")
@@ -81,7 +81,7 @@ def serve(
     """
     if not project.is_dir():
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
-    code = frozen.code(bento, on) if bento is not None else frozen.Code(folder=project)
+    code = bento_target.code(bento, on) if bento is not None else bento_target.Code(folder=project)
     # Until they are passed on, signals that end us raise, so that nothing is left of what began.
     with signals.raising(_ending()), _folder() as folder:
         with _supervisor(Path(folder), code, options) as (process, release):
@@ -194,7 +194,7 @@ def _check_names(graph: ServiceGraph, options: ServeOptions) -> None:
 
 @contextlib.contextmanager
 def _supervisor(
-    bento: Path, code: frozen.Code, options: ServeOptions
+    bento: Path, code: bento_target.Code, options: ServeOptions
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     hold, release = os.pipe()
     environment = {name: value for name, value in os.environ.items() if name not in _LAYERS}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from dynamo.sdk.graph import Edge, ServiceGraph, ServiceSpec
-from dynamo_build.dashboard.measure import Rate
-from dynamo_build.dashboard.page import page
-from dynamo_build.dashboard.server import Server
-from dynamo_build.dashboard.watch import Gauge, State, Watch
+from dynamo_build.local.page.measure import Rate
+from dynamo_build.local.page.page import page
+from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.watch import Gauge, State, Watch
 
 GRAPH = ServiceGraph(
     target="app:Frontend",

@@ -17,7 +17,7 @@ import openai
 import pytest
 import yaml
 
-from dynamo_build.dashboard.measure import parse
+from dynamo_build.local.page.measure import parse
 from support.command_line import dynamo
 from support.hello import ROOT
 from support.serving import Serve, gone

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build.dashboard.page import page
-from dynamo_build.dashboard.server import Server
-from dynamo_build.dashboard.watch import State, Watch
 from dynamo_build.errors import UsageError
+from dynamo_build.local.page.page import page
+from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.watch import State, Watch
 
 GRAPH = ServiceGraph(target="app:<A>", entry="<A>", services=(ServiceSpec(name="<A>", module="app", qualname="A"),))
 

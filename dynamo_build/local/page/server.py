@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from dynamo.sdk import codec
-from dynamo_build.dashboard.watch import Watch
 from dynamo_build.errors import UsageError
+from dynamo_build.local.page.watch import Watch
 
 
 class Server(ThreadingHTTPServer):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynamo.runtime.metrics import Metrics
-from dynamo_build.dashboard.watch import Watch
+from dynamo_build.local.page.watch import Watch
 
 
 class Played:

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.dashboard.measure import Rate
-from dynamo_build.dashboard.page import page
-from dynamo_build.dashboard.server import Server
-from dynamo_build.dashboard.watch import EVERY, Watch
 from dynamo_build.errors import DynamoError, ServeError
 from dynamo_build.graph.drawing import Notes
-from dynamo_build.stages import running
+from dynamo_build.local import running
+from dynamo_build.local.page.measure import Rate
+from dynamo_build.local.page.page import page
+from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.watch import EVERY, Watch
 
 _SECONDS = 2.0
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.runtime.metrics import BOUNDS, Metrics
-from dynamo_build.dashboard.measure import Look, parse, quantile, rates
+from dynamo_build.local.page.measure import Look, parse, quantile, rates
 
 
 def look(metrics: Metrics, seconds: float, *, worker: str = "Backend", pid: int = 1) -> Look:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dynamo_build.dashboard.measure import Look, Rate, parse, rates
+from dynamo_build.local.page.measure import Look, Rate, parse, rates
 
 #: Seconds between looks; rates are of the last `_WINDOW` looks.
 EVERY = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynamo_build.stages.watching import Watching
+from dynamo_build.local.reload import Watching
 
 
 def test_changes_of_the_code_are_seen(tmp_path):
