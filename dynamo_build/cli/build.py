@@ -58,9 +58,9 @@ def build(
     """
     import os
 
-    from dynamo_build import freeze
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
+    from dynamo_build.pipeline import build as freeze
     from dynamo_build.project import settings
 
     checked_output(output)

@@ -74,10 +74,11 @@ def containerize(
     """
     import os
 
-    from dynamo_build import catalog, imaging
+    from dynamo_build import catalog
     from dynamo_build.bento import select
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.oci.budget import parsed
+    from dynamo_build.pipeline import containerize as imaging
     from dynamo_build.project import settings
 
     checked_output(output)

@@ -25,8 +25,8 @@ def doctor(
     """
     from dynamo_build import catalog
     from dynamo_build.errors import ToolMissing
+    from dynamo_build.pipeline import doctor as diagnosing
     from dynamo_build.project import settings
-    from dynamo_build.stages import diagnose as diagnosing
 
     checked_output(output)
     repaired = diagnosing.repair(os.environ) if fix else ()

@@ -18,9 +18,9 @@ def env(output: OutputForm = "text") -> None:
 
     Example: dynamo env -o json
     """
+    from dynamo_build.pipeline.doctor import versions
     from dynamo_build.project import settings
     from dynamo_build.seams import default_home
-    from dynamo_build.stages.diagnose import versions
 
     checked_output(output)
     loaded = settings.load(Path.cwd(), os.environ, {})

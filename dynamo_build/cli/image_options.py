@@ -21,8 +21,8 @@ ForPlatform = Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help=
 def pulled(reference: str, platform: str, insecure: list[str] | None) -> tuple[Surroundings, ImageReference, OciImage]:
     """Where images come from, the reference with its digest, and the image. Raises RegistryError."""
     from dynamo_build import catalog
-    from dynamo_build.imaging import own_platform
     from dynamo_build.model.reference import ImageReference
+    from dynamo_build.pipeline.containerize import own_platform
 
     named = ImageReference.parse(reference)
     around = catalog.surroundings(insecure=tuple(insecure or ()))

@@ -87,8 +87,8 @@ def serve(
     """
     from dynamo_build.errors import UsageError
     from dynamo_build.local import bento_target
-    from dynamo_build.stages.serve import ServeOptions, effective, resolve
-    from dynamo_build.stages.serve import serve as run
+    from dynamo_build.pipeline.serve import ServeOptions, effective, resolve
+    from dynamo_build.pipeline.serve import serve as run
 
     if platform != "dynamo":
         raise UsageError(f"`{platform}` is no target of `serve`", ["Leave `--target` out: there is only `dynamo`."])

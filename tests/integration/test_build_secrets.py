@@ -20,12 +20,13 @@ from pathlib import Path
 import docker
 import pytest
 
-from dynamo_build import catalog, imaging
+from dynamo_build import catalog
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.pipeline import containerize
 from dynamo_build.seams import Surroundings
 from support import handmade
 
@@ -105,7 +106,7 @@ def test_nothing_of_a_secret_stays(
     if builder in ("buildah", "podman") and shutil.which(builder) is None:
         pytest.skip(f"needs {builder}")
     heard: list[Event] = []
-    (image,) = imaging.containerize(bento, options(builder, base_image, registry), around, heard.append)
+    (image,) = containerize.containerize(bento, options(builder, base_image, registry), around, heard.append)
     places = [repr(heard).encode()]
     to = around.registry(found := ImageReference.parse(image.reference))
     pulled = to.pull(found, "linux/amd64")
@@ -135,7 +136,9 @@ def test_commands_read_secrets(
     check = "import hashlib,pathlib;print(hashlib.sha256(pathlib.Path('/run/secrets/token').read_bytes()).hexdigest())"
     command = f'test "$(python -c "{check}")" = {digest} && echo seen > /etc/seen'
     made = handmade.bento(tmp_path / "bento", runtime=runtime(), setup_commands=(command,))
-    (image,) = imaging.containerize(made, options(builder, base_image, registry, "id=token,env=TOKEN"), around, ignore)
+    (image,) = containerize.containerize(
+        made, options(builder, base_image, registry, "id=token,env=TOKEN"), around, ignore
+    )
     found = ImageReference.parse(image.reference)
     for layer in around.registry(found).pull(found, "linux/amd64").layers:
         with contextlib.closing(layer.open()) as stream:
@@ -157,7 +160,7 @@ def test_a_wrong_login_is_one_line_without_it(
     heard: list[Event] = []
     for builder in ("oci", "docker"):
         with pytest.raises(ImageBuildError) as failed:
-            imaging.containerize(bento, options(builder, base_image, registry), mistaken, heard.append)
+            containerize.containerize(bento, options(builder, base_image, registry), mistaken, heard.append)
         assert wrong not in failed.value.message + repr(failed.value.hints) + repr(heard)
 
 
@@ -165,5 +168,5 @@ def test_the_classic_builder_refuses(bento: Bento, around: Surroundings, base_im
     """One line, before anything is built."""
     classic = catalog.surroundings({**around.environment, "DOCKER_BUILDKIT": "0"}, around.cache)
     with pytest.raises(ImageBuildError, match="classic builder cannot mount secrets") as failed:
-        imaging.containerize(bento, options("docker", base_image, registry), classic, ignore)
+        containerize.containerize(bento, options("docker", base_image, registry), classic, ignore)
     assert "\n" not in failed.value.message

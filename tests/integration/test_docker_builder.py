@@ -19,7 +19,7 @@ from typing import Any
 import docker
 import pytest
 
-from dynamo_build import catalog, pipeline
+from dynamo_build import catalog
 from dynamo_build.errors import ImageBuildError, RegistryError
 from dynamo_build.events import Event, ignore
 from dynamo_build.model.bento import Bento
@@ -34,6 +34,7 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.pipeline import deploy
 from dynamo_build.seams import Surroundings
 from support import nats
 
@@ -58,13 +59,13 @@ def surroundings(environment: dict[str, str]) -> Surroundings:
 @pytest.fixture(scope="module")
 def bento(surroundings: Surroundings) -> Bento:
     """hello_world, frozen."""
-    return pipeline.build("hello_world:Frontend", EXAMPLE, BuildOptions(), ignore, surroundings)
+    return deploy.build("hello_world:Frontend", EXAMPLE, BuildOptions(), ignore, surroundings)
 
 
 @pytest.fixture(scope="module")
 def plan(bento: Bento, base_image: str, surroundings: Surroundings) -> ImagePlan:
     options = ContainerizeOptions(bases=(base_image,), builder="docker", references=(f"{ENGINE}:plan",))
-    ((planned, _),) = pipeline.plan_images(bento, options, surroundings)
+    ((planned, _),) = deploy.plan_images(bento, options, surroundings)
     return planned
 
 
@@ -216,10 +217,10 @@ def test_built_without_the_engine_and_loaded(
 ) -> None:
     """The daemonless builder's image goes into the engine under its own id, and serves the graph; twice is once."""
     options = ContainerizeOptions(bases=(base_image,), references=(f"{ENGINE}:oci",))
-    (image,) = pipeline.containerize(bento, options, surroundings)
+    (image,) = deploy.containerize(bento, options, surroundings)
     assert client.images.get(f"{ENGINE}:oci").id == image.config_digest
     assert answer(client, f"{ENGINE}:oci") == ANSWER
-    (again,) = pipeline.containerize(bento, options, surroundings)
+    (again,) = deploy.containerize(bento, options, surroundings)
     assert again.config_digest == image.config_digest
 
 

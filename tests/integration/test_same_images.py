@@ -20,11 +20,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from dynamo_build import catalog, freeze, imaging
+from dynamo_build import catalog
 from dynamo_build.events import ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, Image
 from dynamo_build.model.plan import BuildOptions
+from dynamo_build.pipeline import build, containerize
 from dynamo_build.seams import Surroundings
 from support import hello, nats, trees
 
@@ -88,7 +89,7 @@ def built(
     if example.own:  # a second name of the base makes it another one
         bases = (base, *(f"{service}={base.rpartition(':')[0]}:own" for service in example.own))
     options = ContainerizeOptions(bases=bases, builder=builder, references=(f"{name}:{builder}",))
-    return imaging.containerize(bento, options, around)
+    return containerize.containerize(bento, options, around)
 
 
 def asked(port: int, example: Example, containers: list[docker.models.containers.Container]) -> str:
@@ -154,7 +155,7 @@ def test_the_same_files_and_answers(
     """Every builder of the catalogue; owners, modes, links and contents below /app, and what a request is answered."""
     project = tmp_path / example.folder
     shutil.copytree(hello.ROOT / "examples" / example.folder, project, ignore=shutil.ignore_patterns("__pycache__"))
-    bento = freeze.build(example.target, project, BuildOptions(), ignore, around)
+    bento = build.build(example.target, project, BuildOptions(), ignore, around)
     name = f"same-{secrets.token_hex(4)}"
     try:
         builders = (*BUILDERS, *(SLOW if example.folder == "numbers" else ()))

@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from dynamo_build import catalog, imaging
+from dynamo_build import catalog
 from dynamo_build.events import ignore
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.pipeline import containerize
 from dynamo_build.seams import Surroundings
 from support import handmade
 from support.registry import running
@@ -45,7 +46,7 @@ def test_a_new_version_ships_its_group_alone(tmp_path: Path) -> None:
             around.registry(base).push(handmade.image(), (base,), ignore)
             made = handmade.bento(tmp_path / f"bento-{number}", requirements=lines)
             options = ContainerizeOptions(bases=(str(base),), references=(f"{host}/x:v1",), push=True)
-            (image,) = imaging.containerize(made, options, around, ignore)
+            (image,) = containerize.containerize(made, options, around, ignore)
             sent.append([layer.name for layer in image.layers if layer.sent])
     assert len(sent[0]) > 5
     assert sent[1] == ["packages: numpy"]
@@ -66,7 +67,7 @@ def test_what_twenty_services_share_is_stored_and_sent_once(tmp_path: Path) -> N
             bases.append(f"{name}={reference}" if name else str(reference))
         options = ContainerizeOptions(bases=tuple(bases), references=(f"{host}/many:v1",), push=True)
         before = len(content.requests)
-        images = imaging.containerize(made, options, around, ignore)
+        images = containerize.containerize(made, options, around, ignore)
         uploads = Counter(
             re.sub(".*digest=", "", path).replace("%3A", ":")
             for method, path in content.requests[before:]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import imaging
 from dynamo_build.builders.deliver import deliver
 from dynamo_build.events import Event, Finished, Listener, Started
 from dynamo_build.model.image import ContainerizeOptions, ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
+from dynamo_build.pipeline import containerize
 from dynamo_build.registries.folder import FolderRegistry
 from dynamo_build.seams import Surroundings
 from support import handmade
@@ -38,7 +38,7 @@ def plan(tmp_path: Path) -> ImagePlan:
     around = replace(around, registry=lambda _: FolderRegistry(around))
     base = handmade.base_folder(tmp_path / "base")
     options = ContainerizeOptions(bases=(str(base),), folder=str(tmp_path / "out"))
-    ((plan, _),) = imaging.plan_images(handmade.bento(tmp_path / "bento"), options, around)
+    ((plan, _),) = containerize.plan_images(handmade.bento(tmp_path / "bento"), options, around)
     return plan
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from dynamo_build import pipeline
 from dynamo_build.deploy.kubernetes.objects.files import write
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import Deployment
+from dynamo_build.pipeline import deploy
 from dynamo_build.seams import Surroundings
 from support import chart
 from support.deployments import aggregated_graph, deployment, disaggregated_graph, hello_graph, multi_node_graph
@@ -53,7 +53,7 @@ def keyed(documents: Any) -> dict[str, Any]:
 
 def tree(made: Deployment, form: str, folder: Path) -> Path:
     manifests = KubernetesTarget(Surroundings()).render(made)
-    write(pipeline.texts(manifests, made, form), folder)
+    write(deploy.texts(manifests, made, form), folder)
     return folder
 
 
@@ -117,4 +117,4 @@ def test_a_tree_follows_the_graph(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="compose has no form `helm`"):
         made = CASES["hello"]
         manifests = replace(KubernetesTarget(Surroundings()).render(made), target="compose")
-        pipeline.texts(manifests, made, "helm")
+        deploy.texts(manifests, made, "helm")

@@ -12,18 +12,18 @@ from dynamo_build.deploy.kubernetes.checks.finding import Finding
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Finished, Listener, ignore
-from dynamo_build.freeze import build as build
-from dynamo_build.freeze import chosen as chosen
-from dynamo_build.freeze import configure as configure
-from dynamo_build.freeze import discover as discover
-from dynamo_build.freeze import store as store
 from dynamo_build.image.bases import bases
-from dynamo_build.imaging import containerize as containerize
-from dynamo_build.imaging import plan_images as plan_images
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.pipeline.build import build as build
+from dynamo_build.pipeline.build import chosen as chosen
+from dynamo_build.pipeline.build import configure as configure
+from dynamo_build.pipeline.build import discover as discover
+from dynamo_build.pipeline.build import store as store
+from dynamo_build.pipeline.containerize import containerize as containerize
+from dynamo_build.pipeline.containerize import plan_images as plan_images
 from dynamo_build.seams import Surroundings
 
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from dynamo_build.errors import GraphError, ServeError, UsageError
-from dynamo_build.stages.serve import ServeOptions, effective, resolve, serve
+from dynamo_build.pipeline.serve import ServeOptions, effective, resolve, serve
 
 CODE = """
 from dynamo.sdk import api, service
@@ -69,7 +69,7 @@ def test_ended_before_the_supervisor_heeds_it(project, monkeypatch, number):
         with subprocess.Popen(["sleep", "60"]) as process:
             yield process, lambda: os.kill(who.get("pid") or process.pid, number)
 
-    monkeypatch.setattr("dynamo_build.stages.serve._supervisor", deaf)
+    monkeypatch.setattr("dynamo_build.pipeline.serve._supervisor", deaf)
     assert serve("graph:Front", project, ServeOptions()) == 0
     who.clear()
     with pytest.raises(ServeError, match=f"the supervisor was killed by {number.name}"):

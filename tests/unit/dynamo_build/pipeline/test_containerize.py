@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build import catalog, imaging
+from dynamo_build import catalog
 from dynamo_build.cli import app
 from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import Event, Noted, ignore
-from dynamo_build.imaging import choose, containerize
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, SetupCommand, SystemPackages, ToFolder
+from dynamo_build.pipeline import containerize as imaging
+from dynamo_build.pipeline.containerize import choose, containerize
 from dynamo_build.seams import Surroundings
 from support import handmade
 
