@@ -1,1 +1,1 @@
-"""TODO package."""
+"""The bento: plan, pack, store, archive, verification, difference, and its way to a registry."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dynamo_build.errors import StoreError
+from dynamo_build.system.atomic import is_safe_path
 
 STAMP = 315532800  # 1980-01-01, the first moment that zip files can tell
 LIMIT = 1 << 40
@@ -39,15 +40,10 @@ def read_listing(content: bytes) -> dict[str, str]:
         raise StoreError("files.sha256 is not UTF-8") from error
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
-        if match is None or not safe(match[2]) or match[2] in found:
+        if match is None or not is_safe_path(match[2]) or match[2] in found:
             raise StoreError(f"files.sha256 line {number} is not a digest and a path")
         found[match[2]] = match[1]
     return found
-
-
-def safe(name: str) -> bool:
-    """Whether a name stays below the folder that it is relative to."""
-    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
 def pack(
@@ -167,7 +163,7 @@ def _unpack(stream: IO[bytes], folder: Path, limit: int, progress: Callable[[int
 
 def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for entry in archive:
-        if not safe(entry.name):
+        if not is_safe_path(entry.name):
             raise StoreError(f"the archive holds the unsafe name {entry.name!r}")
         if not entry.isreg() or entry.issparse():
             raise StoreError(f"the archive holds {entry.name!r}, which is not a plain file")

@@ -16,6 +16,7 @@ from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS
 from dynamo_build.packages import lockfile
+from dynamo_build.system.atomic import is_safe_path
 from dynamo_build.system.digest import digest_bytes, digest_file
 
 
@@ -83,7 +84,7 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
     wanted[f"runtime/{manifest.runtime}"] = manifest.runtime_digest
     wanted["files.sha256"] = manifest.files_digest
     wanted[bento_yaml.NAME] = digest_bytes(bento_yaml.dump(manifest))
-    unsafe = [name for name in wanted if not archive.safe(name)]
+    unsafe = [name for name in wanted if not is_safe_path(name)]
     if unsafe:
         raise StoreError(f"the manifest names the unsafe path {unsafe[0]!r}")
     return wanted

@@ -85,7 +85,7 @@ def deploy(
     from dynamo_build.deploy.kubernetes.objects import files
     from dynamo_build.deploy.place import PlaceOptions
     from dynamo_build.events import Noted, Warned
-    from dynamo_build.pipeline import deploy as pipelinex
+    from dynamo_build.pipeline import deploy as pipeline
     from dynamo_build.project import settings
 
     checked_output(output)
@@ -108,15 +108,15 @@ def deploy(
         nats=declared["deploy.nats"],
         options=_target_options(declared, target, option or [], nats_image),
     )
-    bento = pipelinex.chosen(tag, Path.cwd(), around, listener)
-    config = pipelinex.configure(bento.manifest.graph, config_file, arguments, listener)
+    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
+    config = pipeline.configure(bento.manifest.graph, config_file, arguments, listener)
     placing = replace(placing, config=config)
     named, building = tuple(set_image or ()), _containerize(declared, base)
     # All that needs no registry and no cluster first: nothing is pushed for a deployment that cannot be.
-    found = pipelinex.images(bento, named, building, around, listener, push=False)
-    deployment, manifests = pipelinex.place(bento, found, placing, around)
-    warnings = pipelinex.check(manifests, strict=check, kubernetes=kubernetes_version)
-    for warning in (*warnings, *(pipelinex.fit(bento, deployment, building, around) if check else ())):
+    found = pipeline.images(bento, named, building, around, listener, push=False)
+    deployment, manifests = pipeline.place(bento, found, placing, around)
+    warnings = pipeline.check(manifests, strict=check, kubernetes=kubernetes_version)
+    for warning in (*warnings, *(pipeline.fit(bento, deployment, building, around) if check else ())):
         listener(Warned(text=str(warning)))
     if dry_run:
         result = _result(deployment, manifests, "planned")
@@ -124,18 +124,18 @@ def deploy(
         return
     applying = apply or wait or server_dry_run
     if applying or diff:
-        pipelinex.reach(manifests, around)
-    pushed = pipelinex.images(bento, named, building, around, listener)
-    pipelinex.signed(pushed.values(), verify_key, around)
+        pipeline.reach(manifests, around)
+    pushed = pipeline.images(bento, named, building, around, listener)
+    pipeline.signed(pushed.values(), verify_key, around)
     if pushed != found:
-        deployment, manifests = pipelinex.place(bento, pushed, placing, around)
+        deployment, manifests = pipeline.place(bento, pushed, placing, around)
     if diff:
-        lines = pipelinex.diff(manifests, around)
+        lines = pipeline.diff(manifests, around)
         console.emit(lines, output, text="\n".join(lines) or "nothing would change", name=manifests.deployment)
         return
     written: tuple[Path, ...] = ()
     if output_dir:
-        written = files.write(pipelinex.texts(manifests, deployment, form, around), Path(output_dir))
+        written = files.write(pipeline.texts(manifests, deployment, form, around), Path(output_dir))
     if written:
         listener(Noted(text=f"wrote {len(written)} files"))
     state = "rendered"
@@ -143,7 +143,7 @@ def deploy(
         if wait:
             budget = limit or max(workload.startup for workload in deployment.workloads) + 600.0
             around = replace(around, options={**around.options, "wait": str(budget)})
-        pipelinex.apply(manifests, around, listener)
+        pipeline.apply(manifests, around, listener)
         state = "checked" if server_dry_run else "ready" if wait else "applied"
     if output == "text" and not applying:
         print(f"{output_dir}\n" if output_dir else files.rendered(manifests, form), end="")

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Deployments: placement, Kubernetes objects and checks, the cluster, and targets."""

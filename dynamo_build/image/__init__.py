@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Images as plans and reports: bases, destinations, differences, copies, signatures, attestations."""

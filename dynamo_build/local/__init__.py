@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Graphs on this machine: running ones, reload, the dashboard."""

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Python packages: requirements, locks, wheels, and what a base image provides."""

@@ -18,15 +18,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamo_build.bento import archive
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
+from dynamo_build.oci.layer import STAMP
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.tags import NAME, misfit
 from dynamo_build.packages.uv import program
 from dynamo_build.project import files
 from dynamo_build.system import atomic, process
+from dynamo_build.system.atomic import is_safe_path
 from dynamo_build.system.digest import digest_bytes, digest_file
 
 _GIT = re.compile(r"git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})(?:#(?P<fragment>\S*))?")
@@ -122,12 +123,12 @@ class Wheels:
             self._run([*fetch, url, "+refs/*:refs/remotes/origin/*"], folder, what)
         self._run(["git", "-C", str(clone), "checkout", "--quiet", commit], folder, what)
         below = dict(part.split("=", 1) for part in fragment.split("&") if "=" in part).get("subdirectory", "")
-        if below and not archive.safe(below):
+        if below and not is_safe_path(below):
             raise LockError(f"the subdirectory {below!r} leads out of the repository")
         return self._build(clone / below, folder, lockfile.without_credentials(url))
 
     def _run(self, command: list[str], folder: Path, what: str) -> None:
-        environment = {**self.environment, "SOURCE_DATE_EPOCH": str(archive.STAMP), "GIT_TERMINAL_PROMPT": "0"}
+        environment = {**self.environment, "SOURCE_DATE_EPOCH": str(STAMP), "GIT_TERMINAL_PROMPT": "0"}
         for name in ("CFLAGS", "CXXFLAGS"):  # compiled code would tell in which folder it was made
             environment[name] = f"{environment.get(name, '')} -g0 -ffile-prefix-map={folder}=.".lstrip()
         try:

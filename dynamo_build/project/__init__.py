@@ -1,1 +1,1 @@
-"""TODO package."""
+"""An author's project folder: its settings, files and ignore rules, and what is written into it."""

@@ -24,6 +24,11 @@ _LOCK = "lock"
 MANY = 64
 
 
+def is_safe_path(name: str) -> bool:
+    """Whether a name stays below the folder that it is relative to."""
+    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
+
+
 @contextmanager
 def reporting(doing: str) -> Iterator[None]:
     """Turn an OSError of the block into a StoreError of one line."""

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""One cluster: apply, wait, status, history, removal. The one door to the Kubernetes client."""

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""The dashboard's page and the server behind it."""

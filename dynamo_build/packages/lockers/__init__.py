@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Implementations of the seam `Locker`."""

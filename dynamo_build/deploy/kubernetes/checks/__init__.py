@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Offline checks of Kubernetes manifests."""

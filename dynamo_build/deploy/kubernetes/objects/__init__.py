@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Kubernetes objects built as values, and the forms they are written in."""

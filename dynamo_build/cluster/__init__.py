@@ -1,1 +1,0 @@
-"""The one door to the `kubernetes` client: strict models, the connection, apply, prune, wait. No rendering here."""

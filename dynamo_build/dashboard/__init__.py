@@ -1,1 +1,0 @@
-"""One page that shows a running graph: rates, latencies, states, restarts, logs."""

@@ -1,1 +1,0 @@
-"""Implementations of the `Locker` seam, one file each."""

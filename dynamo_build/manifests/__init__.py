@@ -1,1 +1,0 @@
-"""Kubernetes objects as plain values: built from a deployment, checked, written. No cluster and no client here."""

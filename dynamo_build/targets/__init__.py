@@ -1,1 +1,0 @@
-"""Implementations of the `DeployTarget` seam, one file each."""
