@@ -84,7 +84,7 @@ def large_table(home: Path) -> dict[str, object]:
     """The same of a thousand services."""
     environment = {**os.environ, "DYNAMO_HOME": str(home), "HOME": str(home)}
     ours = [PYTHON, "-m", "dynamo_build", "deploy", "--image", IMAGE, "large:1234e56"]
-    read = "import sys; from pathlib import Path; from dynamo_build import document; document.load(Path(sys.argv[1]))"
+    read = "import sys; from pathlib import Path; from dynamo_build.bento import bento_yaml; bento_yaml.load(Path(sys.argv[1]))"
     bento = str(home / "bentos/large/1234e56")
     commands: dict[str, Row] = {
         "floor: reading the bento": ([PYTHON, "-c", read, bento], home, environment),

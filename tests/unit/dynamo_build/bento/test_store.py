@@ -187,7 +187,7 @@ except StoreError as error:
     print(error.message)
     sys.exit(error.exit_code)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 16, done.stderr
     assert "file too large" in done.stdout

@@ -34,7 +34,7 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.reference import ImageReference
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "dockerfile"
+GOLDEN = Path(__file__).parents[3] / "golden" / "dockerfile"
 PACKAGES = PackagesLayer(packages=(), requirements="a==1\n", python="3.11", platform="linux/amd64")
 WHEEL = WheelLayer(wheel="runtime/dynamo_runtime-0.1.0-py3-none-any.whl")
 CONFIG = FilesLayer(name="config", folder="config", paths=("graph.json", "config.json"), target=CONFIGURATION)

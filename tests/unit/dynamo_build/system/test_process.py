@@ -121,7 +121,7 @@ def test_the_environment_is_the_one_given() -> None:
 
 INTERRUPTED = """
 import os, signal, subprocess, sys, time
-from dynamo_build import process
+from dynamo_build.system import process
 
 class Told(BaseException):
     pass

@@ -12,15 +12,15 @@ from dynamo_build.system import signals
 
 LOST = """
 import os, signal, time
-from dynamo_build import interrupts
+from dynamo_build.system import signals
 
 class Finalized:
     def __del__(self):
         os.kill(os.getpid(), signal.{name})
         time.sleep(1)
 
-interrupts.listen()
-with interrupts.raising([signal.SIGINT, signal.SIGTERM]):
+signals.listen()
+with signals.raising([signal.SIGINT, signal.SIGTERM]):
     try:
         Finalized()
         time.sleep(60)
@@ -30,7 +30,7 @@ with interrupts.raising([signal.SIGINT, signal.SIGTERM]):
 
 IN_THE_HOOK = """
 import os, signal, sys, time
-from dynamo_build import interrupts
+from dynamo_build.system import signals
 
 class Finalized:
     def __del__(self):
@@ -42,8 +42,8 @@ def hook(what):
     print("told")
 
 sys.unraisablehook = hook
-interrupts.listen()
-with interrupts.raising([signal.SIGTERM]):
+signals.listen()
+with signals.raising([signal.SIGTERM]):
     try:
         Finalized()
         time.sleep(60)
@@ -101,7 +101,7 @@ def _run(code: str) -> subprocess.CompletedProcess[str]:
 def test_lost_in_a_finalizer_it_comes_again(number: signal.Signals) -> None:
     ended = _run(LOST.replace("{name}", number.name))
     assert ended.stdout == "heard\n"
-    assert (number == signal.SIGTERM and ended.returncode == 143) or "interrupts.Interrupted" in ended.stderr
+    assert (number == signal.SIGTERM and ended.returncode == 143) or "signals.Interrupted" in ended.stderr
     assert "ignored" not in ended.stderr
 
 

@@ -26,7 +26,7 @@ from support.deployments import (
     multi_node_graph,
 )
 
-GOLDEN = Path(__file__).parents[3] / "golden" / "k8s"
+GOLDEN = Path(__file__).parents[4] / "golden" / "k8s"
 NATS = "registry.example.com/nats@sha256:" + "fedcba9876543210" * 4
 EVERYTHING: dict[str, Any] = {
     "architecture": "amd64",
@@ -154,7 +154,7 @@ def test_rendering_needs_no_client() -> None:
         "rendered(made, 'yaml')\n"
         "print([name for name in ('kubernetes', 'pydantic', 'yaml', 'jinja2') if name in sys.modules])\n"
     )
-    tests = str(Path(__file__).parents[3])
+    tests = str(Path(__file__).parents[4])
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": tests, "PATH": ""}
     )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dynamo.sdk.graph import Edge, EndpointSpec, Resources, ServiceGraph, ServiceSpec
 from dynamo_build.graph.drawing import FORMS, arrange
 
-GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "drawing"
+GOLDEN = Path(__file__).resolve().parents[4] / "golden" / "drawing"
 
 
 def service(name: str, *calls: str, gpu: str = "0", image: str = "") -> ServiceSpec:
