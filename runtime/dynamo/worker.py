@@ -26,7 +26,7 @@ from dynamo.http.app import App
 from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
 from dynamo.http.system import system_app
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.arguments import Arguments
 from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect

@@ -9,7 +9,7 @@ import time
 
 import uvloop
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.discovery import HEARTBEAT_SECONDS, Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher

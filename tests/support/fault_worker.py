@@ -14,7 +14,7 @@ import sys
 
 import uvloop
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher

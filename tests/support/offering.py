@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamo.engines.engine import EngineRequest, EngineStep
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.discovery import Instance
 from dynamo.runtime.server import Dispatcher
 

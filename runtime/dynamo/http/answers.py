@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynamo.runtime import payload
+from dynamo.messages import payload
 from dynamo.sdk.errors import RemoteError
 
 TEXT = "text/plain; charset=utf-8"

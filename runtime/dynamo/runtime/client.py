@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from dynamo.runtime import context, naming, payload
+from dynamo.messages import naming, payload
+from dynamo.runtime import context
 from dynamo.runtime.discovery import Instance, Watch
 from dynamo.runtime.routing import Component, Pick
 from dynamo.runtime.transport import END, ITEM, ITEMS, VALUE, Exchange

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
 
 HEARTBEAT_SECONDS = 1.0
 LEASE_SECONDS = 4.0

@@ -7,7 +7,8 @@ import contextlib
 import os
 from collections.abc import Mapping
 
-from dynamo.runtime import naming, session
+from dynamo.messages import naming
+from dynamo.runtime import session
 from dynamo.runtime.client import ServiceClient
 from dynamo.runtime.discovery import Discovery
 from dynamo.runtime.events import Events, MemoryEvents

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dynamo.runtime import payload
+from dynamo.messages import payload
 from dynamo.sdk.errors import Internal
 
 KEEP = 100_000

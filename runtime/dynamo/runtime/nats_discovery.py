@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.discovery import HEARTBEAT_SECONDS, LEASE_SECONDS, Instance, Watch
 from dynamo.runtime.nats import FAILURES, Nats, nats
 from dynamo.sdk.errors import Unavailable

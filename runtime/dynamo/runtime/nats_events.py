@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dynamo.runtime import naming, payload
+from dynamo.messages import naming, payload
 from dynamo.runtime.events import KEEP, PATIENCE_SECONDS, Event, decoded
 from dynamo.runtime.nats import FAILURES, Nats, nats
 from dynamo.sdk.errors import BadRequest, Unavailable

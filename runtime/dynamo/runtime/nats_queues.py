@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import Any
 
-from dynamo.runtime import naming, payload
+from dynamo.messages import naming, payload
 from dynamo.runtime.events import PATIENCE_SECONDS as BROKER_SECONDS
 from dynamo.runtime.events import decoded
 from dynamo.runtime.nats import FAILURES, Nats, nats

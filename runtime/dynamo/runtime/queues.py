@@ -21,7 +21,7 @@ import asyncio
 from collections import deque
 from typing import Any, Protocol
 
-from dynamo.runtime import payload
+from dynamo.messages import payload
 
 PATIENCE_SECONDS = 30.0
 ATTEMPTS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dynamo.runtime import payload
+from dynamo.messages import payload
 from dynamo.runtime.client import Call, body_of
 from dynamo.runtime.routing import Component, Pick
 from dynamo.sdk.errors import BadRequest, Unavailable

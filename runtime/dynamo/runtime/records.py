@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Records(Protocol):
-    """Records of one kind. Keys are NATS tokens joined by dots (`dynamo.runtime.naming.token`)."""
+    """Records of one kind. Keys are NATS tokens joined by dots (`dynamo.messages.naming.token`)."""
 
     async def create(self, key: str, value: bytes) -> bool:
         """Write a record; False when there is one of that key. Raises Unavailable."""

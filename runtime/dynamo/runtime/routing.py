@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.discovery import Instance, Watch
 from dynamo.runtime.transport import Transport
 

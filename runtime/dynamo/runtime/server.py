@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dynamo.runtime import context, payload
+from dynamo.messages import payload
+from dynamo.runtime import context
 from dynamo.runtime.arguments import Arguments
 from dynamo.runtime.client import Call
 from dynamo.runtime.deadlines import deadlines

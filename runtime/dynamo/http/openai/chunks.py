@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dynamo.http.openai.errors import Failure
-from dynamo.runtime import payload
+from dynamo.messages import payload
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

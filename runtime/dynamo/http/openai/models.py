@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
+from dynamo.messages.payload import encode
 from dynamo.runtime.client import Call
 from dynamo.runtime.discovery import Instance, Lease, Watch, new_id
 from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.payload import encode
 from dynamo.runtime.records import records
 from dynamo.sdk.errors import BadRequest, Unavailable
 

@@ -15,7 +15,7 @@ from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.llm.routed import RoutedClient
 from dynamo.llm.router import RouterSettings
 from dynamo.llm.service import routing
-from dynamo.runtime import naming
+from dynamo.messages import naming
 from dynamo.runtime.discovery import Instance, MemoryDiscovery
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport

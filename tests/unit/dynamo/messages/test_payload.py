@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from dynamo.runtime import payload
+from dynamo.messages import payload
 from dynamo.runtime.raw import with_data
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.runtime import naming
+from dynamo.messages import naming
 
 
 def test_split():
