@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from dynamo.runtime.nats_address import servers, shown
+from dynamo.coordination.nats.address import servers, shown
 from dynamo.sdk.errors import BadRequest
 
 START_SECONDS = 10.0

@@ -233,28 +233,28 @@ def _variable(*names: str) -> str:
 
 @contextlib.contextmanager
 def _session(broker: Broker | None) -> Iterator[None]:
-    from dynamo.runtime import session
+    from dynamo.coordination import session_file
 
     if broker is None:
         yield
         return
     path = None
     try:
-        found = session.Session(
+        found = session_file.Session(
             nats=broker.url,
             nats_token=broker.token,
             token=os.environ["DYNAMO_TRANSPORT_TOKEN"],
             graph=os.environ.get("DYNAMO_BENTO", ""),
             pid=os.getpid(),
         )
-        path = session.write(found, os.environ)
+        path = session_file.write(found, os.environ)
     except OSError as error:
         say(f"warning: no session file was left for stand-alone clients: {error}")
     try:
         yield
     finally:
         if path is not None:
-            session.remove(path)
+            session_file.remove(path)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 from dynamo import tracing
+from dynamo.coordination.discovery import Instance, new_id
 from dynamo.engines import moved
 from dynamo.http.app import App
 from dynamo.http.health import Health
@@ -28,7 +29,6 @@ from dynamo.http.server import HttpServer, listen
 from dynamo.http.system import system_app
 from dynamo.messages import naming
 from dynamo.runtime.arguments import Arguments
-from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.metrics import Metrics
 from dynamo.runtime.planes import seconds

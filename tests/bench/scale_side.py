@@ -9,8 +9,8 @@ import time
 
 import uvloop
 
+from dynamo.coordination.discovery import HEARTBEAT_SECONDS, Instance, new_id
 from dynamo.messages import naming
-from dynamo.runtime.discovery import HEARTBEAT_SECONDS, Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher
 

@@ -85,9 +85,9 @@ def ours(role: str) -> None:
     """The public API: a service's methods behind a Dispatcher; a client of its endpoints with a deadline."""
     import uvloop
 
+    from dynamo.coordination.discovery import Instance, new_id
     from dynamo.messages import naming
     from dynamo.runtime import context, distributed
-    from dynamo.runtime.discovery import Instance, new_id
     from dynamo.runtime.server import Dispatcher
 
     class Service:

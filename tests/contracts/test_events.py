@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from dynamo.runtime.discovery import MemoryDiscovery
+from dynamo.coordination.discovery import MemoryDiscovery
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.memory import MemoryTransport
 from support.nats import binary, nats_server

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
+from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
+from dynamo.coordination.nats.connection import Nats
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
-from dynamo.runtime.nats import Nats
 from dynamo.runtime.nats_plane import NatsTransport
 from dynamo.runtime.server import Dispatcher
 from dynamo.runtime.tcp import TcpTransport

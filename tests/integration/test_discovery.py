@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvloop
 
-from dynamo.runtime.discovery import Instance, new_id
+from dynamo.coordination.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher
 from dynamo.sdk.errors import Unauthorized, Unavailable

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dynamo.runtime.discovery import Instance, new_id
+from dynamo.coordination.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable

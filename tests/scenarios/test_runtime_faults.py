@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from dynamo.coordination.discovery import Instance, new_id
 from dynamo.runtime import caller
-from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.sdk import codec
 from dynamo.sdk.errors import Deadline, Unavailable

@@ -14,8 +14,8 @@ import sys
 
 import uvloop
 
+from dynamo.coordination.discovery import Instance, new_id
 from dynamo.messages import naming
-from dynamo.runtime.discovery import Instance, new_id
 from dynamo.runtime.distributed import connect
 from dynamo.runtime.server import Dispatcher
 from dynamo.sdk.errors import RemoteError

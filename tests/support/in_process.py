@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.messages import naming
-from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
 from dynamo.runtime.server import Dispatcher

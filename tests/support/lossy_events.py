@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
-from dynamo.runtime.events import KEEP, Event, MemoryEvents, MemoryTopic
+from dynamo.coordination.topics import KEEP, Event, MemoryEvents, MemoryTopic
 
 
 class LossyTopic:

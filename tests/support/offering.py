@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from dynamo.coordination.discovery import Instance
 from dynamo.engines.engine import EngineRequest, EngineStep
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.messages import naming
-from dynamo.runtime.discovery import Instance
 from dynamo.runtime.server import Dispatcher
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from dynamo.runtime.events import Events, Topic
+from dynamo.coordination.topics import Events, Topic
 from dynamo.sdk.errors import RemoteError
 
 AGAIN_SECONDS = 0.5

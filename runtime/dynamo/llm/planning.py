@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dynamo.coordination.queues import Queue
+from dynamo.coordination.topics import Events
 from dynamo.llm import load
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.load import KvMetricsAggregator
@@ -18,8 +20,6 @@ from dynamo.llm.prefill_jobs import prefill_queue
 from dynamo.llm.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
 from dynamo.llm.timings import RequestTimings
 from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.events import Events
-from dynamo.runtime.queues import Queue
 from dynamo.sdk.errors import BadConfiguration, RemoteError
 from dynamo.sdk.settings import setting
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
+from dynamo.coordination.queues import Queues
+from dynamo.coordination.topics import Events
 from dynamo.llm.disaggregation import DisaggregatedRouter, KvHandoff, decide
 from dynamo.llm.generation import EngineRequest, EngineStep
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.prefill_jobs import Generates, Prefilled, PrefillJob, decode, prefill_queue
 from dynamo.llm.thresholds import Thresholds
-from dynamo.runtime.events import Events
-from dynamo.runtime.queues import Queues
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")

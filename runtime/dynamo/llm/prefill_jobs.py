@@ -7,9 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+from dynamo.coordination.queues import Queue, Queues
 from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.generation import EngineRequest, EngineStep
-from dynamo.runtime.queues import Queue, Queues
 
 ATTEMPTS = 3
 """So often a prompt is given to prefill workers before it is set aside among the dead."""

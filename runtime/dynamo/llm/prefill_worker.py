@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import msgspec
 
+from dynamo.coordination.queues import Job, Queues
+from dynamo.coordination.topics import Events
 from dynamo.llm.disaggregation import KvHandoff
 from dynamo.llm.generation import EngineRequest
 from dynamo.llm.listening import topic
 from dynamo.llm.prefill_jobs import ATTEMPTS, SILENCE_SECONDS, Generates, Prefilled, PrefillJob, encode, prefill_queue
-from dynamo.runtime.events import Events
-from dynamo.runtime.queues import Job, Queues
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")

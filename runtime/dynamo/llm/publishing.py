@@ -9,6 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from dynamo.coordination.topics import Events
 from dynamo.llm import kv_events, load
 from dynamo.llm.engine_blocks import EngineBlocks, UnknownParent
 from dynamo.llm.engine_events import EngineEvent
@@ -17,7 +18,6 @@ from dynamo.llm.held_blocks import HeldBlocks, joined, parts
 from dynamo.llm.kv_events import Cleared, KvEvent, KvMessage, Removed, Snapshot, Stored
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.load import ForwardPassMetrics, LoadMessage
-from dynamo.runtime.events import Events
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")

@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from dynamo.coordination.topics import Events
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.router import KvRouter
-from dynamo.runtime.events import Events
 from dynamo.sdk.errors import RemoteError
 
 HEARTBEAT_SECONDS = 1.0

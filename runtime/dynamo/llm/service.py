@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Container, Sequence
 
+from dynamo.coordination.topics import Events
 from dynamo.llm import kv_events
 from dynamo.llm.feed import KvFeed
 from dynamo.llm.hashing import block_hashes
@@ -15,7 +16,6 @@ from dynamo.llm.listening import Listener, topic
 from dynamo.llm.replicas import Replicas
 from dynamo.llm.router import Decision, KvRouter, NoWorkers, RouterSettings
 from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.events import Events
 from dynamo.sdk.errors import RemoteError
 
 TICK_SECONDS = 0.25

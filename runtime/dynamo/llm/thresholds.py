@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from dynamo.coordination.topics import Events
 from dynamo.llm.disaggregation import DisaggregatedRouter
-from dynamo.runtime.events import Events
 
 logger = logging.getLogger("dynamo.llm")
 

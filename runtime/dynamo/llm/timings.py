@@ -7,9 +7,9 @@ import contextlib
 import secrets
 from collections.abc import Callable
 
+from dynamo.coordination.topics import Events
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.replicas import HEARTBEAT_SECONDS, Prefilled, Routed, RouterMessage, decode, encode
-from dynamo.runtime.events import Events
 from dynamo.sdk.errors import RemoteError
 
 MOST_OPEN = 100_000

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from dynamo.coordination.discovery import Instance, Watch
 from dynamo.messages import naming, payload
 from dynamo.runtime import context
-from dynamo.runtime.discovery import Instance, Watch
 from dynamo.runtime.routing import Component, Pick
 from dynamo.runtime.transport import END, ITEM, ITEMS, VALUE, Exchange
 from dynamo.runtime.wire import Request, items_of

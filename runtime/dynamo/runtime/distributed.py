@@ -7,12 +7,12 @@ import contextlib
 import os
 from collections.abc import Mapping
 
+from dynamo.coordination import session_file
+from dynamo.coordination.discovery import Discovery
+from dynamo.coordination.queues import MemoryQueues, Queues
+from dynamo.coordination.topics import Events, MemoryEvents
 from dynamo.messages import naming
-from dynamo.runtime import session
 from dynamo.runtime.client import ServiceClient
-from dynamo.runtime.discovery import Discovery
-from dynamo.runtime.events import Events, MemoryEvents
-from dynamo.runtime.queues import MemoryQueues, Queues
 from dynamo.runtime.raw import Client
 from dynamo.runtime.routing import Component as Callee
 from dynamo.runtime.transport import Transport
@@ -150,13 +150,15 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     Raises Unavailable when none is there, Unauthorized when it does not let us in, BadRequest for a wrong setting.
     """
     # heavy, and of no use to graphs in one process
-    from dynamo.runtime import nats, nats_discovery, nats_events, nats_login, nats_queues, planes
+    from dynamo.coordination.nats import connection as nats
+    from dynamo.coordination.nats import credentials, discovery, queues, topics
+    from dynamo.runtime import planes
 
     environment = os.environ if environment is None else environment
     url, token = environment.get("NATS_SERVER", ""), environment.get("DYNAMO_TRANSPORT_TOKEN", "")
-    plane, login = planes.chosen(environment), nats_login.credentials(environment)
+    plane, login = planes.chosen(environment), credentials.credentials(environment)
     patience = nats.WINDOW_SECONDS if window is None else window
-    found = None if url else session.newest(environment)
+    found = None if url else session_file.newest(environment)
     if found is not None:
         url, token = found.nats, token or found.token
         if found.nats_token:
@@ -178,9 +180,9 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
         raise
     runtime = DistributedRuntime(
         transport,
-        nats_discovery.NatsDiscovery(connection),
-        nats_events.NatsEvents(connection),
-        nats_queues.NatsQueues(connection),
+        discovery.NatsDiscovery(connection),
+        topics.NatsEvents(connection),
+        queues.NatsQueues(connection),
     )
     runtime.timeout = plane.timeout
     runtime.close_with(connection)

@@ -12,11 +12,11 @@ import secrets
 from collections import deque
 from typing import Any
 
+from dynamo.coordination.nats.connection import FAILURES, Nats
 from dynamo.runtime.callee import FrameServing, WorkerConnection
 from dynamo.runtime.caller import CallerConnection
 from dynamo.runtime.connection import FrameConnection
 from dynamo.runtime.dialling import FrameCalls
-from dynamo.runtime.nats import FAILURES, Nats
 from dynamo.runtime.transport import Handler
 from dynamo.sdk.errors import Unavailable
 

@@ -11,8 +11,8 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dynamo.runtime import nats
-from dynamo.runtime.nats_login import tls
+from dynamo.coordination.nats import connection as nats
+from dynamo.coordination.nats.credentials import tls
 from dynamo.runtime.nats_plane import NatsTransport
 from dynamo.runtime.tcp import TcpTransport, Tls
 from dynamo.runtime.transport import Transport

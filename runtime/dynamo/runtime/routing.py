@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from dynamo.coordination.discovery import Instance, Watch
 from dynamo.messages import naming
-from dynamo.runtime.discovery import Instance, Watch
 from dynamo.runtime.transport import Transport
 
 Pick = Callable[[list[Instance]], Instance]

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
+from dynamo.coordination.discovery import Instance, Lease, Watch, new_id
+from dynamo.coordination.records import records
 from dynamo.messages import naming
 from dynamo.messages.payload import encode
 from dynamo.runtime.client import Call
-from dynamo.runtime.discovery import Instance, Lease, Watch, new_id
 from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.records import records
 from dynamo.sdk.errors import BadRequest, Unavailable
 
 RECORDS = "dynamo_models"

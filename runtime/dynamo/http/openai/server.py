@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 
 import uvloop
 
+from dynamo.coordination import session_file
 from dynamo.http.openai.access import Access
 from dynamo.http.openai.models import ModelRegistry
 from dynamo.http.openai.service import OpenAIService
 from dynamo.http.server import HttpServer, listen
-from dynamo.runtime import session
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.sdk.errors import RemoteError, Unavailable
 
@@ -34,14 +34,14 @@ class Graph:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._runtime: DistributedRuntime | None = None
-        self._session: session.Session | None = None
+        self._session: session_file.Session | None = None
         self.registry: ModelRegistry | None = None
 
     async def follow(self) -> None:
         """Connect, and again when another graph took the place of this one. Raises RemoteError when not let in."""
         while True:
             fixed = bool(self._environment.get("NATS_SERVER"))
-            found = None if fixed else session.newest(self._environment)
+            found = None if fixed else session_file.newest(self._environment)
             if self._runtime is None or (not fixed and found is not None and found != self._session):
                 await self.close()
                 try:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynamo.coordination.queues import MemoryQueues
+from dynamo.coordination.topics import MemoryEvents
 from dynamo.engines.virtual_time import VirtualTimeLoop
 from dynamo.llm.load import ForwardPassMetrics
 from dynamo.llm.planner import Observation, PlannerSettings, plan
@@ -21,8 +23,6 @@ from dynamo.llm.router import RouterSettings
 from dynamo.llm.scalers import CannotScale, KubernetesScaler, SupervisorScaler
 from dynamo.llm.service import RoutingService
 from dynamo.llm.timings import RequestTimings
-from dynamo.runtime.events import MemoryEvents
-from dynamo.runtime.queues import MemoryQueues
 
 SETTINGS = PlannerSettings(first_token_seconds=0.5, token_seconds=0.05)
 

@@ -7,6 +7,8 @@ import contextlib
 
 import pytest
 
+from dynamo.coordination.queues import MemoryQueues
+from dynamo.coordination.topics import MemoryEvents
 from dynamo.engines.batching import SimulationSettings
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
@@ -17,8 +19,6 @@ from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
 from dynamo.llm.prefill_jobs import ATTEMPTS, PrefillJob, prefill_queue
 from dynamo.llm.prefill_worker import PrefillLoop
 from dynamo.llm.thresholds import set_thresholds
-from dynamo.runtime.events import MemoryEvents
-from dynamo.runtime.queues import MemoryQueues
 from dynamo.sdk.errors import Unavailable
 
 ENGINE = SimulationSettings(block_size=16, blocks=256, pass_tokens=256)

@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from dynamo.coordination.discovery import Instance, MemoryDiscovery
 from dynamo.engines.batching import SimulationSettings
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
@@ -16,7 +17,6 @@ from dynamo.llm.routed import RoutedClient
 from dynamo.llm.router import RouterSettings
 from dynamo.llm.service import routing
 from dynamo.messages import naming
-from dynamo.runtime.discovery import Instance, MemoryDiscovery
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
 from dynamo.runtime.server import Dispatcher

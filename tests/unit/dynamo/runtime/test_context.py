@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime import context
-from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
 from dynamo.runtime.server import Dispatcher

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime import wire
 from dynamo.runtime.callee import FrameServing, WorkerConnection
 from dynamo.runtime.caller import CallerConnection
-from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime
 from dynamo.runtime.memory import MemoryTransport
 from dynamo.runtime.nats_plane import NatsPipe, Outbox

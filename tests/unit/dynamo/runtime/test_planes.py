@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo.runtime import nats_login, planes
+from dynamo.coordination.nats import credentials
+from dynamo.runtime import planes
 from dynamo.sdk.errors import BadRequest
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -29,7 +30,7 @@ def test_defaults():
     """Without variables: TCP, any port, no TLS, no deadline, nobody in particular."""
     plane = planes.chosen({})
     assert (plane.kind, plane.port, plane.tls, plane.timeout) == ("tcp", 0, None, 0.0)
-    assert nats_login.credentials({}) == {}
+    assert credentials.credentials({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -51,4 +52,4 @@ def test_logins_that_need_a_package(monkeypatch):
     """A missing package is named, with what to do."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BadRequest, match="NATS_AUTH_NKEY needs the package `nkeys`"):
-        nats_login.credentials({"NATS_AUTH_NKEY": "S"})
+        credentials.credentials({"NATS_AUTH_NKEY": "S"})

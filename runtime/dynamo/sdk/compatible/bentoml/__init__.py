@@ -40,7 +40,7 @@ __all__ = [
 
 _HINTS = {
     "models": "Fetch weights in `__init__`, or from a volume; `dynamo serve` and the image see the same folders.",
-    "task": "Make it `@bentoml.api`: a queue of tasks is `dynamo.runtime.queues`.",
+    "task": "Make it `@bentoml.api`: a queue of tasks is `dynamo.coordination.queues`.",
     "asgi_app": "An attribute `asgi` of the instance is an ASGI application beside the endpoints.",
     "metrics": "Metrics of requests and workers are on /metrics.",
 }

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.http.openai import llmctl
 from dynamo.http.openai.models import ModelRegistry, kind_of, registration
-from dynamo.runtime.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.runtime.distributed import DistributedRuntime, connect
 from dynamo.runtime.memory import MemoryTransport
 from dynamo.sdk.errors import BadRequest

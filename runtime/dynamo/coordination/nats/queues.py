@@ -6,11 +6,11 @@ import asyncio
 import secrets
 from typing import Any
 
+from dynamo.coordination.nats.connection import FAILURES, Nats, nats
+from dynamo.coordination.queues import ATTEMPTS, PATIENCE_SECONDS
+from dynamo.coordination.topics import PATIENCE_SECONDS as BROKER_SECONDS
+from dynamo.coordination.topics import decoded
 from dynamo.messages import naming, payload
-from dynamo.runtime.events import PATIENCE_SECONDS as BROKER_SECONDS
-from dynamo.runtime.events import decoded
-from dynamo.runtime.nats import FAILURES, Nats, nats
-from dynamo.runtime.queues import ATTEMPTS, PATIENCE_SECONDS
 from dynamo.sdk.errors import Unavailable
 
 _TAKERS = "takers"

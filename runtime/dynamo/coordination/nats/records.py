@@ -6,7 +6,7 @@ from typing import Any
 
 import nats.js.errors
 
-from dynamo.runtime.nats import FAILURES, Nats
+from dynamo.coordination.nats.connection import FAILURES, Nats
 from dynamo.sdk.errors import Unavailable
 
 

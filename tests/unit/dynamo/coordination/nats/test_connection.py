@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo.runtime import nats
+from dynamo.coordination.nats import connection
 from dynamo.sdk.errors import BadRequest
 
 
 def test_addresses():
     """Secrets in an address are never shown."""
-    assert nats.shown("nats://user:pass@host:5") == "host:5"
-    assert nats.shown("nats://user:pass@host:5, tls://user:pass@other") == "host:5, other:4222"
-    assert nats.servers("host") == [("host", 4222)]
-    assert nats.local_address("nats://127.0.0.1:4222") == "127.0.0.1"
+    assert connection.shown("nats://user:pass@host:5") == "host:5"
+    assert connection.shown("nats://user:pass@host:5, tls://user:pass@other") == "host:5, other:4222"
+    assert connection.servers("host") == [("host", 4222)]
+    assert connection.local_address("nats://127.0.0.1:4222") == "127.0.0.1"
     for wrong in ("nats://", "nats://user:pass@host:port", "", "nats://[::1", "host,"):
         with pytest.raises(BadRequest, match="not the address") as refused:
-            nats.shown(wrong)
+            connection.shown(wrong)
         assert "pass" not in refused.value.message

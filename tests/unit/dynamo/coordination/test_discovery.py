@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dynamo.runtime.discovery import ASIDE_SECONDS, Instance, MemoryDiscovery, Watch
+from dynamo.coordination.discovery import ASIDE_SECONDS, Instance, MemoryDiscovery, Watch
 
 
 def instance(number: int, *endpoints: str) -> Instance:

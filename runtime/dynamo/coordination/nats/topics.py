@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from dynamo.coordination.nats.connection import FAILURES, Nats, nats
+from dynamo.coordination.topics import KEEP, PATIENCE_SECONDS, Event, decoded
 from dynamo.messages import naming, payload
-from dynamo.runtime.events import KEEP, PATIENCE_SECONDS, Event, decoded
-from dynamo.runtime.nats import FAILURES, Nats, nats
 from dynamo.sdk.errors import BadRequest, Unavailable
 
 _NO_KEY = "="

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from dynamo.runtime.discovery import Discovery
+    from dynamo.coordination.discovery import Discovery
     from dynamo.runtime.distributed import DistributedRuntime
 
 
@@ -49,7 +49,7 @@ def records(runtime: DistributedRuntime, name: str) -> Records:
     """The records of that name: in the graph's NATS server, or in memory where the graph has none."""
     connection = getattr(runtime.discovery, "connection", None)
     if connection is not None:
-        from dynamo.runtime.nats_records import NatsRecords  # heavy; not for graphs in one process
+        from dynamo.coordination.nats.records import NatsRecords  # heavy; not for graphs in one process
 
         return NatsRecords(connection, name)
     return _in_memory.setdefault(runtime.discovery, {}).setdefault(name, MemoryRecords())

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from dynamo.runtime.nats_address import servers, shown
+from dynamo.coordination.nats.address import servers, shown
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
 
 # The library loads an HTTP client for its WebSocket transport when it finds one, which doubles our start-up.

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from dynamo.coordination.discovery import HEARTBEAT_SECONDS, LEASE_SECONDS, Instance, Watch
+from dynamo.coordination.nats.connection import FAILURES, Nats, nats
 from dynamo.messages import naming
-from dynamo.runtime.discovery import HEARTBEAT_SECONDS, LEASE_SECONDS, Instance, Watch
-from dynamo.runtime.nats import FAILURES, Nats, nats
 from dynamo.sdk.errors import Unavailable
 
 INSTANCES = "dynamo_instances"
