@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from dynamo.http.app import Receive, Scope, Send
-from dynamo.runtime import context
-from dynamo.runtime.transport import Answer, Handler
-from dynamo.runtime.wire import Request
+from dynamo.rpc import context
+from dynamo.rpc.transport import Answer, Handler
+from dynamo.rpc.wire import Request
 from dynamo.sdk.graph import ServiceSpec
 
 logger = logging.getLogger("dynamo.tracing")

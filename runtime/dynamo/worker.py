@@ -28,11 +28,11 @@ from dynamo.http.health import Health
 from dynamo.http.server import HttpServer, listen
 from dynamo.http.system import system_app
 from dynamo.messages import naming
-from dynamo.runtime.arguments import Arguments
-from dynamo.runtime.distributed import DistributedRuntime, connect
-from dynamo.runtime.metrics import Metrics
-from dynamo.runtime.planes import seconds
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.arguments import Arguments
+from dynamo.rpc.metrics import Metrics
+from dynamo.rpc.runtime import DistributedRuntime, connect
+from dynamo.rpc.select import seconds
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk import codec, compatible, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import load

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import uvloop
 
-from dynamo.runtime.distributed import DistributedRuntime, connect
-from dynamo.runtime.routing import Component
+from dynamo.rpc.balancing import Component
+from dynamo.rpc.runtime import DistributedRuntime, connect
 from plot import plot
 from support.nats import nats_server
 

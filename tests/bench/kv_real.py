@@ -32,7 +32,7 @@ from dynamo.llm.hashing import block_hashes  # noqa: E402
 from dynamo.llm.routed import RoutedClient  # noqa: E402
 from dynamo.llm.router import Mode, RouterSettings  # noqa: E402
 from dynamo.llm.service import routing  # noqa: E402
-from dynamo.runtime.distributed import DistributedRuntime, connect  # noqa: E402
+from dynamo.rpc.runtime import DistributedRuntime, connect  # noqa: E402
 from support.nats import nats_server  # noqa: E402
 from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E402
 

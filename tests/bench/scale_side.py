@@ -11,8 +11,8 @@ import uvloop
 
 from dynamo.coordination.discovery import HEARTBEAT_SECONDS, Instance, new_id
 from dynamo.messages import naming
-from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.runtime import connect
+from dynamo.rpc.server import Dispatcher
 
 NAMES = ("echo", "stream")
 

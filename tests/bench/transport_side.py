@@ -87,8 +87,9 @@ def ours(role: str) -> None:
 
     from dynamo.coordination.discovery import Instance, new_id
     from dynamo.messages import naming
-    from dynamo.runtime import context, distributed
-    from dynamo.runtime.server import Dispatcher
+    from dynamo.rpc import context
+    from dynamo.rpc import runtime as distributed
+    from dynamo.rpc.server import Dispatcher
 
     class Service:
         async def unary(self, question: Question) -> Question:

@@ -19,8 +19,8 @@ from dynamo.llm.hashing import block_hashes
 from dynamo.llm.routed import RoutedClient
 from dynamo.llm.router import RouterSettings
 from dynamo.llm.service import RoutingService, routing
-from dynamo.runtime.distributed import connect
-from dynamo.runtime.raw import Client
+from dynamo.rpc.endpoint_client import Client
+from dynamo.rpc.runtime import connect
 from support import vllm_environment
 from support.nats import NatsServer, nats_server
 

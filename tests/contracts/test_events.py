@@ -8,8 +8,8 @@ from contextlib import aclosing
 import pytest
 
 from dynamo.coordination.discovery import MemoryDiscovery
-from dynamo.runtime.distributed import DistributedRuntime, connect
-from dynamo.runtime.memory import MemoryTransport
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.runtime import DistributedRuntime, connect
 from support.nats import binary, nats_server
 from support.waiting import PATIENCE
 

@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.coordination.nats.connection import Nats
-from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.memory import MemoryTransport
-from dynamo.runtime.nats_plane import NatsTransport
-from dynamo.runtime.server import Dispatcher
-from dynamo.runtime.tcp import TcpTransport
-from dynamo.runtime.wire import Request
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.nats import NatsTransport
+from dynamo.rpc.runtime import DistributedRuntime
+from dynamo.rpc.server import Dispatcher
+from dynamo.rpc.tcp import TcpTransport
+from dynamo.rpc.wire import Request
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, NotFound, Overloaded, Unavailable
 from support.nats import nats_server
 from support.waiting import PATIENCE, eventually

@@ -16,7 +16,7 @@ from dynamo.llm import prefill_jobs
 from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings
 from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
 from dynamo.llm.thresholds import set_thresholds
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from support import prefill_process
 from support.nats import binary, nats_server
 from support.simulated_worker import SETTINGS

@@ -8,8 +8,8 @@ import pytest
 import uvloop
 
 from dynamo.coordination.discovery import Instance, new_id
-from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.runtime import connect
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import Unauthorized, Unavailable
 from support.nats import nats_server
 from support.waiting import eventually

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dynamo.coordination.discovery import Instance, new_id
-from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.runtime import connect
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
 from support.authority import Authority
 from support.nats import nats_server
@@ -212,7 +212,7 @@ async def test_planes_that_differ():
 
 def test_old_tls_is_refused(tmp_path: Path):
     """Nothing below TLS 1.2."""
-    from dynamo.runtime.planes import mutual_tls
+    from dynamo.rpc.select import mutual_tls
 
     found = mutual_tls(between_workers(Authority(tmp_path)))
     assert found is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from dynamo.sdk import codec
 from dynamo_build.graph.child import discover
 from support import hello

@@ -16,7 +16,7 @@ from dynamo.llm.hashing import block_hashes
 from dynamo.llm.routed import RoutedClient
 from dynamo.llm.router import RouterSettings
 from dynamo.llm.service import routing
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from support import simulated_worker
 from support.nats import binary, nats_server
 from support.waiting import eventually

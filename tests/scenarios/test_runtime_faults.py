@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dynamo.coordination.discovery import Instance, new_id
-from dynamo.runtime import caller
-from dynamo.runtime.distributed import connect
+from dynamo.rpc import client_connection
+from dynamo.rpc.runtime import connect
 from dynamo.sdk import codec
 from dynamo.sdk.errors import Deadline, Unavailable
 from dynamo.sdk.graph import ServiceGraph
@@ -279,8 +279,8 @@ class Proxy:
 
 async def test_connections_are_cut_and_half_open(monkeypatch):
     """A connection that is cut costs its streams; one that swallows everything is noticed, and both are made again."""
-    monkeypatch.setattr(caller, "PING_SECONDS", 0.4)
-    monkeypatch.setattr(caller, "SILENT_SECONDS", 2.0)
+    monkeypatch.setattr(client_connection, "PING_SECONDS", 0.4)
+    monkeypatch.setattr(client_connection, "SILENT_SECONDS", 2.0)
     with nats_server() as server:
         given = settings(server.url)
         async with workers(1, given, "Behind") as (worker,), connected(given) as runtime:

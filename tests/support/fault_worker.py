@@ -16,8 +16,8 @@ import uvloop
 
 from dynamo.coordination.discovery import Instance, new_id
 from dynamo.messages import naming
-from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.runtime import connect
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import RemoteError
 
 NAMESPACE = "faults"

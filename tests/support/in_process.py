@@ -7,9 +7,9 @@ from typing import Any
 
 from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.messages import naming
-from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.memory import MemoryTransport
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.runtime import DistributedRuntime
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk import lifecycle
 from dynamo.sdk.decorators import Service, as_service
 from dynamo.sdk.depends import bind

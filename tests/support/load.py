@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamo.runtime.distributed import DistributedRuntime, connect
+from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.sdk.errors import RemoteError
 from support import fault_worker
 

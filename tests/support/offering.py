@@ -10,7 +10,7 @@ from dynamo.coordination.discovery import Instance
 from dynamo.engines.engine import EngineRequest, EngineStep
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.messages import naming
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.server import Dispatcher
 
 
 async def offer(

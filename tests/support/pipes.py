@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from dynamo.runtime import wire
-from dynamo.runtime.connection import FrameConnection
+from dynamo.rpc import wire
+from dynamo.rpc.connection import FrameConnection
 
 
 class KeptPipe:

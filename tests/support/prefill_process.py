@@ -11,7 +11,7 @@ import sys
 
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.llm.prefill_worker import PrefillLoop
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from support.simulated_worker import SETTINGS
 
 SILENCE_SECONDS = 1.5

@@ -8,7 +8,7 @@ import sys
 from dynamo.engines.batching import SimulationSettings
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from support.offering import offer
 
 SETTINGS = SimulationSettings(block_size=16, blocks=512)

@@ -7,7 +7,7 @@ import sys
 
 from dynamo.engines.vllm import VllmEngine
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from support.offering import offer
 
 BLOCK = 32

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from dynamo.coordination.discovery import Discovery
-    from dynamo.runtime.distributed import DistributedRuntime
+    from dynamo.rpc.runtime import DistributedRuntime
 
 
 class Records(Protocol):

@@ -14,8 +14,8 @@ from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
 from dynamo.llm.prefill_jobs import Generates
 from dynamo.llm.prefill_worker import PrefillLoop
 from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.metrics import Metrics
+from dynamo.rpc.metrics import Metrics
+from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.config import ServiceConfig
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.settings import setting

@@ -15,8 +15,8 @@ import msgspec
 
 from dynamo.http import answers, openapi, page
 from dynamo.http.health import Health
-from dynamo.runtime import context
-from dynamo.runtime.server import Method
+from dynamo.rpc import context
+from dynamo.rpc.server import Method
 from dynamo.sdk.endpoints import stream_form
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, Overloaded, RemoteError, Unavailable
 from dynamo.sdk.graph import ServiceSpec

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dynamo.runtime.metrics import Metrics
+from dynamo.rpc.metrics import Metrics
 
 logger = logging.getLogger("dynamo.health")
 PROBE_SECONDS = 5.0

@@ -19,7 +19,7 @@ from dynamo.llm.planner import Observation, PlannerSettings, plan
 from dynamo.llm.prefill_jobs import prefill_queue
 from dynamo.llm.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
 from dynamo.llm.timings import RequestTimings
-from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.errors import BadConfiguration, RemoteError
 from dynamo.sdk.settings import setting
 

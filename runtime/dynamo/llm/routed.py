@@ -14,7 +14,7 @@ from dynamo.llm.generation import EngineRequest, EngineStep
 from dynamo.llm.resuming import ATTEMPTS, always, resumed
 from dynamo.llm.router import Decision, NoWorkers
 from dynamo.llm.service import RoutingService
-from dynamo.runtime.raw import Client
+from dynamo.rpc.endpoint_client import Client
 from dynamo.sdk.errors import RemoteError, Unavailable
 
 logger = logging.getLogger("dynamo.llm")

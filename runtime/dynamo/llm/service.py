@@ -15,7 +15,7 @@ from dynamo.llm.kv_events import Resync
 from dynamo.llm.listening import Listener, topic
 from dynamo.llm.replicas import Replicas
 from dynamo.llm.router import Decision, KvRouter, NoWorkers, RouterSettings
-from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.errors import RemoteError
 
 TICK_SECONDS = 0.25

@@ -14,8 +14,8 @@ from dynamo.llm.openai_processor import Generate, OpenAIProcessor
 from dynamo.llm.preprocessor import Preprocessor
 from dynamo.llm.routed import RoutedClient
 from dynamo.llm.service import routing
-from dynamo.runtime.client import Call
-from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.rpc.client import Call
+from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.config import ServiceConfig
 from dynamo.sdk.context import dynamo_context
 

@@ -18,4 +18,4 @@ async def get_runtime() -> Any:
     if runtime is not None:
         return runtime
     # By name: the SDK must not depend on the runtime, which is heavy and absent where graphs are only described.
-    return await importlib.import_module("dynamo.runtime.distributed").connect()
+    return await importlib.import_module("dynamo.rpc.runtime").connect()

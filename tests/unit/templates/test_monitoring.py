@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from dynamo.runtime.metrics import Metrics
+from dynamo.rpc.metrics import Metrics
 from dynamo.sdk import errors
 
 FOLDER = Path(__file__).resolve().parents[3] / "templates" / "monitoring"

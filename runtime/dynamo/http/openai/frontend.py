@@ -8,7 +8,7 @@ from typing import Any
 from dynamo.http.openai.access import Access
 from dynamo.http.openai.models import ModelRegistry, registration
 from dynamo.http.openai.service import OpenAIService
-from dynamo.runtime.server import Method
+from dynamo.rpc.server import Method
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.endpoints import api, marked_methods
 from dynamo.sdk.lifecycle import async_on_shutdown, async_on_start

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dynamo.http.openai.models import KINDS, Listed, ModelRegistry, kind_of, registration
-from dynamo.runtime.distributed import connect
+from dynamo.rpc.runtime import connect
 from dynamo.sdk.errors import BadRequest, RemoteError
 
 HEADINGS = ("KIND", "MODEL", "NAMESPACE", "COMPONENT", "ENDPOINT", "INSTANCES")

@@ -14,8 +14,8 @@ from dynamo.coordination.discovery import Instance, Lease, Watch, new_id
 from dynamo.coordination.records import records
 from dynamo.messages import naming
 from dynamo.messages.payload import encode
-from dynamo.runtime.client import Call
-from dynamo.runtime.distributed import DistributedRuntime
+from dynamo.rpc.client import Call
+from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.errors import BadRequest, Unavailable
 
 RECORDS = "dynamo_models"

@@ -19,7 +19,7 @@ from dynamo.http.openai.access import Access
 from dynamo.http.openai.models import ModelRegistry
 from dynamo.http.openai.service import OpenAIService
 from dynamo.http.server import HttpServer, listen
-from dynamo.runtime.distributed import DistributedRuntime, connect
+from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.sdk.errors import RemoteError, Unavailable
 
 logger = logging.getLogger("dynamo.openai")

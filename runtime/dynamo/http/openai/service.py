@@ -22,8 +22,8 @@ from dynamo.http.openai.errors import Failure, of_call, unknown_model
 from dynamo.http.openai.models import ModelRegistry, Registration, path
 from dynamo.http.openai.requests import parsed
 from dynamo.http.openai.whole import Whole
-from dynamo.runtime import context
-from dynamo.runtime.server import Method
+from dynamo.rpc import context
+from dynamo.rpc.server import Method
 from dynamo.sdk.errors import RemoteError, Unavailable
 
 logger = logging.getLogger("dynamo.openai")

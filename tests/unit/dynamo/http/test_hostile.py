@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from dynamo.http.app import App
 from dynamo.http.health import Health
-from dynamo.runtime import context
+from dynamo.rpc import context
 from dynamo.sdk.graph import EndpointSpec, ServiceSpec
 
 

@@ -17,9 +17,9 @@ from dynamo.llm.routed import RoutedClient
 from dynamo.llm.router import RouterSettings
 from dynamo.llm.service import routing
 from dynamo.messages import naming
-from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.memory import MemoryTransport
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.runtime import DistributedRuntime
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, Overloaded, RemoteError, Unavailable
 
 PATH = naming.path("ns", "Worker", "generate")

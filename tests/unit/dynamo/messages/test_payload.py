@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from dynamo.messages import payload
-from dynamo.runtime.raw import with_data
+from dynamo.rpc.endpoint_client import with_data
 
 
 class Inner(BaseModel):

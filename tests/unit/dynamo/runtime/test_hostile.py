@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
-from dynamo.runtime import wire
-from dynamo.runtime.callee import FrameServing, WorkerConnection
-from dynamo.runtime.caller import CallerConnection
-from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.memory import MemoryTransport
-from dynamo.runtime.nats_plane import NatsPipe, Outbox
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc import wire
+from dynamo.rpc.client_connection import CallerConnection
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.nats import NatsPipe, Outbox
+from dynamo.rpc.runtime import DistributedRuntime
+from dynamo.rpc.server import Dispatcher
+from dynamo.rpc.server_connection import FrameServing, WorkerConnection
 from dynamo.sdk.errors import BadRequest, NotFound, RemoteError
 from support.effort import points
 from support.pipes import KeptPipe, fed

@@ -9,8 +9,8 @@ import pytest
 from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.http.openai import llmctl
 from dynamo.http.openai.models import ModelRegistry, kind_of, registration
-from dynamo.runtime.distributed import DistributedRuntime, connect
-from dynamo.runtime.memory import MemoryTransport
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.sdk.errors import BadRequest
 from support.in_process import running
 from support.nats import nats_server

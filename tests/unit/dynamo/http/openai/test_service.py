@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dynamo.http.openai.access import Access
-from dynamo.runtime.server import Method
+from dynamo.rpc.server import Method
 from support.openai_service import Words, serving
 
 CHAT = "/v1/chat/completions"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.runtime.metrics import BOUNDS, Metrics
+from dynamo.rpc.metrics import BOUNDS, Metrics
 from dynamo_build.local.page.measure import Look, parse, quantile, rates
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dynamo.runtime.metrics import Metrics
+from dynamo.rpc.metrics import Metrics
 from dynamo_build.local.page.watch import Watch
 
 

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
-from dynamo.runtime import context
-from dynamo.runtime.distributed import DistributedRuntime
-from dynamo.runtime.memory import MemoryTransport
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc import context
+from dynamo.rpc.memory import MemoryTransport
+from dynamo.rpc.runtime import DistributedRuntime
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import Deadline
 
 

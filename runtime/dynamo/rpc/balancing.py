@@ -10,7 +10,7 @@ from typing import Any
 
 from dynamo.coordination.discovery import Instance, Watch
 from dynamo.messages import naming
-from dynamo.runtime.transport import Transport
+from dynamo.rpc.transport import Transport
 
 Pick = Callable[[list[Instance]], Instance]
 

@@ -12,10 +12,10 @@ from dynamo.coordination.discovery import Discovery
 from dynamo.coordination.queues import MemoryQueues, Queues
 from dynamo.coordination.topics import Events, MemoryEvents
 from dynamo.messages import naming
-from dynamo.runtime.client import ServiceClient
-from dynamo.runtime.raw import Client
-from dynamo.runtime.routing import Component as Callee
-from dynamo.runtime.transport import Transport
+from dynamo.rpc.balancing import Component as Callee
+from dynamo.rpc.client import ServiceClient
+from dynamo.rpc.endpoint_client import Client
+from dynamo.rpc.transport import Transport
 from dynamo.sdk.errors import Unavailable
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
@@ -152,11 +152,11 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     # heavy, and of no use to graphs in one process
     from dynamo.coordination.nats import connection as nats
     from dynamo.coordination.nats import credentials, discovery, queues, topics
-    from dynamo.runtime import planes
+    from dynamo.rpc import select
 
     environment = os.environ if environment is None else environment
     url, token = environment.get("NATS_SERVER", ""), environment.get("DYNAMO_TRANSPORT_TOKEN", "")
-    plane, login = planes.chosen(environment), credentials.credentials(environment)
+    plane, login = select.chosen(environment), credentials.credentials(environment)
     patience = nats.WINDOW_SECONDS if window is None else window
     found = None if url else session_file.newest(environment)
     if found is not None:

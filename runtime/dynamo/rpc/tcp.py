@@ -6,10 +6,10 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 
-from dynamo.runtime.callee import FrameServing, WorkerConnection
-from dynamo.runtime.caller import CallerConnection
-from dynamo.runtime.dialling import FrameCalls
-from dynamo.runtime.transport import Handler
+from dynamo.rpc.client_connection import CallerConnection
+from dynamo.rpc.connection_pool import FrameCalls
+from dynamo.rpc.server_connection import FrameServing, WorkerConnection
+from dynamo.rpc.transport import Handler
 from dynamo.sdk.errors import Unavailable
 
 CONNECT_SECONDS = 3.0

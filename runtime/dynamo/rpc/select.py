@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from dynamo.coordination.nats import connection as nats
 from dynamo.coordination.nats.credentials import tls
-from dynamo.runtime.nats_plane import NatsTransport
-from dynamo.runtime.tcp import TcpTransport, Tls
-from dynamo.runtime.transport import Transport
+from dynamo.rpc.nats import NatsTransport
+from dynamo.rpc.tcp import TcpTransport, Tls
+from dynamo.rpc.transport import Transport
 from dynamo.sdk.errors import BadRequest
 
 PREFIX = "DYNAMO_TRANSPORT_TLS"

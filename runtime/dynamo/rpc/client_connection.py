@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from dynamo.runtime import wire
-from dynamo.runtime.connection import FrameConnection, Pipe
-from dynamo.runtime.transport import WINDOW, Exchange
-from dynamo.runtime.wire import Request
+from dynamo.rpc import wire
+from dynamo.rpc.connection import FrameConnection, Pipe
+from dynamo.rpc.transport import WINDOW, Exchange
+from dynamo.rpc.wire import Request
 from dynamo.sdk.errors import RemoteError, Unavailable, from_code
 
 PING_SECONDS = 2.0

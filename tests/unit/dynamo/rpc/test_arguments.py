@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from dynamo.runtime.arguments import Arguments
+from dynamo.rpc.arguments import Arguments
 from dynamo.sdk.errors import BadRequest
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import asyncio
 import socket
 from typing import Protocol, cast
 
-from dynamo.runtime import wire
-from dynamo.runtime.wire import WireError
+from dynamo.rpc import wire
+from dynamo.rpc.wire import WireError
 
 FLUSH = 64 * 1024
 SMALL = 4096

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from dynamo.runtime.transport import END, ITEM, OPEN, VALUE, WINDOW, Exchange, Handler, cost
-from dynamo.runtime.wire import Request
+from dynamo.rpc.transport import END, ITEM, OPEN, VALUE, WINDOW, Exchange, Handler, cost
+from dynamo.rpc.wire import Request
 from dynamo.sdk.errors import Unavailable, from_code
 
 _numbers = itertools.count(1)

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from dynamo.runtime.distributed import connect
-from dynamo.runtime.server import Dispatcher
+from dynamo.rpc.runtime import connect
+from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import BadRequest
 from support.nats import nats_server
 

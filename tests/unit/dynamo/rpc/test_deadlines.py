@@ -6,7 +6,7 @@ import asyncio
 import gc
 import weakref
 
-from dynamo.runtime.deadlines import deadlines
+from dynamo.rpc.deadlines import deadlines
 from support.waiting import eventually
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 
-from dynamo.runtime import wire
-from dynamo.runtime.connection import FLUSH, FrameConnection, Pipe
-from dynamo.runtime.transport import WINDOW, Handler, cost
-from dynamo.runtime.wire import Request, WireError
+from dynamo.rpc import wire
+from dynamo.rpc.connection import FLUSH, FrameConnection, Pipe
+from dynamo.rpc.transport import WINDOW, Handler, cost
+from dynamo.rpc.wire import Request, WireError
 
 HELLO_SECONDS = 5.0
 REFUSED_SECONDS = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynamo.runtime.metrics import Metrics
+from dynamo.rpc.metrics import Metrics
 
 
 def test_text():

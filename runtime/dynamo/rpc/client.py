@@ -10,10 +10,10 @@ import msgspec
 
 from dynamo.coordination.discovery import Instance, Watch
 from dynamo.messages import naming, payload
-from dynamo.runtime import context
-from dynamo.runtime.routing import Component, Pick
-from dynamo.runtime.transport import END, ITEM, ITEMS, VALUE, Exchange
-from dynamo.runtime.wire import Request, items_of
+from dynamo.rpc import context
+from dynamo.rpc.balancing import Component, Pick
+from dynamo.rpc.transport import END, ITEM, ITEMS, VALUE, Exchange
+from dynamo.rpc.wire import Request, items_of
 from dynamo.sdk.errors import Deadline, Internal, NotFound, RemoteError, Unavailable
 
 PATIENCE_SECONDS = 10.0

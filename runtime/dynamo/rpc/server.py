@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from dynamo.messages import payload
-from dynamo.runtime import context
-from dynamo.runtime.arguments import Arguments
-from dynamo.runtime.client import Call
-from dynamo.runtime.deadlines import deadlines
-from dynamo.runtime.metrics import Metrics
-from dynamo.runtime.transport import Answer
-from dynamo.runtime.wire import Request
+from dynamo.rpc import context
+from dynamo.rpc.arguments import Arguments
+from dynamo.rpc.client import Call
+from dynamo.rpc.deadlines import deadlines
+from dynamo.rpc.metrics import Metrics
+from dynamo.rpc.transport import Answer
+from dynamo.rpc.wire import Request
 from dynamo.sdk.errors import BadRequest, Deadline, RemoteError
 
 logger = logging.getLogger("dynamo.server")

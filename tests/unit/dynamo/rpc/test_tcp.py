@@ -9,9 +9,9 @@ import msgspec
 import pytest
 import uvloop
 
-from dynamo.runtime import wire
-from dynamo.runtime.server import Dispatcher
-from dynamo.runtime.tcp import TcpTransport
+from dynamo.rpc import wire
+from dynamo.rpc.server import Dispatcher
+from dynamo.rpc.tcp import TcpTransport
 from dynamo.sdk.errors import Unauthorized, Unavailable
 from support.waiting import PATIENCE, eventually
 

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from dynamo.runtime.deadlines import deadlines
-from dynamo.runtime.wire import END, ITEM, ITEMS, OPEN, VALUE, Request, units_of
+from dynamo.rpc.deadlines import deadlines
+from dynamo.rpc.wire import END, ITEM, ITEMS, OPEN, VALUE, Request, units_of
 from dynamo.sdk.errors import Deadline, RemoteError
 
 WINDOW = 1024

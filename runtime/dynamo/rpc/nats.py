@@ -13,11 +13,11 @@ from collections import deque
 from typing import Any
 
 from dynamo.coordination.nats.connection import FAILURES, Nats
-from dynamo.runtime.callee import FrameServing, WorkerConnection
-from dynamo.runtime.caller import CallerConnection
-from dynamo.runtime.connection import FrameConnection
-from dynamo.runtime.dialling import FrameCalls
-from dynamo.runtime.transport import Handler
+from dynamo.rpc.client_connection import CallerConnection
+from dynamo.rpc.connection import FrameConnection
+from dynamo.rpc.connection_pool import FrameCalls
+from dynamo.rpc.server_connection import FrameServing, WorkerConnection
+from dynamo.rpc.transport import Handler
 from dynamo.sdk.errors import Unavailable
 
 LARGEST = 256 * 1024

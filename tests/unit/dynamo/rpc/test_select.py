@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamo.coordination.nats import credentials
-from dynamo.runtime import planes
+from dynamo.rpc import select
 from dynamo.sdk.errors import BadRequest
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -20,15 +20,15 @@ def test_every_variable_is_documented():
     read = set()
     for path in (ROOT / "runtime" / "dynamo" / "runtime").glob("*.py"):
         read |= set(VARIABLE.findall(path.read_text()))
-    read -= {planes.PREFIX, "NATS_TLS"}
-    read |= {f"{prefix}_{part}" for prefix in (planes.PREFIX, "NATS_TLS") for part in ("CA", "CERT", "KEY")}
+    read -= {select.PREFIX, "NATS_TLS"}
+    read |= {f"{prefix}_{part}" for prefix in (select.PREFIX, "NATS_TLS") for part in ("CA", "CERT", "KEY")}
     told = set(VARIABLE.findall((ROOT / "docs" / "reference" / "calls.md").read_text()))
-    assert read == told | {f"{planes.PREFIX}_NAME"}
+    assert read == told | {f"{select.PREFIX}_NAME"}
 
 
 def test_defaults():
     """Without variables: TCP, any port, no TLS, no deadline, nobody in particular."""
-    plane = planes.chosen({})
+    plane = select.chosen({})
     assert (plane.kind, plane.port, plane.tls, plane.timeout) == ("tcp", 0, None, 0.0)
     assert credentials.credentials({}) == {}
 
@@ -45,7 +45,7 @@ def test_defaults():
 def test_wrong_settings(environment, message):
     """Are refused by name."""
     with pytest.raises(BadRequest, match=message):
-        planes.chosen(environment)
+        select.chosen(environment)
 
 
 def test_logins_that_need_a_package(monkeypatch):

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from dynamo.messages import payload
-from dynamo.runtime.client import Call, body_of
-from dynamo.runtime.routing import Component, Pick
+from dynamo.rpc.balancing import Component, Pick
+from dynamo.rpc.client import Call, body_of
 from dynamo.sdk.errors import BadRequest, Unavailable
 
 

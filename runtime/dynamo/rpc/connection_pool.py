@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from dynamo.runtime.callee import FrameServing
-from dynamo.runtime.caller import CallerConnection
-from dynamo.runtime.transport import Exchange
-from dynamo.runtime.wire import Request
+from dynamo.rpc.client_connection import CallerConnection
+from dynamo.rpc.server_connection import FrameServing
+from dynamo.rpc.transport import Exchange
+from dynamo.rpc.wire import Request
 from dynamo.sdk.errors import Unavailable
 
 

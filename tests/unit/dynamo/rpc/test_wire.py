@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.messages import payload
-from dynamo.runtime import wire
+from dynamo.rpc import wire
 
 FRAMES = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, wire.PONG), st.binary(max_size=200)), max_size=20)
 
