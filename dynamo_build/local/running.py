@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamo import control
+from dynamo.process import control_socket
 from dynamo.sdk import codec, running
 from dynamo_build.errors import ServeError
 
@@ -72,7 +72,7 @@ def lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSW
     """The lines of an answer as they come; between two of them at most `patience` seconds. Raises ServeError."""
     path = running.folder(os.environ) / f"{pid}{running.CONTROL}"
     try:
-        with control.connect(path) as connection:
+        with control_socket.connect(path) as connection:
             connection.settimeout(patience)
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile(encoding="utf-8", errors="replace") as answer:

@@ -299,7 +299,7 @@ def main(arguments: list[str]) -> int:
     """The command `python -m dynamo.worker [SERVICE]`."""
     if not arguments:
         # By name: the supervisor starts workers, so it stands above this module.
-        return int(importlib.import_module("dynamo.supervisor").main([]))
+        return int(importlib.import_module("dynamo.process.supervisor").main([]))
     if len(arguments) > 1 or arguments[0].startswith("-"):
         _say("usage: python -m dynamo.worker [SERVICE]")
         return 2

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dynamo import control
+from dynamo.process import control_socket
 from dynamo.sdk import running
 from support.nats import binary
 from support.waiting import PATIENCE
@@ -88,7 +88,7 @@ def test_a_graph_grows_and_shrinks(serve):
     (path,) = folder.glob(f"*{running.CONTROL}")
 
     def ask(**request):
-        with control.connect(path) as connection:
+        with control_socket.connect(path) as connection:
             connection.sendall(json.dumps({"do": "scale", **request}).encode() + b"\n")
             return connection.makefile().read().strip()
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo import devices
+from dynamo.process import gpus as devices
+from dynamo.process.errors import Verdict
 from dynamo.sdk.graph import Resources, ServiceSpec
-from dynamo.verdict import Verdict
 from support import nvml
 
 

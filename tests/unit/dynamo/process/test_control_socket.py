@@ -8,15 +8,17 @@ import socket
 
 import pytest
 
-from dynamo import control
+from dynamo.process import control_socket
 
 
 @pytest.fixture
 def door(tmp_path):
     """A control socket, its selector, and the requests that came."""
     selector = selectors.DefaultSelector()
-    heard: list[tuple[dict, control.Conversation]] = []
-    one = control.Control({"XDG_RUNTIME_DIR": str(tmp_path)}, selector, lambda request, to: heard.append((request, to)))
+    heard: list[tuple[dict, control_socket.Conversation]] = []
+    one = control_socket.Control(
+        {"XDG_RUNTIME_DIR": str(tmp_path)}, selector, lambda request, to: heard.append((request, to))
+    )
     yield one, selector, heard
     one.close()
     assert list(tmp_path.iterdir()) == []
@@ -31,7 +33,7 @@ def turn(selector: selectors.BaseSelector, times: int = 4) -> None:
 def test_a_request_and_its_answer(door):
     """A line of JSON there, lines back, then the end."""
     one, selector, heard = door
-    with control.connect(one.path) as client:
+    with control_socket.connect(one.path) as client:
         client.sendall(b'{"do": "sta')
         turn(selector)
         assert heard == []
@@ -56,7 +58,7 @@ def test_only_its_user_can_use_it(door):
 def test_what_is_no_request_ends_the_conversation(door, sent):
     """No answer, no error in the loop."""
     one, selector, heard = door
-    with control.connect(one.path) as client:
+    with control_socket.connect(one.path) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
         turn(selector, 8)
@@ -67,7 +69,7 @@ def test_what_is_no_request_ends_the_conversation(door, sent):
 def test_a_reader_that_does_not_read_is_left(door):
     """What it did not take is dropped with it; `on_close` tells."""
     one, selector, heard = door
-    with control.connect(one.path) as client:
+    with control_socket.connect(one.path) as client:
         client.sendall(b'{"do": "logs"}\n')
         turn(selector)
         to = heard[0][1]
@@ -84,7 +86,7 @@ def test_a_reader_that_does_not_read_is_left(door):
 def test_a_reader_that_leaves(door):
     """Is noticed at the next line."""
     one, selector, heard = door
-    with control.connect(one.path) as client:
+    with control_socket.connect(one.path) as client:
         client.sendall(json.dumps({"do": "logs"}).encode() + b"\n")
         turn(selector)
     turn(selector)
@@ -96,6 +98,6 @@ def test_a_long_path(tmp_path):
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     selector = selectors.DefaultSelector()
-    one = control.Control({"XDG_RUNTIME_DIR": str(folder)}, selector, lambda request, to: to.end())
-    control.connect(one.path).close()
+    one = control_socket.Control({"XDG_RUNTIME_DIR": str(folder)}, selector, lambda request, to: to.end())
+    control_socket.connect(one.path).close()
     one.close()

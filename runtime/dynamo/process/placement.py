@@ -7,11 +7,11 @@ import os
 import socket
 from collections.abc import Mapping
 
-from dynamo import devices
-from dynamo.journal import Journal
+from dynamo.process import gpus
+from dynamo.process.errors import Verdict
+from dynamo.process.logs import Journal
+from dynamo.process.worker_process import Slot
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo.slot import Slot
-from dynamo.verdict import Verdict
 
 
 class Lineup:
@@ -41,7 +41,7 @@ class Lineup:
             for number in range(1, service.workers + 1)
         }
         width = max(map(len, labels.values()))
-        places = devices.allocate(chosen, os.environ, lambda text: self._journal.say(f"warning: {text}"))
+        places = gpus.allocate(chosen, os.environ, lambda text: self._journal.say(f"warning: {text}"))
         slots = []
         for service in chosen:
             port = self._options.port if service is front else 0

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from dynamo.slot import Slot
+from dynamo.process.worker_process import Slot
 
 PATIENCE_SECONDS = 120.0
 """How long a new worker may take until it is ready."""

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from dynamo.broker import Broker, BrokerError, program, reachable
+from dynamo.process.nats_server import Broker, BrokerError, program, reachable
 
 
 def test_nobody_answers():

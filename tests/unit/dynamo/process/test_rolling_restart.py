@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from dynamo import replacing
-from dynamo.replacing import Replacing
-from dynamo.slot import Slot
+from dynamo.process import rolling_restart
+from dynamo.process.rolling_restart import Replacing
+from dynamo.process.worker_process import Slot
 
 
 class Place(Slot):
@@ -114,7 +114,7 @@ def test_a_new_worker_that_fails_leaves_the_old_one():
 
 def test_a_new_worker_that_is_never_ready(monkeypatch: pytest.MonkeyPatch):
     """Is killed after a while."""
-    monkeypatch.setattr(replacing, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(rolling_restart, "PATIENCE_SECONDS", -1.0)
     stage = Stage(1)
     stage.one.turn(stage.slots)
     assert not stage.one.turn(stage.slots)

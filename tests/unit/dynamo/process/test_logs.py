@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from dynamo import journal
-from dynamo.journal import Journal
+from dynamo.process import logs
+from dynamo.process.logs import Journal
 
 
 def test_lines_have_their_speaker(capfd, monkeypatch):
@@ -44,8 +44,8 @@ def test_the_last_lines_are_kept(capfd, monkeypatch):
     one = Journal()
     heard = []
     one.followers.append(heard.append)
-    for number in range(journal.KEPT_LINES + 5):
+    for number in range(logs.KEPT_LINES + 5):
         one.say(str(number))
-    assert len(one.lines) == journal.KEPT_LINES
+    assert len(one.lines) == logs.KEPT_LINES
     assert one.lines[0].text == "5"
-    assert len(heard) == journal.KEPT_LINES + 5
+    assert len(heard) == logs.KEPT_LINES + 5

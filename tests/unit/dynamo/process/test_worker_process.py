@@ -7,7 +7,7 @@ import selectors
 import signal
 import time
 
-from dynamo.slot import Slot
+from dynamo.process.worker_process import Slot
 from support.waiting import PATIENCE
 
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from dynamo import devices
+from dynamo.process import gpus
+from dynamo.process.worker_process import Slot
 from dynamo.sdk.graph import ServiceGraph
-from dynamo.slot import Slot
 
 MOST_WORKERS = 256
 DRAIN_SECONDS = 25.0
@@ -57,15 +57,15 @@ def _devices(graph: ServiceGraph, service: str, slots: Sequence[Slot]) -> Mappin
     """The variables of one more worker; None when what it needs is not free."""
     amounts = {spec.name: Fraction(spec.resources.gpu or "0") for spec in graph.services}
     like = next((slot.environment for slot in slots if slot.service == service), {})
-    if devices.VISIBLE not in like:
+    if gpus.VISIBLE not in like:
         return {}
-    left = dict.fromkeys(devices.usable(devices.inventory(), os.environ), Fraction(1))
+    left = dict.fromkeys(gpus.usable(gpus.inventory(), os.environ), Fraction(1))
     for slot in slots:
-        for name in filter(None, slot.environment.get(devices.VISIBLE, "").split(",")):
+        for name in filter(None, slot.environment.get(gpus.VISIBLE, "").split(",")):
             left[name] = left.get(name, Fraction(0)) - min(amounts[slot.service], Fraction(1))
     amount = amounts[service]
     count = max(int(amount), 1)
     fitting = sorted((name for name, free in left.items() if free >= min(amount, Fraction(1))), key=left.__getitem__)
     if len(fitting) < count:
         return None
-    return {**like, devices.VISIBLE: ",".join(fitting[:count])}
+    return {**like, gpus.VISIBLE: ",".join(fitting[:count])}

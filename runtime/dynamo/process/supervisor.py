@@ -21,14 +21,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from dynamo.answering import Answering, Telling
-from dynamo.broker import Broker, BrokerError, reachable
-from dynamo.control import Control
-from dynamo.journal import Journal, say
-from dynamo.lineup import Lineup
-from dynamo.replacing import DRAIN_SECONDS, Replacing
-from dynamo.slot import WAKING, Slot, address, die_with_parent
-from dynamo.verdict import Verdict
+from dynamo.process.control_commands import Answering, Telling
+from dynamo.process.control_socket import Control
+from dynamo.process.errors import Verdict
+from dynamo.process.logs import Journal, say
+from dynamo.process.nats_server import Broker, BrokerError, reachable
+from dynamo.process.placement import Lineup
+from dynamo.process.rolling_restart import DRAIN_SECONDS, Replacing
+from dynamo.process.worker_process import WAKING, Slot, address, die_with_parent
 
 FAILED = 17
 STEADY_SECONDS = 10.0
@@ -205,8 +205,8 @@ def _reason(code: int) -> str:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line of `python -m dynamo.supervisor`."""
-    parser = argparse.ArgumentParser(prog="python -m dynamo.supervisor", description=__doc__)
+    """The command line of `python -m dynamo.process.supervisor`."""
+    parser = argparse.ArgumentParser(prog="python -m dynamo.process.supervisor", description=__doc__)
     parser.add_argument(
         "--bento", default=os.environ.get("DYNAMO_BENTO", ""), help="folder of graph.json and config.json"
     )

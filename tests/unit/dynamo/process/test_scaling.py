@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from dynamo import devices
-from dynamo.scaling import scaled
+from dynamo.process import gpus
+from dynamo.process.scaling import scaled
+from dynamo.process.worker_process import Slot
 from dynamo.sdk.graph import Resources, ServiceGraph, ServiceSpec
-from dynamo.slot import Slot
 
 
 class Place(Slot):
@@ -69,13 +69,13 @@ def test_what_is_no_number(workers):
 def test_gpus_that_are_free(monkeypatch):
     """A new worker gets GPUs that nobody has, those of a leaving worker not yet; without any, nothing is changed."""
     monkeypatch.setattr(
-        devices, "inventory", lambda: tuple(devices.Device(index=index, uuid=f"GPU-{index}") for index in range(3))
+        gpus, "inventory", lambda: tuple(gpus.Device(index=index, uuid=f"GPU-{index}") for index in range(3))
     )
-    monkeypatch.delenv(devices.VISIBLE, raising=False)
-    slots = [place("Worker", 1, {devices.VISIBLE: "0"}), place("Other", 1, {devices.VISIBLE: "1"})]
+    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    slots = [place("Worker", 1, {gpus.VISIBLE: "0"}), place("Other", 1, {gpus.VISIBLE: "1"})]
     leaving = []
     assert not scaled(slots, leaving, graph("1"), "Worker", 2, place).startswith("error")
-    assert slots[1].environment == {devices.VISIBLE: "2"}
+    assert slots[1].environment == {gpus.VISIBLE: "2"}
     assert scaled(slots, leaving, graph("1"), "Worker", 3, place) == "error: no GPU is left for another `Worker`"
     scaled(slots, leaving, graph("1"), "Worker", 1, place)
     assert scaled(slots, leaving, graph("1"), "Worker", 2, place).startswith("error: no GPU")
@@ -85,9 +85,9 @@ def test_gpus_that_are_free(monkeypatch):
 
 def test_parts_of_a_gpu(monkeypatch):
     """Halves share a device that has room for both."""
-    monkeypatch.setattr(devices, "inventory", lambda: (devices.Device(index=0, uuid="GPU-0"),))
-    monkeypatch.delenv(devices.VISIBLE, raising=False)
-    slots = [place("Worker", 1, {devices.VISIBLE: "0"})]
+    monkeypatch.setattr(gpus, "inventory", lambda: (gpus.Device(index=0, uuid="GPU-0"),))
+    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    slots = [place("Worker", 1, {gpus.VISIBLE: "0"})]
     assert not scaled(slots, [], graph("0.5"), "Worker", 2, place).startswith("error")
-    assert slots[1].environment == {devices.VISIBLE: "0"}
+    assert slots[1].environment == {gpus.VISIBLE: "0"}
     assert scaled(slots, [], graph("0.5"), "Worker", 3, place).startswith("error: no GPU")

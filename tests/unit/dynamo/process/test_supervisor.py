@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from dynamo.slot import Slot
-from dynamo.supervisor import CANNOT_START, FAST_FAILURES, Supervisor, Verdict, parse
+from dynamo.process.supervisor import CANNOT_START, FAST_FAILURES, Supervisor, Verdict, parse
+from dynamo.process.worker_process import Slot
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from dynamo import devices
-from dynamo.control import Conversation
-from dynamo.journal import Journal, Line
-from dynamo.lineup import Lineup
-from dynamo.replacing import Replacing
-from dynamo.scaling import scaled
+from dynamo.process import gpus
+from dynamo.process.control_socket import Conversation
+from dynamo.process.logs import Journal, Line
+from dynamo.process.placement import Lineup
+from dynamo.process.rolling_restart import Replacing
+from dynamo.process.scaling import scaled
+from dynamo.process.worker_process import Slot, address
 from dynamo.sdk import codec
-from dynamo.slot import Slot, address
 
 
 class Telling:
@@ -103,7 +103,7 @@ class Answering:
                 "seconds": round(time.monotonic() - slot.started, 1) if slot.pid else 0.0,
                 "http": f"http://{address(slot.http)}" if slot.http else "",
                 "pages": f"http://{address(slot.system)}" if slot.system else "",
-                "devices": slot.environment.get(devices.VISIBLE, ""),
+                "devices": slot.environment.get(gpus.VISIBLE, ""),
             }
             for slot in self._supervisor.slots
         ]
