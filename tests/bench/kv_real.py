@@ -28,10 +28,10 @@ sys.path.insert(0, str(TESTS))
 from bench.kv_prompts import LENGTHS, REQUESTS, SHAPES, SLOTS, TALKING, WORKERS, Prompts, Talks, Turn  # noqa: E402
 from dynamo.engines.batching import SimulationSettings  # noqa: E402
 from dynamo.llm.generation import EngineRequest  # noqa: E402
-from dynamo.llm.hashing import block_hashes  # noqa: E402
-from dynamo.llm.routed import RoutedClient  # noqa: E402
-from dynamo.llm.router import Mode, RouterSettings  # noqa: E402
-from dynamo.llm.service import routing  # noqa: E402
+from dynamo.llm.kv.hashing import block_hashes  # noqa: E402
+from dynamo.llm.routing.client import RoutedClient  # noqa: E402
+from dynamo.llm.routing.router import Mode, RouterSettings  # noqa: E402
+from dynamo.llm.routing.service import routing  # noqa: E402
 from dynamo.rpc.runtime import DistributedRuntime, connect  # noqa: E402
 from support.nats import nats_server  # noqa: E402
 from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E402

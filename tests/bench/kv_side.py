@@ -27,13 +27,13 @@ def resident() -> int:
 
 
 class Ours:
-    """`dynamo.llm.indexer.KvIndexer`, given messages as they come from workers."""
+    """`dynamo.llm.kv.index.KvIndexer`, given messages as they come from workers."""
 
     def __init__(self) -> None:
-        from dynamo.llm import kv_events
-        from dynamo.llm.indexer import KvIndexer
+        from dynamo.llm.kv import events
+        from dynamo.llm.kv.index import KvIndexer
 
-        self.events = kv_events
+        self.events = events
         self.index = KvIndexer()
 
     def stored(self, number: int, worker: int, hashes: list[int]) -> bytes:
@@ -50,7 +50,7 @@ class Ours:
 
     def before(self, prompt: list[int], start: int) -> list[int]:
         """What a worker says with a removal."""
-        from dynamo.llm.block_rows import is_anchor
+        from dynamo.llm.kv.block_rows import is_anchor
 
         first = start
         while first and not (first < start and is_anchor(prompt[first])):

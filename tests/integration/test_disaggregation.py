@@ -12,10 +12,10 @@ import pytest
 
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
-from dynamo.llm import prefill_jobs
-from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings
-from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
-from dynamo.llm.thresholds import set_thresholds
+from dynamo.llm.disagg import jobs
+from dynamo.llm.disagg.decode_side import DisaggregatedEngine, RemotePrefill
+from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings
+from dynamo.llm.disagg.thresholds import set_thresholds
 from dynamo.rpc.runtime import connect
 from support import prefill_process
 from support.nats import binary, nats_server
@@ -36,7 +36,7 @@ class Graph:
             runtime.events, runtime.queues, "ns", "model", 7, DisaggregatedRouter(RULE), patience=patience
         )
         self.decode = DisaggregatedEngine(SimulatedEngine(SETTINGS, speed=100), self.remote)
-        self.queue = prefill_jobs.prefill_queue(runtime.queues, "ns", "model")
+        self.queue = jobs.prefill_queue(runtime.queues, "ns", "model")
 
     def start(self, speed=100.0):
         program = [sys.executable, "-m", "support.prefill_process", self.url, "1", str(speed)]
@@ -103,7 +103,7 @@ async def test_a_prompt_that_kills():
     """It ends three prefill workers and no more; then it is among the dead, and was answered here."""
     async with graph(patience=8.0) as made:
         poisoned = asyncio.ensure_future(made.answer(request("p", start=13)))
-        for _ in range(prefill_jobs.ATTEMPTS):
+        for _ in range(jobs.ATTEMPTS):
             victim = made.start()
             assert await asyncio.to_thread(victim.wait, PATIENCE) == 9
         assert await poisoned == await alone(request("p", start=13))

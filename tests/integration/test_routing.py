@@ -12,10 +12,10 @@ import pytest
 
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
-from dynamo.llm.hashing import block_hashes
-from dynamo.llm.routed import RoutedClient
-from dynamo.llm.router import RouterSettings
-from dynamo.llm.service import routing
+from dynamo.llm.kv.hashing import block_hashes
+from dynamo.llm.routing.client import RoutedClient
+from dynamo.llm.routing.router import RouterSettings
+from dynamo.llm.routing.service import routing
 from dynamo.rpc.runtime import connect
 from support import simulated_worker
 from support.nats import binary, nats_server

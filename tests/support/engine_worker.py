@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings
-from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.rpc.runtime import connect
 from support.offering import offer
 

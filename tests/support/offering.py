@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamo.coordination.discovery import Instance
 from dynamo.engines.engine import EngineRequest, EngineStep
-from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.messages import naming
 from dynamo.rpc.server import Dispatcher
 

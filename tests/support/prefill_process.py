@@ -10,7 +10,7 @@ import os
 import sys
 
 from dynamo.engines.simulated import SimulatedEngine
-from dynamo.llm.prefill_worker import PrefillLoop
+from dynamo.llm.disagg.prefill_side import PrefillLoop
 from dynamo.rpc.runtime import connect
 from support.simulated_worker import SETTINGS
 

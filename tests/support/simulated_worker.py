@@ -7,7 +7,7 @@ import sys
 
 from dynamo.engines.batching import SimulationSettings
 from dynamo.engines.simulated import SimulatedEngine
-from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.rpc.runtime import connect
 from support.offering import offer
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.vllm import VllmEngine
-from dynamo.llm.disaggregation import KvHandoff
+from dynamo.llm.disagg.policy import KvHandoff
 
 TRANSFER = {"kv_connector": "NixlConnector", "kv_role": "kv_both", "kv_load_failure_policy": "recompute",
             "kv_buffer_device": "cpu"}  # fmt: skip

@@ -10,11 +10,11 @@ import time
 from dynamo.engines import moved
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.engines.vllm import VllmEngine, VllmMissing
-from dynamo.llm import model_files
-from dynamo.llm.engine_blocks import EngineBlocks
-from dynamo.llm.hashing import block_hashes
-from dynamo.llm.openai_processor import OpenAIProcessor
-from dynamo.llm.preprocessor import Preprocessor
+from dynamo.llm.kv.engine_blocks import EngineBlocks
+from dynamo.llm.kv.hashing import block_hashes
+from dynamo.llm.text import model_files
+from dynamo.llm.text.openai_processor import OpenAIProcessor
+from dynamo.llm.text.preprocessor import Preprocessor
 
 PROMPT = tuple(range(10, 210))
 

@@ -7,7 +7,7 @@ from components.worker import VllmWorker
 from pydantic import BaseModel
 
 from dynamo.llm import EngineRequest, EngineStep
-from dynamo.llm.serving import routed
+from dynamo.llm.routing.frontend import routed
 from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends, dynamo_endpoint, service
 from dynamo.sdk.lib.config import ServiceConfig
 

@@ -7,7 +7,7 @@ from components.kv_router import Router
 from components.worker import VllmWorker
 
 from dynamo.llm import EngineRequest, EngineStep, resumed
-from dynamo.llm.serving import processor, routed, steps
+from dynamo.llm.routing.frontend import processor, routed, steps
 from dynamo.sdk import (
     DYNAMO_IMAGE,
     async_on_shutdown,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from dynamo.engines.blocks import BlockPool
 from dynamo.engines.engine import EngineRequest, EngineStep, FinishReason, RequestTooLong
-from dynamo.llm.disaggregation import KvHandoff
-from dynamo.llm.hashing import ROOT, block_hashes
-from dynamo.llm.load import ForwardPassMetrics
+from dynamo.llm.disagg.policy import KvHandoff
+from dynamo.llm.kv.hashing import ROOT, block_hashes
+from dynamo.llm.kv.load import ForwardPassMetrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dynamo.llm.kv_events import KvEvent, Removed, Stored
+from dynamo.llm.kv.events import KvEvent, Removed, Stored
 
 
 class BlockPool:

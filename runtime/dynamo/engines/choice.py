@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dynamo.engines.engine import Engine
-from dynamo.llm.engine_events import EngineEvent
-from dynamo.llm.kv_events import KvEvent
-from dynamo.llm.load import ForwardPassMetrics
+from dynamo.llm.kv.engine_events import EngineEvent
+from dynamo.llm.kv.events import KvEvent
+from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.sdk.errors import BadConfiguration
 from dynamo.sdk.settings import setting
 

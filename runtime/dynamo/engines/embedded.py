@@ -19,12 +19,12 @@ from typing import Any
 from dynamo.engines.engine import EngineRequest, EngineStep, RequestTooLong
 from dynamo.engines.remembered import Memory, Place, SecondCache, Slots
 from dynamo.engines.turns import Turns
-from dynamo.llm.disaggregation import KvHandoff
-from dynamo.llm.hashing import block_hashes
-from dynamo.llm.kv_events import KvEvent
-from dynamo.llm.load import ForwardPassMetrics
-from dynamo.llm.model_files import ModelMissing, locate
-from dynamo.llm.tokenizer import Tokenizer, of_gguf
+from dynamo.llm.disagg.policy import KvHandoff
+from dynamo.llm.kv.events import KvEvent
+from dynamo.llm.kv.hashing import block_hashes
+from dynamo.llm.kv.load import ForwardPassMetrics
+from dynamo.llm.text.model_files import ModelMissing, locate
+from dynamo.llm.text.tokenizer import Tokenizer, of_gguf
 from dynamo.sdk.errors import CannotStart
 
 # By their names here and in llama.cpp's server.

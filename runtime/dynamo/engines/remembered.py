@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dynamo.llm.kv_events import KvEvent, Removed, Stored
+from dynamo.llm.kv.events import KvEvent, Removed, Stored
 
 MOST = 0.67
 """The part of a slot that a prompt must begin with to be given it before the least recently used one. A new talk should

@@ -9,11 +9,11 @@ from typing import Any
 
 from dynamo.engines.choice import BLOCK_SIZE, start_engine
 from dynamo.engines.engine import Engine, EngineRequest, EngineStep
-from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings
-from dynamo.llm.prefill import DisaggregatedEngine, RemotePrefill
-from dynamo.llm.prefill_jobs import Generates
-from dynamo.llm.prefill_worker import PrefillLoop
-from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
+from dynamo.llm.disagg.decode_side import DisaggregatedEngine, RemotePrefill
+from dynamo.llm.disagg.jobs import Generates
+from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings
+from dynamo.llm.disagg.prefill_side import PrefillLoop
+from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.rpc.metrics import Metrics
 from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.config import ServiceConfig

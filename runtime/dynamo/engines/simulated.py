@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 
 from dynamo.engines.batching import Batcher, SimulationSettings
 from dynamo.engines.engine import EngineRequest, EngineStep
-from dynamo.llm.kv_events import KvEvent
-from dynamo.llm.load import ForwardPassMetrics
+from dynamo.llm.kv.events import KvEvent
+from dynamo.llm.kv.load import ForwardPassMetrics
 
 
 class SimulatedEngine:

@@ -14,9 +14,9 @@ from typing import Any
 
 from dynamo.engines.engine import EngineRequest, EngineStep, FinishReason, RequestTooLong
 from dynamo.engines.vllm_events import EngineEvents
-from dynamo.llm.disaggregation import KvHandoff
-from dynamo.llm.engine_events import EngineEvent
-from dynamo.llm.load import ForwardPassMetrics
+from dynamo.llm.disagg.policy import KvHandoff
+from dynamo.llm.kv.engine_events import EngineEvent
+from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.sdk.errors import BadRequest, CannotStart, Unavailable
 
 logger = logging.getLogger("dynamo.vllm")

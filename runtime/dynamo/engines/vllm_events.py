@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from dynamo.llm.engine_events import AllCleared, EngineEvent, decode_batch
+from dynamo.llm.kv.engine_events import AllCleared, EngineEvent, decode_batch
 
 logger = logging.getLogger("dynamo.vllm")
 

@@ -9,20 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynamo.llm.approximate import ApproxKvIndexer
-    from dynamo.llm.configuration import router_settings
-    from dynamo.llm.costs import Candidate, Cost, Prompt
-    from dynamo.llm.disaggregation import DisaggregatedRouter, DisaggSettings, KvHandoff
-    from dynamo.llm.engine_events import decode_batch
+    from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, KvHandoff
     from dynamo.llm.generation import EngineRequest, EngineStep
-    from dynamo.llm.hashing import block_hashes
-    from dynamo.llm.indexer import KvIndexer
-    from dynamo.llm.load import ForwardPassMetrics, KvMetricsAggregator
-    from dynamo.llm.publishing import KvEventPublisher, WorkerMetricsPublisher
-    from dynamo.llm.resuming import resumed
-    from dynamo.llm.routed import RoutedClient
-    from dynamo.llm.router import Decision, KvRouter, RouterSettings
-    from dynamo.llm.service import RoutingService, routing
+    from dynamo.llm.kv.approximate import ApproxKvIndexer
+    from dynamo.llm.kv.engine_events import decode_batch
+    from dynamo.llm.kv.hashing import block_hashes
+    from dynamo.llm.kv.index import KvIndexer
+    from dynamo.llm.kv.load import ForwardPassMetrics, KvMetricsAggregator
+    from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
+    from dynamo.llm.routing.client import RoutedClient
+    from dynamo.llm.routing.cost import Candidate, Cost, Prompt
+    from dynamo.llm.routing.migration import resumed
+    from dynamo.llm.routing.router import Decision, KvRouter, RouterSettings
+    from dynamo.llm.routing.service import RoutingService, routing
+    from dynamo.llm.routing.settings import router_settings
 
 _HOME = {
     "ApproxKvIndexer": "approximate",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from dynamo.llm.disaggregation import KvHandoff
+from dynamo.llm.disagg.policy import KvHandoff
 
 FinishReason: TypeAlias = Literal["stop", "length", "cancelled"]
 

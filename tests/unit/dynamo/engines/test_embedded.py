@@ -10,11 +10,11 @@ import pytest
 
 from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings, NoEngine, pieces, weights
 from dynamo.engines.engine import EngineRequest, RequestTooLong
-from dynamo.llm import model_files
-from dynamo.llm.hashing import block_hashes
-from dynamo.llm.kv_events import Removed, Stored
-from dynamo.llm.openai_processor import OpenAIProcessor
-from dynamo.llm.preprocessor import Preprocessor
+from dynamo.llm.kv.events import Removed, Stored
+from dynamo.llm.kv.hashing import block_hashes
+from dynamo.llm.text import model_files
+from dynamo.llm.text.openai_processor import OpenAIProcessor
+from dynamo.llm.text.preprocessor import Preprocessor
 
 pytest.importorskip("xllamacpp", reason="needs dynamo-build[cpu]")
 SETTINGS = EmbeddedSettings(slots=2, context=512, threads=1)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.engines.remembered import ANY, SecondCache, Slots
-from dynamo.llm.hashing import block_hashes
-from dynamo.llm.kv_events import KvEvent, Removed, Stored
+from dynamo.llm.kv.events import KvEvent, Removed, Stored
+from dynamo.llm.kv.hashing import block_hashes
 
 
 def hashes(text: str) -> list[int]:

@@ -14,9 +14,9 @@ from dynamo.engines.batching import Batcher, SimulationSettings
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.engines.virtual_time import VirtualTimeLoop
-from dynamo.llm.hashing import block_hashes
-from dynamo.llm.indexer import KvIndexer
-from dynamo.llm.kv_events import Removed, Stored
+from dynamo.llm.kv.events import Removed, Stored
+from dynamo.llm.kv.hashing import block_hashes
+from dynamo.llm.kv.index import KvIndexer
 from support.effort import examples
 
 SMALL = SimulationSettings(block_size=4, blocks=16, slots=4, pass_tokens=8)

@@ -11,8 +11,8 @@ import pytest
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.engines.vllm import VllmEngine, sampling_parameters
 from dynamo.engines.vllm_events import EngineEvents
-from dynamo.llm.disaggregation import KvHandoff
-from dynamo.llm.engine_events import AllCleared, BlocksStored
+from dynamo.llm.disagg.policy import KvHandoff
+from dynamo.llm.kv.engine_events import AllCleared, BlocksStored
 
 
 @pytest.fixture(autouse=True)
