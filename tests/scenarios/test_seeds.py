@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from dynamo.sdk import config
-from dynamo.sdk.assemble import assemble
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import Service, endpoints_of
+from dynamo.sdk.describe.assemble import assemble
 from support.in_process import ended, made, running
 from support.seeds import FOLDER, blocks, execute, framed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dynamo.sdk import AbstractService, abstract_endpoint, depends, dynamo_endpoint, service
-from dynamo.sdk.assemble import assemble
 from dynamo.sdk.decorators import Service
+from dynamo.sdk.describe.assemble import assemble
 
 
 class Picker(AbstractService):

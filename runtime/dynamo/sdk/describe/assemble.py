@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dynamo.sdk.checks import service_problems, service_warnings
 from dynamo.sdk.decorators import Service, as_service
 from dynamo.sdk.depends import Dependency
+from dynamo.sdk.describe.checks import service_problems, service_warnings
 from dynamo.sdk.graph import Discovery, Edge, Position, Problem, ServiceGraph, ServiceSpec
 from dynamo.sdk.interfaces import is_abstract
 from dynamo.sdk.positions import relative

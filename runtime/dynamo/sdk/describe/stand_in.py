@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn, Union, cast
 
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_SDK = __file__.rpartition(os.sep)[0] + os.sep
+_SDK = __file__.rpartition(os.sep)[0].rpartition(os.sep)[0] + os.sep
 #: What is imported for real: the SDK and the runtime, pydantic with what it needs, and what the runtime's types are.
 _REAL = frozenset(
     {"dynamo", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "msgspec"}

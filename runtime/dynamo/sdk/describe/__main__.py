@@ -14,8 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from dynamo.sdk import assemble, codec, compatible, stand_in, targets
-from dynamo.sdk.failures import TimeUp, Unresolved, is_authors, problem_of, refusal
+from dynamo.sdk import codec, compatible
+from dynamo.sdk.describe import assemble, stand_in, targets
+from dynamo.sdk.describe.failures import TimeUp, Unresolved, is_authors, problem_of, refusal
 from dynamo.sdk.graph import Discovery
 from dynamo.sdk.positions import is_own, own_path, relative
 
