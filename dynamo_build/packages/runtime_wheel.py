@@ -52,6 +52,7 @@ def made() -> Wheel:
     members[f"{stem}.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: dynamo-build\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
+    members[f"{stem}.dist-info/entry_points.txt"] = _entry_points()
     record = f"{stem}.dist-info/RECORD"
     lines = [f"{name},sha256={_encoded(members[name])},{len(members[name])}\n" for name in sorted(members)]
     ordered = [(name, members[name]) for name in sorted(members)]
@@ -112,6 +113,16 @@ def _metadata(version: str) -> bytes:
         *(f"Requires-Dist: {line}" for line in project["dependencies"]),
     ]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _entry_points() -> bytes:
+    """In the form of the entry points specification of PyPA: sections in the order of their names."""
+    groups = dict(_project().get("entry-points", {}))
+    sections = []
+    for group in sorted(groups):
+        lines = [f"{name} = {value}" for name, value in sorted(groups[group].items())]
+        sections.append("\n".join([f"[{group}]", *lines]))
+    return ("\n\n".join(sections) + "\n").encode()
 
 
 def _encoded(content: bytes) -> str:

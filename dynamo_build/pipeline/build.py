@@ -95,7 +95,7 @@ def _informed(
     """The options with what the declared base brings along, and who knows the modules of locked wheels."""
     cache = bentos.root / "cache"
     if options.base:
-        from dynamo_build.packages.base import declare
+        from dynamo_build.packages.base_image import declare
 
         options = declare(options, project, surroundings.registry, cache, on)
 

@@ -6,7 +6,7 @@ from typing import Any
 from components.worker import VllmWorker
 
 from dynamo.http.openai.frontend import OpenAIFrontend
-from dynamo.llm.routing.frontend import processor, routed
+from dynamo.llm import processor, routed
 from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends, dynamo_endpoint, service
 
 

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from components.worker import VllmWorker
 from pydantic import BaseModel
 
-from dynamo.llm import EngineRequest, EngineStep
-from dynamo.llm.routing.frontend import routed
+from dynamo.llm import EngineRequest, EngineStep, routed
 from dynamo.sdk import DYNAMO_IMAGE, async_on_shutdown, async_on_start, depends, dynamo_endpoint, service
 from dynamo.sdk.lib.config import ServiceConfig
 

@@ -6,8 +6,7 @@ from typing import Any
 from components.kv_router import Router
 from components.worker import VllmWorker
 
-from dynamo.llm import EngineRequest, EngineStep, resumed
-from dynamo.llm.routing.frontend import processor, routed, steps
+from dynamo.llm import EngineRequest, EngineStep, processor, resumed, routed, steps
 from dynamo.sdk import (
     DYNAMO_IMAGE,
     async_on_shutdown,

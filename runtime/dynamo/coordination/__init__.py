@@ -1,1 +1,1 @@
-"""TODO package."""
+"""What processes agree on: discovery of instances, topics, queues and records."""

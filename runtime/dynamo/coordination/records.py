@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from dynamo.coordination.discovery import Discovery
-    from dynamo.rpc.runtime import DistributedRuntime
 
 
 class Records(Protocol):
@@ -45,11 +44,11 @@ class MemoryRecords:
 _in_memory: WeakKeyDictionary[Discovery, dict[str, MemoryRecords]] = WeakKeyDictionary()
 
 
-def records(runtime: DistributedRuntime, name: str) -> Records:
+def records(discovery: Discovery, name: str) -> Records:
     """The records of that name: in the graph's NATS server, or in memory where the graph has none."""
-    connection = getattr(runtime.discovery, "connection", None)
+    connection = getattr(discovery, "connection", None)
     if connection is not None:
         from dynamo.coordination.nats.records import NatsRecords  # heavy; not for graphs in one process
 
         return NatsRecords(connection, name)
-    return _in_memory.setdefault(runtime.discovery, {}).setdefault(name, MemoryRecords())
+    return _in_memory.setdefault(discovery, {}).setdefault(name, MemoryRecords())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, KvHandoff
+    from dynamo.llm.disagg.thresholds import set_thresholds
     from dynamo.llm.generation import EngineRequest, EngineStep
     from dynamo.llm.kv.approximate import ApproxKvIndexer
     from dynamo.llm.kv.engine_events import decode_batch
@@ -19,36 +20,41 @@ if TYPE_CHECKING:
     from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
     from dynamo.llm.routing.client import RoutedClient
     from dynamo.llm.routing.cost import Candidate, Cost, Prompt
+    from dynamo.llm.routing.frontend import processor, routed, steps
     from dynamo.llm.routing.migration import resumed
     from dynamo.llm.routing.router import Decision, KvRouter, RouterSettings
     from dynamo.llm.routing.service import RoutingService, routing
     from dynamo.llm.routing.settings import router_settings
 
 _HOME = {
-    "ApproxKvIndexer": "approximate",
-    "Candidate": "costs",
-    "Cost": "costs",
-    "Decision": "router",
-    "DisaggSettings": "disaggregation",
-    "DisaggregatedRouter": "disaggregation",
+    "ApproxKvIndexer": "kv.approximate",
+    "Candidate": "routing.cost",
+    "Cost": "routing.cost",
+    "Decision": "routing.router",
+    "DisaggSettings": "disagg.policy",
+    "DisaggregatedRouter": "disagg.policy",
     "EngineRequest": "generation",
     "EngineStep": "generation",
-    "ForwardPassMetrics": "load",
-    "KvEventPublisher": "publishing",
-    "KvHandoff": "disaggregation",
-    "KvIndexer": "indexer",
-    "KvMetricsAggregator": "load",
-    "KvRouter": "router",
-    "Prompt": "costs",
-    "RoutedClient": "routed",
-    "RouterSettings": "router",
-    "RoutingService": "service",
-    "WorkerMetricsPublisher": "publishing",
-    "block_hashes": "hashing",
-    "decode_batch": "engine_events",
-    "resumed": "resuming",
-    "router_settings": "configuration",
-    "routing": "service",
+    "ForwardPassMetrics": "kv.load",
+    "KvEventPublisher": "kv.publisher",
+    "KvHandoff": "disagg.policy",
+    "KvIndexer": "kv.index",
+    "KvMetricsAggregator": "kv.load",
+    "KvRouter": "routing.router",
+    "Prompt": "routing.cost",
+    "RoutedClient": "routing.client",
+    "RouterSettings": "routing.router",
+    "RoutingService": "routing.service",
+    "WorkerMetricsPublisher": "kv.publisher",
+    "block_hashes": "kv.hashing",
+    "decode_batch": "kv.engine_events",
+    "processor": "routing.frontend",
+    "resumed": "routing.migration",
+    "routed": "routing.frontend",
+    "router_settings": "routing.settings",
+    "routing": "routing.service",
+    "set_thresholds": "disagg.thresholds",
+    "steps": "routing.frontend",
 }
 __all__ = [
     "ApproxKvIndexer",
@@ -72,9 +78,13 @@ __all__ = [
     "WorkerMetricsPublisher",
     "block_hashes",
     "decode_batch",
+    "processor",
     "resumed",
+    "routed",
     "router_settings",
     "routing",
+    "set_thresholds",
+    "steps",
 ]
 
 

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""What travels between processes: payloads and names."""

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""A graph's processes on one host: supervisor, workers, placement, rolling restart, scaling, GPUs, control socket."""

@@ -27,11 +27,11 @@ class Lineup:
 
     def slots(self) -> list[Slot]:
         """A place for every worker of the graph as it is now; sockets that are bound stay. Raises Verdict."""
-        from dynamo import worker
+        from dynamo.process import run_service
 
         try:
-            self.graph, _ = worker.read_bento(os.environ)
-        except worker.StartError as error:
+            self.graph, _ = run_service.read_bento(os.environ)
+        except run_service.StartError as error:
             raise Verdict(str(error)) from error
         chosen = self._chosen()
         front = next((service for service in reversed(chosen) if service.http), None)

@@ -128,7 +128,7 @@ class Supervisor:
         to.end()
 
     def start(self, slot: Slot) -> None:
-        from dynamo import worker
+        from dynamo.process import run_service
 
         def body(on_ready: Callable[[], None]) -> int:
             os.close(self.wake_write)
@@ -137,8 +137,8 @@ class Supervisor:
             for listening in self.lineup.sockets.values():
                 if listening not in own:
                     listening.close()
-            return worker.start(
-                worker.Assignment(
+            return run_service.start(
+                run_service.Assignment(
                     service=slot.service,
                     number=slot.number,
                     http=slot.http,
@@ -290,7 +290,7 @@ def supervise(options: argparse.Namespace) -> None:
             broker = Broker(folder, secrets.token_urlsafe(24))
             closing.callback(broker.stop)
             broker.start()
-        import dynamo.worker  # noqa: F401 - heavy: while the broker starts, and before the first fork
+        import dynamo.process.run_service  # noqa: F401 - heavy: while the broker starts, and before the first fork
 
         if options.hold_fd >= 0 and not _released(options.hold_fd):
             return

@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Calls between services: wire, connections, transports, client, server, deadlines, balancing."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+from importlib.metadata import entry_points
 from typing import Any
 
+from dynamo.sdk.errors import Unavailable
+
+#: The group of entry points by which a distribution offers the runtime to the SDK.
+RUNTIME = "dynamo.runtime"
 #: Filled by the worker: service_name, worker_id, namespace, runtime, component, endpoints, metrics.
 dynamo_context: dict[str, Any] = {}
 
@@ -17,5 +21,7 @@ async def get_runtime() -> Any:
     runtime = dynamo_context.get("runtime")
     if runtime is not None:
         return runtime
-    # By name: the SDK must not depend on the runtime, which is heavy and absent where graphs are only described.
-    return await importlib.import_module("dynamo.rpc.runtime").connect()
+    # By entry point: the SDK must not depend on the runtime, which is heavy and absent where graphs are only described.
+    for entry in entry_points(group=RUNTIME, name="connect"):
+        return await entry.load()()
+    raise Unavailable("`dynamo-runtime` is not installed here, so there is no graph to connect to")

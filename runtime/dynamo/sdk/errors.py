@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from dynamo.sdk.graph import Problem
+
 
 class RemoteError(Exception):
     """A call to another service failed."""
@@ -101,3 +103,11 @@ class BadConfiguration(CannotStart, ValueError):
 
 class NotBound(RuntimeError):
     """A dependency was used outside a running service."""
+
+
+class Unresolved(Exception):
+    """The target names no service; holds the problems."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems

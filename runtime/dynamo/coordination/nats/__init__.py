@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Coordination over NATS. With `dynamo.rpc.nats`, the one door to the NATS client."""

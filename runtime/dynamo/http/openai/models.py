@@ -95,7 +95,7 @@ class ModelRegistry:
 
     def __init__(self, runtime: DistributedRuntime) -> None:
         self._runtime = runtime
-        self._records = records(runtime, RECORDS)
+        self._records = records(runtime.discovery, RECORDS)
         self._found: dict[tuple[str, str], Registration] = {}
         self._until = 0.0
         self._reading: asyncio.Future[None] | None = None

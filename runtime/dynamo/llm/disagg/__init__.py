@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Disaggregated prefill and decode: the policy, the jobs and both sides."""

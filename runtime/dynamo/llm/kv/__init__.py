@@ -1,1 +1,1 @@
-"""TODO package."""
+"""KV cache events, the index of blocks by worker, and load."""

@@ -1,1 +1,5 @@
-"""TODO package."""
+"""The planner: how many workers a graph needs, and who makes them."""
+
+from dynamo.llm.planner.service import planner
+
+__all__ = ["planner"]

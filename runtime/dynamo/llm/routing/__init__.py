@@ -1,1 +1,1 @@
-"""TODO package."""
+"""KV-aware routing: the router, its cost, its replicas and its clients."""

@@ -56,7 +56,7 @@ class Decision:
 
 class KvRouter:
     """Decides by what workers hold and how loaded they are. Feed `index`, `aggregator` and `prediction`, or leave
-    that to `dynamo.llm.routing.service.RoutingService`. Two routers that were fed alike decide alike: chance is drawn from the
+    that to `RoutingService`. Two routers that were fed alike decide alike: chance is drawn from the
     request's name and the seed.
     """
 

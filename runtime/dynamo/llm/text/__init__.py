@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Tokens and text: tokenizers, chat templates, pre- and postprocessing."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dynamo.sdk.describe.failures import Unresolved
+from dynamo.sdk.errors import Unresolved
 from dynamo.sdk.graph import Position, Problem
 
 #: Set among the variables of a service that was made by another SDK's decorator.

@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from dynamo.sdk import codec, compatible
 from dynamo.sdk.describe import assemble, stand_in, targets
-from dynamo.sdk.describe.failures import TimeUp, Unresolved, is_authors, problem_of, refusal
+from dynamo.sdk.describe.failures import TimeUp, is_authors, problem_of, refusal
+from dynamo.sdk.errors import Unresolved
 from dynamo.sdk.graph import Discovery
 from dynamo.sdk.positions import is_own, own_path, relative
 

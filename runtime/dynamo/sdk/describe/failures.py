@@ -19,14 +19,6 @@ class TimeUp(BaseException):
     """The import took too long. Not an Exception, so that the author's own handlers let it pass."""
 
 
-class Unresolved(Exception):
-    """The target names no service; holds the problems."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(problems[0].message)
-        self.problems = problems
-
-
 def is_authors(error: BaseException, project: str) -> bool:
     """Whether an exception comes from the author's code, rather than being a defect of this package."""
     told = (ImportError, SyntaxError, SystemExit, StandInUsed, TimeUp)

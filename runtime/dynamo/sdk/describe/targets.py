@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from dynamo.sdk.decorators import Service, as_service
-from dynamo.sdk.describe.failures import Unresolved, project_modules
+from dynamo.sdk.describe.failures import project_modules
+from dynamo.sdk.errors import Unresolved
 from dynamo.sdk.graph import Problem
 from dynamo.sdk.positions import is_own
 from dynamo.sdk.suggestions import did_you_mean

@@ -18,7 +18,8 @@ VARIABLE = re.compile(r"\b(?:DYNAMO_TRANSPORT|DYNAMO_CALL|DYN_REQUEST|NATS)_[A-Z
 def test_every_variable_is_documented():
     """docs/reference/calls.md names what the runtime reads, and nothing else."""
     read = set()
-    for path in (ROOT / "runtime" / "dynamo" / "runtime").glob("*.py"):
+    folders = (ROOT / "runtime" / "dynamo" / name for name in ("rpc", "coordination", "messages"))
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
         read |= set(VARIABLE.findall(path.read_text()))
     read -= {select.PREFIX, "NATS_TLS"}
     read |= {f"{prefix}_{part}" for prefix in (select.PREFIX, "NATS_TLS") for part in ("CA", "CERT", "KEY")}

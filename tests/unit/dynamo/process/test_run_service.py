@@ -7,6 +7,7 @@ import json
 import pytest
 
 from dynamo import worker
+from dynamo.process import run_service
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 
@@ -25,7 +26,7 @@ def bento(tmp_path, monkeypatch):
 def test_configuration_is_applied(bento):
     """The graph is as configured; the environment wins over the folder, key by key."""
     environment = {"DYNAMO_BENTO": str(bento), "DYNAMO_SERVICE_CONFIG": '{"S": {"b": 2}}'}
-    graph, settings = worker.read_bento(environment)
+    graph, settings = run_service.read_bento(environment)
     assert graph.service("S").workers == 3
     assert {key: settings["S"][key] for key in ("a", "b")} == {"a": 1, "b": 2}
 
@@ -43,8 +44,8 @@ def test_what_cannot_be_read(bento, environment, message):
     """A folder or variable that is wrong is named."""
     if "DYNAMO_SERVICE_CONFIG" in environment:
         environment = {"DYNAMO_BENTO": str(bento), **environment}
-    with pytest.raises(worker.StartError, match=message):
-        worker.read_bento(environment)
+    with pytest.raises(run_service.StartError, match=message):
+        run_service.read_bento(environment)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,11 @@
+"""The former place of `dynamo.llm.routing.frontend`, for one version."""
+
+from __future__ import annotations
+
+import warnings
+
+from dynamo.llm.routing.frontend import processor, routed, steps
+
+__all__ = ["processor", "routed", "steps"]
+
+warnings.warn("`dynamo.llm.serving` moved: import from `dynamo.llm`", DeprecationWarning, stacklevel=2)
