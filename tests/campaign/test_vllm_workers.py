@@ -16,9 +16,9 @@ import pytest
 
 from dynamo.llm.generation import EngineRequest
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.routing.client import RoutedClient
-from dynamo.llm.routing.router import RouterSettings
-from dynamo.llm.routing.service import RoutingService, routing
+from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.router import RouterSettings
+from dynamo.llm.kv_routing.service import RoutingService, routing
 from dynamo.rpc.endpoint_client import Client
 from dynamo.rpc.runtime import connect
 from support import vllm_environment

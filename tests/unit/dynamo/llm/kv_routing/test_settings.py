@@ -6,9 +6,9 @@ import pytest
 
 from dynamo import llm
 from dynamo.llm.kv.load import ForwardPassMetrics, Work
-from dynamo.llm.routing.cost import Candidate, Prompt, logit
-from dynamo.llm.routing.router import RouterSettings
-from dynamo.llm.routing.settings import router_settings
+from dynamo.llm.kv_routing.cost import Candidate, Prompt, logit
+from dynamo.llm.kv_routing.router import RouterSettings
+from dynamo.llm.kv_routing.settings import router_settings
 from dynamo.sdk.errors import CannotStart
 
 

@@ -13,9 +13,9 @@ from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.engines.virtual_time import VirtualTimeLoop
 from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
-from dynamo.llm.routing.client import RoutedClient
-from dynamo.llm.routing.router import RouterSettings
-from dynamo.llm.routing.service import routing
+from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.router import RouterSettings
+from dynamo.llm.kv_routing.service import routing
 from dynamo.messages import naming
 from dynamo.rpc.memory import MemoryTransport
 from dynamo.rpc.runtime import DistributedRuntime

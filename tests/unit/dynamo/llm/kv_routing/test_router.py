@@ -8,8 +8,8 @@ import pytest
 
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.load import ForwardPassMetrics, Work
-from dynamo.llm.routing.cost import linear, logit
-from dynamo.llm.routing.router import KvRouter, NoWorkers, RouterSettings
+from dynamo.llm.kv_routing.cost import linear, logit
+from dynamo.llm.kv_routing.router import KvRouter, NoWorkers, RouterSettings
 
 TOKENS = list(range(64))
 

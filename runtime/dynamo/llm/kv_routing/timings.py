@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dynamo.coordination.topics import Events
 from dynamo.llm.kv.topics import Listener, topic
-from dynamo.llm.routing.replicas import HEARTBEAT_SECONDS, Prefilled, Routed, RouterMessage, decode, encode
+from dynamo.llm.kv_routing.replicas import HEARTBEAT_SECONDS, Prefilled, Routed, RouterMessage, decode, encode
 from dynamo.sdk.errors import RemoteError
 
 MOST_OPEN = 100_000

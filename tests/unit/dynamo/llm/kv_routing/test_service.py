@@ -13,8 +13,8 @@ from dynamo.llm.kv.events import KvMessage, Removed, Stored
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.llm.kv.publisher import HASHES_A_MESSAGE, KvEventPublisher, WorkerMetricsPublisher
-from dynamo.llm.routing.router import NoWorkers, RouterSettings
-from dynamo.llm.routing.service import RoutingService
+from dynamo.llm.kv_routing.router import NoWorkers, RouterSettings
+from dynamo.llm.kv_routing.service import RoutingService
 from support.effort import points
 from support.lossy_events import LossyEvents
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dynamo.llm.kv.load import ForwardPassMetrics, Work
-from dynamo.llm.routing.cost import Candidate, Prompt, linear, load_cost, logit
+from dynamo.llm.kv_routing.cost import Candidate, Prompt, linear, load_cost, logit
 
 PROMPT = Prompt(tokens=100, block_size=10)
 
@@ -41,11 +41,11 @@ def test_costs_by_name():
     """Configurations name them, the user's own by module and function."""
     assert load_cost("linear", 2.0)(PROMPT, [candidate()]) == [30.0]
     assert load_cost("logit") is logit
-    assert load_cost("dynamo.llm.routing.cost:logit") is logit
+    assert load_cost("dynamo.llm.kv_routing.cost:logit") is logit
 
 
 @pytest.mark.parametrize(
-    "name", ["", "best", "nowhere:cost", "dynamo.llm.routing.cost:missing", "dynamo.llm.routing.cost:__name__"]
+    "name", ["", "best", "nowhere:cost", "dynamo.llm.kv_routing.cost:missing", "dynamo.llm.kv_routing.cost:__name__"]
 )
 def test_wrong_names_are_refused(name):
     """What cannot be loaded, or called, is a ValueError."""

@@ -13,7 +13,7 @@ from dynamo.llm.kv.approximate import ApproxKvIndexer
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.index import KvIndexer
 from dynamo.llm.kv.load import KvMetricsAggregator, Prediction
-from dynamo.llm.routing.cost import Candidate, Cost, Prompt, linear
+from dynamo.llm.kv_routing.cost import Candidate, Cost, Prompt, linear
 
 Mode: TypeAlias = Literal["kv", "approximate", "round-robin", "random"]
 _SAME = 1e-9

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dynamo.llm.kv import events, load
 from dynamo.llm.kv.events import Cleared, KvMessage, Removed, Snapshot, Stored
-from dynamo.llm.routing.router import KvRouter
+from dynamo.llm.kv_routing.router import KvRouter
 
 ASK_SECONDS = 1.0
 """A worker is not asked for its snapshot more often than this."""

@@ -12,9 +12,9 @@ from dynamo.llm.kv import events
 from dynamo.llm.kv.events import Resync
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.topics import Listener, topic
-from dynamo.llm.routing.replicas import Replicas
-from dynamo.llm.routing.router import Decision, KvRouter, NoWorkers, RouterSettings
-from dynamo.llm.routing.subscriber import KvFeed
+from dynamo.llm.kv_routing.replicas import Replicas
+from dynamo.llm.kv_routing.router import Decision, KvRouter, NoWorkers, RouterSettings
+from dynamo.llm.kv_routing.subscriber import KvFeed
 from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.errors import RemoteError
 

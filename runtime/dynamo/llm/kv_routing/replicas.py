@@ -12,7 +12,7 @@ import msgspec
 
 from dynamo.coordination.topics import Events
 from dynamo.llm.kv.topics import Listener, topic
-from dynamo.llm.routing.router import KvRouter
+from dynamo.llm.kv_routing.router import KvRouter
 from dynamo.sdk.errors import RemoteError
 
 HEARTBEAT_SECONDS = 1.0

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from dynamo.llm.generation import EngineRequest, EngineStep
-from dynamo.llm.routing.client import RoutedClient
-from dynamo.llm.routing.service import routing
-from dynamo.llm.routing.settings import router_settings
+from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.service import routing
+from dynamo.llm.kv_routing.settings import router_settings
 from dynamo.llm.text.model_files import read
 from dynamo.llm.text.openai_processor import Generate, OpenAIProcessor
 from dynamo.llm.text.preprocessor import Preprocessor

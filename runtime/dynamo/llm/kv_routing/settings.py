@@ -6,8 +6,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from dynamo.llm.routing.cost import OVERLAP_WEIGHT, load_cost
-from dynamo.llm.routing.router import Mode, RouterSettings
+from dynamo.llm.kv_routing.cost import OVERLAP_WEIGHT, load_cost
+from dynamo.llm.kv_routing.router import Mode, RouterSettings
 from dynamo.sdk.errors import BadConfiguration
 from dynamo.sdk.settings import setting
 

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from dynamo.llm.generation import EngineRequest, EngineStep
-from dynamo.llm.routing.migration import ATTEMPTS, always, resumed
-from dynamo.llm.routing.router import Decision, NoWorkers
-from dynamo.llm.routing.service import RoutingService
+from dynamo.llm.kv_routing.migration import ATTEMPTS, always, resumed
+from dynamo.llm.kv_routing.router import Decision, NoWorkers
+from dynamo.llm.kv_routing.service import RoutingService
 from dynamo.rpc.endpoint_client import Client
 from dynamo.sdk.errors import RemoteError, Unavailable
 
