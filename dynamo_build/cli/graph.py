@@ -37,10 +37,11 @@ def graph(
     Example: dynamo graph hello_world:Frontend --output-file graph.html
     """
     from dynamo.sdk import codec
+    from dynamo_build.bento.select import chosen
     from dynamo_build.errors import UsageError
     from dynamo_build.graph.drawing import FORMS, NONE
     from dynamo_build.model.plan import BuildOptions
-    from dynamo_build.pipeline import deploy
+    from dynamo_build.pipeline.build import discover
     from dynamo_build.system import atomic
 
     endings = {".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".json": "json"}
@@ -57,9 +58,9 @@ def graph(
 
         found, notes = seen()
     elif target:
-        found = deploy.discover(target, Path(working_dir), BuildOptions(), on=listener)
+        found = discover(target, Path(working_dir), BuildOptions(), on=listener)
     else:
-        found = deploy.chosen(tag, Path(working_dir).resolve(), on=listener).manifest.graph
+        found = chosen(tag, Path(working_dir).resolve(), on=listener).manifest.graph
     text = (
         codec.pretty({**codec.plain(found), **({"now": notes} if notes else {})}) + "\n"
         if form == "json"

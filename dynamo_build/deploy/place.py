@@ -15,7 +15,7 @@ from dynamo_build.deploy.secret_refs import refers, secrets_of
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.broker import brokers
-from dynamo_build.model.deployment import Deployment, SecretReference, Workload
+from dynamo_build.model.deployment import DEFAULT_TARGET, Deployment, SecretReference, Workload
 from dynamo_build.model.reference import ImageReference
 
 _SECRET = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key|credentials?)$")
@@ -31,12 +31,13 @@ _STARTUP_WITH_GPU = 1800
 class PlaceOptions:
     """What is decided at deploy time. `config` overrides the bento's, deeply; `options` are the target's own.
 
-    `startup` and `drain` are seconds per service.
+    `startup` and `drain` are seconds per service. `pin_architecture` puts the architecture of the images into the
+    options where there is one alone.
     """
 
     name: str = ""
     namespace: str = "default"
-    target: str = "k8s"
+    target: str = DEFAULT_TARGET
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretReference, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class PlaceOptions:
     startup: Mapping[str, int] = field(default_factory=dict)
     drain: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    pin_architecture: bool = True
 
 
 #: The digest of an image that is not built yet, in plans.
@@ -65,7 +67,7 @@ def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Dep
     name = options.name or manifest.name
     architectures = {platform.partition("/")[2] for platform in manifest.platforms}
     target_options = dict(options.options)
-    if len(architectures) == 1 and options.target in ("k8s", "kubernetes"):
+    if options.pin_architecture and len(architectures) == 1:
         target_options.setdefault("architecture", architectures.pop())
     return Deployment(
         name=name,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.model.deployment import DEFAULT_TARGET
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import Platform
 from dynamo_build.project import bentofile
@@ -54,7 +55,9 @@ KNOWN: Mapping[str, Known] = {
     "image.system_packages": Known((), "Debian packages for the image."),
     "image.dockerfile_template": Known("", "A file that extends blocks of the Dockerfile's template."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),
-    "deploy.target": Known("k8s", "Where `dynamo deploy` puts the graph: k8s, dynamo-crd or compose."),
+    "deploy.target": Known(
+        DEFAULT_TARGET, "The target of `dynamo deploy`, by its name (see docs/reference/targets.md)."
+    ),
     "deploy.registry": Known("", "The registry that what is missing is pushed to, `HOST[/PATH]`."),
     "deploy.name": Known("", "The deployment's name; by default the bento's."),
     "deploy.namespace": Known("default", "The namespace of deployments."),

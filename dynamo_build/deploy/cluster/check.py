@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from dynamo_build.deploy.cluster.schema import schema_findings
-from dynamo_build.deploy.kubernetes.checks.finding import Document, Finding
+from dynamo_build.deploy.kubernetes.checks.finding import Document
 from dynamo_build.deploy.kubernetes.checks.link_rules import Identity
 from dynamo_build.deploy.kubernetes.checks.rules import findings
+from dynamo_build.model.deployment import Finding
 
 
 def check(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.checks.finding import Document, Finding, where
+from dynamo_build.deploy.kubernetes.checks.finding import Document, where
 from dynamo_build.errors import ToolMissing
+from dynamo_build.model.deployment import Finding
 
 _FIRST_STRICT = 37
 _INSTALL = "Install it: pip install 'kubernetes>=37'."
