@@ -86,6 +86,26 @@ def test_nothing_is_exported_again(distribution: str) -> None:
     compare_known(f"exported again by {distribution}", again, "Import each name from the module that defines it:")
 
 
+def test_names_loaded_late_are_no_modules() -> None:
+    """Where a package loads names when they are first used, none is that of a module in it, which would take its place."""
+    hidden = []
+    for distribution in DISTRIBUTIONS:
+        for path in modules(distribution):
+            late = any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree(path).body)
+            if path.stem == "__init__" and late:
+                lists = (
+                    node
+                    for node in tree(path).body
+                    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+                )
+                public = {name for node in lists for name in ast.literal_eval(node.value)}
+                inside = {
+                    entry.stem for entry in path.parent.iterdir() if entry.suffix == ".py" or _holds_modules(entry)
+                }
+                hidden += [f"{relative(path)} {name}" for name in public & inside]
+    compare_known("late names", hidden, "Rename the module: after its import the package's name means the module:")
+
+
 def test_private_names_have_one_door() -> None:
     """A name that its owner does not document is used in one module, where an update of it is dealt with."""
     used: dict[str, set[str]] = defaultdict(set)
