@@ -22,6 +22,7 @@ SHARED_STEMS = {
     "runtime/dynamo/coordination/nats/": "implements the modules of coordination/, name for name",
     "runtime/dynamo/rpc/nats.py": "implements the transport with the tool of its name",
     "runtime/dynamo/sdk/lib/": "import paths that authors of services know",
+    "runtime/dynamo/supervisor.py": "the entry point that packed runtimes are started by",
 }
 
 #: Names that their owners do not document, and the one module that may use each.
