@@ -1,4 +1,4 @@
-"""Where modules lie, what they import from each other, and where their tests are."""
+"""Folders and names of modules, imports between them, and the places of their tests."""
 
 from __future__ import annotations
 
