@@ -75,7 +75,7 @@ async def workers(kind: str) -> AsyncIterator[DistributedRuntime]:
             program = [
                 sys.executable,
                 "-m",
-                "support.engine_worker",
+                "bench.engine_worker",
                 server.url,
                 str(number),
                 *map(str, (SLOTS, SHAPES[kind].room)),

@@ -35,7 +35,7 @@ def workers(python: str, model: Path) -> Iterator[tuple[NatsServer, dict[int, su
         try:
             for number in (1, 2):
                 started[number] = subprocess.Popen(
-                    [python, "-m", "support.vllm_worker", server.url, str(number), str(model)],
+                    [python, "-m", "campaign.vllm_worker", server.url, str(number), str(model)],
                     env=vllm_environment.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True,
                 )  # fmt: skip
             for worker in started.values():
@@ -144,7 +144,7 @@ def test_two_nodes(python: str, model: Path) -> None:
         port = str(probe.getsockname()[1])
     sides = [
         subprocess.Popen(
-            [python, "-m", "support.vllm_two_nodes", rank, str(model), port], env=vllm_environment.environment(),
+            [python, "-m", "campaign.vllm_two_nodes", rank, str(model), port], env=vllm_environment.environment(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )
         for rank in "01"

@@ -16,7 +16,7 @@ from dynamo.llm.kv.publisher import HASHES_A_MESSAGE, KvEventPublisher, WorkerMe
 from dynamo.llm.kv_routing.router import NoWorkers, RouterSettings
 from dynamo.llm.kv_routing.service import RoutingService
 from support.effort import points
-from support.lossy_events import LossyEvents
+from unit.dynamo.llm.kv_routing.lossy_events import LossyEvents
 
 TOKENS = list(range(64))
 SETTINGS = RouterSettings(block_size=16)

@@ -19,8 +19,8 @@ from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.pipeline import deploy
 from dynamo_build.seams import Surroundings
-from support import chart
 from support.deployments import aggregated_graph, deployment, disaggregated_graph, hello_graph, multi_node_graph
+from unit.dynamo_build.deploy.targets import chart
 
 EVERYTHING = {
     "architecture": "amd64",

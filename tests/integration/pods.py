@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from integration.pod_network import Address, PodNetwork
 from support.cluster import Cluster
-from support.pod_network import Address, PodNetwork
 
 #: As a platform gives it that assigns each namespace a range.
 ARBITRARY_USER = 1000680000

@@ -1,4 +1,4 @@
-"""A worker process for fault tests: `python -m support.fault_worker COMPONENT [TURNS]`.
+"""A worker process for fault tests: `python -m scenarios.fault_worker COMPONENT [TURNS]`.
 
 It prints `ADDRESS ID` when it can be called. `unary` answers with what it is asked, `stream` counts up slowly, `flood`
 as fast as it can, `hang` never answers.

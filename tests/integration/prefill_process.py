@@ -1,4 +1,4 @@
-"""A prefill worker process, for tests that kill it: `-m support.prefill_process NATS_URL ID SPEED`.
+"""A prefill worker process, for tests that kill it: `-m integration.prefill_process NATS_URL ID SPEED`.
 
 A prompt that begins with the token 13 ends the process, as a fault in a driver would.
 """

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.pod_network import Address, PodNetwork
-from support.pods import docker
+from integration.pod_network import Address, PodNetwork
+from integration.pods import docker
 
 #: All that is read of a service; the file is refused when it holds more, so that nothing is left out unseen.
 _KNOWN = {"image", "command", "environment", "volumes", "tmpfs", "cap_drop", "security_opt", "read_only", "healthcheck",

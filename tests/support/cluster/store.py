@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from support import cluster_fields as fields
+from support.cluster import fields
 
 Key = tuple[str, str, str]
 _WORKLOADS = ("deployments", "statefulsets")

@@ -1,4 +1,4 @@
-"""A worker process with vLLM, of whom routers hear: `-m support.vllm_worker NATS_URL ID MODEL`."""
+"""A worker process with vLLM, of whom routers hear: `-m campaign.vllm_worker NATS_URL ID MODEL`."""
 
 from __future__ import annotations
 

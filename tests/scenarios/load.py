@@ -17,7 +17,7 @@ from typing import Any
 
 from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.sdk.errors import RemoteError
-from support import fault_worker
+from scenarios import fault_worker
 
 TESTS = Path(__file__).resolve().parent.parent
 ENDPOINTS = ("unary", "stream", "flood", "hang", "usage")
@@ -29,7 +29,7 @@ class Process:
     """A worker process."""
 
     def __init__(self, component: str, environment: Mapping[str, str], on: tuple[str, ...] = ()) -> None:
-        command = [*on, sys.executable, "-m", "support.fault_worker", component]
+        command = [*on, sys.executable, "-m", "scenarios.fault_worker", component]
         self.process = subprocess.Popen(
             command,
             env={**os.environ, "PYTHONPATH": str(TESTS), **environment},

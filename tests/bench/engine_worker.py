@@ -1,4 +1,4 @@
-"""A worker process with the embedded engine, for measurements: `-m support.engine_worker NATS_URL ID SLOTS CONTEXT`.
+"""A worker process with the embedded engine, for measurements: `-m bench.engine_worker NATS_URL ID SLOTS CONTEXT`.
 
 llama.cpp's second cache in the machine's memory is off: what a worker remembers is its slots, as it would be on a GPU.
 """

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 
+from campaign.vllm_worker import arguments
 from dynamo.engines.choice import start_engine
 from dynamo.engines.engine import EngineRequest
-from support.vllm_worker import arguments
 
 
 async def main(rank: str, model: str, port: str) -> None:

@@ -20,9 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from support import cluster_validation as validation
-from support import port_forwarding
-from support.cluster_store import Refused, Script, Store
+from support.cluster import port_forwarding, validation
+from support.cluster.store import Refused, Script, Store
 
 TOKEN = "double-token"
 #: group/version → plural → (kind, namespaced)
