@@ -1,17 +1,21 @@
-"""Place a bento: which image each service runs, and what a target needs to know to run it."""
+"""Place a bento: an image for each service, and everything that a target needs to run it.
+
+`${secret:name/key}` in a configuration names a key of a Secret: the target fills the variable
+`DYNAMO_SECRET_<NAME>_<KEY>` (upper case, other signs as `_`), and the worker reads the value from it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import config as service_config
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build.deploy.secret_refs import refers, secrets_of
+from dynamo.sdk.references import REFERENCE, secret_variable
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.broker import brokers
@@ -180,3 +184,39 @@ def _check_digest(text: str, service: str) -> None:
             f"the image `{text}`{f' of service {service}' if service else ''} has no digest",
             ["Name it as `repository@sha256:…`, so that what runs is what was tested."],
         )
+
+
+def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretReference, ...]:
+    """The secrets that a service's own configuration, the common one and its variables refer to, by variable.
+
+    Raises UsageError where two of them would have the same variable.
+    """
+    found: dict[str, SecretReference] = {}
+    for text in _texts([config.get(service.name), config.get("Common"), dict(service.envs)]):
+        for _, secret, key in REFERENCE.findall(text):
+            if not secret:
+                continue
+            reference = SecretReference(variable=secret_variable(secret, key), secret=secret, key=key)
+            other = found.setdefault(reference.variable, reference)
+            if other != reference:
+                raise UsageError(
+                    f"`{other.secret}/{other.key}` and `{secret}/{key}` would both be {reference.variable}",
+                    ["Rename one of the secrets or keys."],
+                )
+    return tuple(found[name] for name in sorted(found))
+
+
+def refers(text: str) -> bool:
+    """Whether the worker replaces something in the text when it starts."""
+    return bool(REFERENCE.search(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)

@@ -9,11 +9,11 @@ from dynamo.sdk import codec
 from dynamo_build import __version__
 from dynamo_build.deploy.cluster import applyset, members, revision, wait
 from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.applyset import ensure_token
 from dynamo_build.deploy.cluster.change import differences, stamped
 from dynamo_build.deploy.cluster.connection import APPLY_PATCH, Connection
 from dynamo_build.deploy.cluster.readiness import KINDS
 from dynamo_build.deploy.cluster.resource import Resource, Resources
-from dynamo_build.deploy.cluster.token import ensure_token
 from dynamo_build.deploy.kubernetes.objects.files import token_secrets
 from dynamo_build.deploy.kubernetes.objects.layout import MANAGER
 from dynamo_build.errors import DeployError

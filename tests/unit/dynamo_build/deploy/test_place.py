@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamo.sdk.references import resolve, secret_variable
-from dynamo_build.deploy.place import PlaceOptions, named_images, place
-from dynamo_build.deploy.secret_refs import secrets_of
+from dynamo_build.deploy.place import PlaceOptions, named_images, place, secrets_of
 from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynamo_build.deploy.kubernetes.objects.merge import strategic_merge
+from dynamo_build.deploy.kubernetes.objects.graph import strategic_merge
 
 
 def test_named_lists_merge_by_their_key() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo_build.deploy.kubernetes.objects.options import kubernetes_options
+from dynamo_build.deploy.kubernetes.objects.layout import kubernetes_options
 from dynamo_build.errors import DeployError
 from support.deployments import deployment, hello_graph
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo_build.deploy.cluster.schema import schema_findings
+from dynamo_build.deploy.cluster.check import schema_findings
 from support.manifest_faults import FAULTS, broken, good
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.cluster.comparison import NOTHING, compared
+from dynamo_build.deploy.cluster.diff import NOTHING, compared
 
 NAMED = [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]
 
