@@ -21,9 +21,11 @@ from dynamo.sdk import codec
 from dynamo_build.bento import bento_yaml, store_index
 from dynamo_build.bento.store_index import SIDE as SIDE
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.model.summary import BentoSummary
+from dynamo_build.seams import Surroundings, default_home
 from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_bytes, digest_file
 
@@ -250,3 +252,21 @@ def content_version(manifest: BentoManifest) -> str:
 
 def _size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def store(surroundings: Surroundings | None = None) -> Store:
+    """The store of bentos that the environment names."""
+    return Store(default_home((surroundings or Surroundings()).environment))
+
+
+def chosen(tag: str, project: Path, surroundings: Surroundings | None = None, on: Listener = ignore) -> Bento:
+    """The bento of a tag; without one, the bento built last from this folder, which is said. Raises StoreError."""
+    bentos = store(surroundings)
+    wanted = tag or bentos.last_built_from(project)
+    if not wanted:
+        raise StoreError(
+            "no bento was built from this folder", ["Name one (see `dynamo list`), or build one with `dynamo build`."]
+        )
+    if not tag:
+        on(Noted(text=f"using `{wanted}`, the bento built last from this folder"))
+    return bentos.get(wanted)

@@ -6,6 +6,7 @@ of pip. Index addresses are not read: which index answers is the environment's b
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import compatible
+from dynamo.sdk.compatible import decorates
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build.model.plan import BuildOptions, LocalPackage, Requirements
-from dynamo_build.packages import bentoml_image, lockfile, runtime_wheel
+from dynamo_build.packages import lockfile, runtime_wheel
 from dynamo_build.packages.local import local_package, local_path
 from dynamo_build.project.settings import read_toml
 
@@ -110,7 +112,7 @@ def _lines(
         yield from _file(project, "requirements.txt", problems, warnings, ())
     for module in dict.fromkeys(modules):
         yield from _block(project, module, problems)
-        for line in bentoml_image.packages(project, module):
+        for line in image_packages(project, module):
             if line.startswith("-r "):
                 yield from _file(project, line[3:], problems, warnings, ())
             else:
@@ -228,3 +230,28 @@ def _python(project: Path, options: BuildOptions, problems: list[Problem]) -> st
         )
         return _DEFAULT_PYTHON
     return match[1]
+
+
+def image_packages(project: Path, file: str) -> tuple[str, ...]:
+    """Requirements that a module of a BentoML project names in code, `Image().python_packages(…)`.
+
+    Gives lines of requirements, `-r FILE` among them, read from the module's text; arguments that are not literals are
+    skipped. Source: BentoML 1.4, "Define the runtime environment".
+    """
+    try:
+        text = (project / file).read_bytes()
+    except OSError:
+        return ()
+    if b"Image(" not in text or "bentoml" not in decorates(text):
+        return ()
+    return tuple(line for node in ast.walk(ast.parse(text)) for line in _image_lines(node))
+
+
+def _image_lines(node: ast.AST) -> Iterator[str]:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return
+    words = [item.value for item in node.args if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+    if node.func.attr == "python_packages":
+        yield from words
+    elif node.func.attr == "requirements_file":
+        yield from (f"-r {word}" for word in words)

@@ -14,15 +14,15 @@ from dynamo.sdk.graph import Problem, ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.plan import plan
-from dynamo_build.bento.select import chosen as chosen
-from dynamo_build.bento.select import store as store
 from dynamo_build.bento.stat_cache import Stamps
 from dynamo_build.bento.store import Store
+from dynamo_build.bento.store import chosen as chosen
+from dynamo_build.bento.store import store as store
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.graph import config as configuring
 from dynamo_build.graph.child import failure, told
-from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
+from dynamo_build.graph.config import ARGUMENT, ConfigValue, shown
 from dynamo_build.graph.discover import Found, find
 from dynamo_build.graph.unreached import ruling, stray
 from dynamo_build.model.bento import Bento
@@ -95,7 +95,7 @@ def _informed(
     """The options with what the declared base brings along, and who knows the modules of locked wheels."""
     cache = bentos.root / "cache"
     if options.base:
-        from dynamo_build.packages.base_image import declare
+        from dynamo_build.packages.base_labels import declare
 
         options = declare(options, project, surroundings.registry, cache, on)
 

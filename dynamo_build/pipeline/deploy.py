@@ -12,7 +12,7 @@ from dynamo_build.deploy.kubernetes.checks.finding import Finding
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Finished, Listener, ignore
-from dynamo_build.image.bases import bases
+from dynamo_build.image.plan import bases
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions

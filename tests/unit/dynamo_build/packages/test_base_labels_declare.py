@@ -15,7 +15,7 @@ from dynamo_build.graph.discover import find
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.base_image import declare
+from dynamo_build.packages.base_labels import declare
 from dynamo_build.packages.requirements import require
 from dynamo_build.seams import Registry
 from support import handmade
