@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build.bento import bento_yaml, store_index
-from dynamo_build.bento.store_index import SIDE as SIDE
+from dynamo_build.bento import bento_yaml, listing
+from dynamo_build.bento.listing import SIDE as SIDE
+from dynamo_build.bento.listing import BentoSummary
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
-from dynamo_build.model.summary import BentoSummary
 from dynamo_build.seams import Surroundings, default_home
 from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_bytes, digest_file
@@ -140,7 +140,7 @@ class Store:
 
     def list(self) -> tuple[BentoSummary, ...]:
         """All bentos, the newest first; a damaged one says so in `broken`. Raises StoreError."""
-        return store_index.summaries(self.root)
+        return listing.summaries(self.root)
 
     def delete(self, tag: str | BentoTag) -> str:
         """Delete one version and give its tag. Raises StoreError when there is none."""
@@ -194,8 +194,8 @@ class Store:
 
     def _newest(self, name: str) -> str:
         try:
-            versions = store_index.folders(self.bentos / name)
-            summaries = [store_index.summary_of(self.bentos, name, version) for version in versions]
+            versions = listing.folders(self.bentos / name)
+            summaries = [listing.summary_of(self.bentos, name, version) for version in versions]
         except OSError:
             return ""
         whole = [summary for summary in summaries if not summary.broken]
@@ -211,7 +211,7 @@ class Store:
 
     def _sweep(self) -> int:
         freed = 0
-        for name in ("stamps", "list", "bases", "modules"):
+        for name in ("stamps", "bases", "modules"):
             atomic.tidy(self.root / "cache" / name)
         for name in os.listdir(self.root / "tmp"):
             folder = self.root / "tmp" / name
