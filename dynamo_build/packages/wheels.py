@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
@@ -28,6 +29,9 @@ from dynamo_build.project import files
 from dynamo_build.system import atomic, process
 from dynamo_build.system.atomic import is_safe_path
 from dynamo_build.system.digest import digest_bytes, digest_file
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 _GIT = re.compile(r"git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})(?:#(?P<fragment>\S*))?")
 _STAMP = (1980, 1, 1, 0, 0, 0)
@@ -85,13 +89,13 @@ class Wheels:
                 content = made.read_bytes() if key == digest_file(made) else _rewritten(made)
                 atomic.keep(folder / made.name, content)
                 known = [folder / made.name]
-        match, reason = _NAME.fullmatch(known[0].name), misfit(known[0], platforms, python)
-        if match is None or reason:
+        if reason := misfit(known[0], platforms, python):
             raise LockError(f"`{known[0].name}` {reason}", [_HINT])
+        name, version, *_ = known[0].name.split("-")
         return Wheel(
             path=known[0],
-            name=lockfile.normalised(match["name"]),
-            version=match["version"].replace("_", "-"),
+            name=lockfile.normalised(name),
+            version=version.replace("_", "-"),
             digest=digest_file(known[0]),
         )
 
@@ -149,22 +153,22 @@ def _rewritten(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-_NAME = re.compile(
-    r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.+!]+)(-\d[^-]*)?"
-    r"-(?P<python>[^-]+)-(?P<abi>[^-]+)-(?P<platform>[^-]+)\.whl"
-)
 _GLIBC = re.compile(rb"GLIBC_2\.(\d+)")
 _MANYLINUX = re.compile(r"manylinux_2_(\d+)_\w+")
 
 
 def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
     """Why a wheel does not run in the images of these platforms with that Python; "" when it does."""
-    match = _NAME.fullmatch(path.name)
-    if match is None:
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # few builds hold wheels
+
+    try:
+        _, _, _, own_tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename:
         return "is not the name of a wheel"
-    if not _python_fits(match["python"].split("."), match["abi"], python):
-        return f"is for {match['python']}, and the image has Python {python}"
-    tags = match["platform"].split(".")
+    if not _python_fits(own_tags, python):
+        interpreters = ".".join(sorted({tag.interpreter for tag in own_tags}))
+        return f"is for {interpreters}, and the image has Python {python}"
+    tags = sorted({tag.platform for tag in own_tags})
     if tags == ["any"]:
         return ""
     for platform in platforms:
@@ -180,16 +184,15 @@ def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
     return ""
 
 
-def _python_fits(tags: Iterable[str], abi: str, python: str) -> bool:
-    minor = int(python.split(".")[1])
-    for tag in tags:
-        major, number = tag[:3], tag[3:]
-        if tag == "py3" or (major in ("py3", "cp3") and number == str(minor)):
-            return True
-        older = number.isdigit() and int(number) <= minor
-        if older and (major == "py3" or (major == "cp3" and abi in ("abi3", "none"))):
-            return True
-    return False
+def _python_fits(own_tags: Iterable[Tag], python: str) -> bool:
+    """Whether CPython of that version takes one of the tags, on whatever platform."""
+    from packaging.tags import compatible_tags, cpython_tags
+
+    version = tuple(int(part) for part in python.split(".")[:2])
+    interpreter = f"cp{version[0]}{version[1]}"
+    taken = (*cpython_tags(version, platforms=["any"]), *compatible_tags(version, interpreter, ["any"]))
+    known = {(tag.interpreter, tag.abi) for tag in taken}
+    return any((tag.interpreter, tag.abi) in known for tag in own_tags)
 
 
 def _asked(tag: str, path: Path) -> int:
