@@ -37,10 +37,6 @@ class Digest:
     def hexadecimal(self) -> str:
         return self.value.removeprefix("sha256:")
 
-    @property
-    def short(self) -> str:
-        return self.hexadecimal[:12]
-
     def __str__(self) -> str:
         return self.value
 
