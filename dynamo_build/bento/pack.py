@@ -1,4 +1,4 @@
-"""A plan and its lock as a bento: every file copied and digested in one pass, published at once, the same anywhere."""
+"""Packing of a plan and its lock into a bento: files are copied and digested in one pass, and published at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What will be packed, decided before anything is written; all that is wrong with a project is reported at once."""
+"""Plans of bentos, made before anything is written; all problems of a project are reported at once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def _check_patterns(options: BuildOptions) -> None:
             if patterns := getattr(options, name):
                 compiled(patterns)
         except PatternError as error:
-            raise UsageError(f"`{name}` holds `{error.pattern}`, which is no pattern", ["See gitignore(5)."]) from error
+            raise UsageError(
+                f"`{name}` contains the invalid pattern `{error.pattern}`", ["See gitignore(5)."]
+            ) from error
 
 
 def _template(project: Path, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The bento store: `bentos/<name>/<version>/`, written once, published by rename, never half-made.
+"""The bento store: `bentos/<name>/<version>/`, written once and published by rename.
 
 Beside the bentos: `tmp/` (staging folders, each locked while its process lives), `locks/`, and `projects/` (which
 bento was built last from which folder). Each bento carries its own line of `list` in `build.json`.
@@ -173,6 +173,11 @@ class Store:
                 return self._sweep()
 
     def _publish(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any]) -> None:
+        # The order holds for a machine that stops at any line. All files are on the disk before the rename
+        # (`flush_tree`), the sidecar last, so a name never leads to missing contents. A damaged bento of the same
+        # version moves to the staging area first, since a rename cannot replace a folder with files: for that moment
+        # the version is missing, never mixed. `latest` and `projects/` are written after the rename, so they never name
+        # a version that is not there yet. The flush of the parent makes the rename durable.
         created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         atomic.write(staged / SIDE, json.dumps({**side, "created": created}, indent=1).encode())
         folder = self._folder(manifest.name, manifest.version)

@@ -49,7 +49,9 @@ def explore(
         hint = "Write `module:Service`, `path/file.py:Service`, or `module` when it has one entry service."
         raise UsageError(f"`{target}` is not a target", [hint])
     if not 0 < timeout <= _LONGEST:
-        raise UsageError(f"the import cannot be given {timeout:g} seconds", ["Give more than 0, and at most a day."])
+        raise UsageError(
+            f"invalid timeout of {timeout:g} seconds for the import", ["Give more than 0, and at most a day."]
+        )
     on(Started(what="discover"))
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
         code = _run(target, project.resolve(), timeout, stand_ins, closed, report, output)
@@ -121,7 +123,7 @@ def _read(report: IO[bytes], code: int, timeout: float, said: Sequence[str]) -> 
     if document:
         return codec.loads(Discovery, document)
     if code == -signal.SIGALRM:
-        message, hint = f"the import is not done after {timeout:g} seconds", "Look for code that waits at import."
+        message, hint = f"the import did not finish within {timeout:g} seconds", "Look for code that waits at import."
     elif code < 0:
         message, hint = f"the import crashed ({_signal_name(-code)})", "Look for a native module that fails at import."
     else:

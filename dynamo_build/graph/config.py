@@ -79,7 +79,7 @@ def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[
     config: Mapping[str, Any] = merge(dict(file), given)
     problems = [*validate(graph, config), *_literal_secrets(graph, config), *_misformed(graph, config)]
     if problems:
-        raise GraphError(f"the configuration does not fit the graph: {counted(problems)}", problems=problems)
+        raise GraphError(f"the configuration does not match the graph: {counted(problems)}", problems=problems)
     return {name: config[name] for name in sorted(config)}
 
 
@@ -88,11 +88,13 @@ def _literal_secrets(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator
         if _secret(path[-1], value):
             where = next((service.position for service in graph.services if service.name == path[0]), Position())
             name = ".".join(path)
-            yield Problem(where=where, message=f"`{name}` holds a literal under a name of a secret", hint=_HINT)
+            yield Problem(where=where, message=f"`{name}` is named like a secret and holds a literal", hint=_HINT)
     for service in graph.services:
         for name, value in service.envs.items():
             if _secret(name, value):
-                message = f"the environment variable `{name}` of `{service.name}` is a literal under a name of a secret"
+                message = (
+                    f"the environment variable `{name}` of `{service.name}` is named like a secret and holds a literal"
+                )
                 yield Problem(where=service.position, message=message, hint=_HINT)
 
 
@@ -105,7 +107,7 @@ def _misformed(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Probl
         for found in _BEGUN.findall(value) if isinstance(value, str) else ():
             if not REFERENCE.fullmatch(found):
                 hint = "Write `${env:NAME}` or `${secret:name/key}`, the secret's name in lower case."
-                yield Problem(where=where, message=f"`{found}` of `{name}` is no reference", hint=hint)
+                yield Problem(where=where, message=f"invalid reference `{found}` in `{name}`", hint=hint)
 
 
 def _secret(key: str, value: Any) -> bool:

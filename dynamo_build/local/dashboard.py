@@ -1,4 +1,4 @@
-"""A running graph on a page: its door and its workers' pages behind, a small server in front."""
+"""The dashboard of a running graph: a small server in front of the control socket and the workers' metrics."""
 
 from __future__ import annotations
 

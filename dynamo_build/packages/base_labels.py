@@ -97,7 +97,7 @@ def declare(
     for platform in options.platforms:
         label = _label(base, platform, registry, cache)
         if not label:
-            on(Noted(text=f"the base `{base}` does not say which packages it has (label {LABEL}): it provides none"))
+            on(Noted(text=f"the base `{base}` has no label {LABEL}, so it provides no packages"))
         said += _read_entries(label)
     versions: dict[str, set[str]] = {}
     for each in said:

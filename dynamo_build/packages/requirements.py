@@ -1,4 +1,4 @@
-"""Which packages a project asks for: pyproject.toml, requirements.txt, PEP 723 blocks, the settings, the runtime.
+"""Requirements of a project: pyproject.toml, requirements.txt, PEP 723 blocks, the settings, the runtime.
 
 Sources: PEP 508 (lines), PEP 621 (`[project.dependencies]`), PEP 723 (inline metadata), the requirements file format
 of pip. Index addresses are not read: which index answers is the environment's business, and never recorded.
@@ -73,7 +73,7 @@ def require(
         shown = _SECRET.sub("", line)
         if match is None:
             hint = "Write `name`, `name>=1.2` or `name @ git+https://…` (PEP 508)."
-            problems.append(Problem(where=where, message=f"`{shown}` is no requirement", hint=hint))
+            problems.append(Problem(where=where, message=f"invalid requirement `{shown}`", hint=hint))
         elif shown != line:
             hint = "Take the password out: git asks its credential helper."
             problems.append(Problem(where=where, message=f"`{shown}` holds a password in its address", hint=hint))
@@ -106,7 +106,7 @@ def _lines(
         yield "pyproject.toml", Position(file="pyproject.toml"), line
     dynamic = table.get("dynamic", [])
     if isinstance(dynamic, list) and "dependencies" in dynamic and not (project / "requirements.txt").is_file():
-        message = "`dependencies` is dynamic, and nothing is run to learn what they are"
+        message = "`dependencies` is dynamic, and the build backend is not run to compute them"
         hint = "List them in `dependencies`, or in requirements.txt."
         warnings.append(Problem(where=Position(file="pyproject.toml"), message=message, hint=hint))
     if (project / "requirements.txt").is_file():
@@ -183,7 +183,7 @@ def _texts(table: Mapping[str, Any], file: str, problems: list[Problem]) -> list
     values = table.get("dependencies", [])
     if isinstance(values, list) and all(isinstance(value, str) for value in values):
         return values
-    message = "`dependencies` is no list of texts"
+    message = "`dependencies` is not a list of strings"
     problems.append(Problem(where=Position(file=file), message=message, hint='Write `dependencies = ["name>=1.2"]`.'))
     return []
 
@@ -225,7 +225,7 @@ def _python(project: Path, options: BuildOptions, problems: list[Problem]) -> st
         problems.append(
             Problem(
                 where=Position(file=where),
-                message=f"`{text}` is not a Python that we build for",
+                message=f"unsupported Python version `{text}`",
                 hint="Use 3.11 or later.",
             )
         )

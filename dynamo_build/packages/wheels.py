@@ -1,4 +1,4 @@
-"""Wheels of packages that no index has: those that lie in a folder, and what is built from a folder or a commit.
+"""Wheels of packages that no index has: files in a folder, and builds of a folder or a commit.
 
 They travel in the bento, so a build must give the same bytes anywhere: it runs over a copy of what the project would
 pack, with a fixed time, and what comes out is written anew (names sorted, stored, stamps of 1980). Native code is for
@@ -71,7 +71,7 @@ class Wheels:
         """The wheel of a commit. Raises LockError, ToolMissing."""
         match = _GIT.fullmatch(package.source)
         if match is None:
-            raise LockError(f"`{package.source}` of {package.name} names no commit", ["Build with `--upgrade`."])
+            raise LockError(f"`{package.source}` of {package.name} does not name a commit", ["Build with `--upgrade`."])
         self.on(Started(what=f"building {package.name} of {match['commit'][:12]}"))
         return self._kept(
             digest_bytes(package.source.encode()),

@@ -182,7 +182,7 @@ def configure(
     config = configuring.configure(graph, file, arguments)
     misses = near_misses(graph, config)
     if misses and strict:
-        raise GraphError("the configuration does not fit the graph", problems=misses)
+        raise GraphError("the configuration does not match the graph", problems=misses)
     for miss in misses:
         on(Warned(text=told(miss)))
     return config

@@ -161,14 +161,14 @@ def test_an_endless_loop_is_stopped_where_it_is(tmp_path):
 @pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_time_limit_is_a_time(tmp_path, timeout):
     """Anything else is the caller's mistake."""
-    with pytest.raises(UsageError, match="the import cannot be given"):
+    with pytest.raises(UsageError, match="invalid timeout"):
         explore("m:A", project(tmp_path, m=""), timeout=timeout).graph
 
 
 def test_code_that_holds_off_the_alarm_is_killed(tmp_path):
     """A handler of the author's own does not keep discovery waiting."""
     folder = project(tmp_path, m="import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\ntime.sleep(60)")
-    assert "not done after 0.3 seconds" in only(folder, timeout=0.3).message
+    assert "did not finish within 0.3 seconds" in only(folder, timeout=0.3).message
 
 
 @pytest.mark.parametrize(

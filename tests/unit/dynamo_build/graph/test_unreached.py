@@ -44,7 +44,7 @@ def test_what_nothing_provides_is_a_problem_with_what_to_do(tmp_path: Path) -> N
     """The requirement, `runtime_only`, or the line that leaves the file out."""
     (told,) = problems(project(tmp_path, {"plugin.py": "import json\nimport nowhere.deep\n"}))
     assert str(told.where) == "plugin.py:2"
-    assert told.message == "`nowhere` is imported, and no package that the project asks for has it"
+    assert told.message == "`nowhere` is imported, but no requirement of the project provides it"
     assert "Add `nowhere` to requirements.txt" in told.hint
     assert 'runtime_only = ["nowhere"]' in told.hint
     assert "add `/plugin.py` to .bentoignore" in told.hint
@@ -55,7 +55,7 @@ def test_a_module_is_told_once_and_every_one_is(tmp_path: Path) -> None:
     tests = {f"tests/deep/test_{number}.py": "import pytest\n" for number in range(9)}
     files = {**tests, "conftest.py": "import pytest\n", "setup.py": "from setuptools import setup\n"}
     first, second = problems(project(tmp_path, files))
-    assert first.message.startswith("`pytest` is imported here and in 9 more files, and no package")
+    assert first.message.startswith("`pytest` is imported here and in 9 more files, but no requirement")
     assert first.hint.startswith("The graph does not import it: add `/conftest.py`, `/tests/` to .bentoignore.")
     assert "add `pytest` to requirements.txt" in first.hint
     assert "`/setup.py`" in second.hint
@@ -149,7 +149,7 @@ def test_a_build_warns_every_time_and_fails_when_strict(tmp_path: Path) -> None:
     assert "torch" not in build(folder, home)
     project(folder, {})
     for _ in range(2):
-        assert "x.py:1: `torch` is imported, and no package that the project asks for has it" in build(folder, home)
+        assert "x.py:1: `torch` is imported, but no requirement of the project provides it" in build(folder, home)
     assert "x.py:1: error: `torch` is imported" in build(folder, home, "--strict", "-q", code=10)
     (folder / ".env").write_text("A=1\n")
     assert ".env: error: a file of this name holds secrets" in build(folder, home, "-q", code=10)

@@ -247,7 +247,7 @@ def test_bills_of_materials(image: OciImage) -> None:
     assert kind == SPDX and [item["name"] for item in document["packages"]] == ["hello:abc", "alpha", "torch"]
     names = {item["SPDXID"] for item in document["packages"]} | {"SPDXRef-DOCUMENT"}
     assert all({link["spdxElementId"], link["relatedSpdxElement"]} <= names for link in document["relationships"])
-    with pytest.raises(UsageError, match="not a form of bill"):
+    with pytest.raises(UsageError, match="unknown form of bill"):
         materials("csv", image, found)
 
 
