@@ -12,7 +12,7 @@ from dynamo_build.cli import console
 from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.graph.config_sources import ConfigValue
+    from dynamo_build.graph.config import ConfigValue
     from dynamo_build.model.plan import BuildPlan
 
 _LARGEST = 20

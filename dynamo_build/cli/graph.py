@@ -37,7 +37,7 @@ def graph(
     Example: dynamo graph hello_world:Frontend --output-file graph.html
     """
     from dynamo.sdk import codec
-    from dynamo_build.bento.select import chosen
+    from dynamo_build.bento.store import chosen
     from dynamo_build.errors import UsageError
     from dynamo_build.graph.drawing import FORMS, NONE
     from dynamo_build.model.plan import BuildOptions

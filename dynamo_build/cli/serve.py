@@ -112,7 +112,7 @@ def serve(
     bento = bento_target.find(target, project)
     if dry_run:
         from dynamo.sdk import codec
-        from dynamo_build.graph.config_sources import table
+        from dynamo_build.graph.config import table
 
         resolved = resolve(target, project, options, on=listener, bento=bento)
         console.say(table(resolved.values))

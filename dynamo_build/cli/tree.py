@@ -19,7 +19,7 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
     """
     from dynamo_build.bento.store import Store
     from dynamo_build.errors import StoreError
-    from dynamo_build.graph.drawing.tree import tree as drawn
+    from dynamo_build.graph.drawing.text import tree as drawn
     from dynamo_build.seams import default_home
 
     checked_output(output)

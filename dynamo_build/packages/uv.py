@@ -1,4 +1,4 @@
-"""Where uv is, and what it calls the platforms that images are made for."""
+"""The location of uv, and its names of the platforms."""
 
 from __future__ import annotations
 
