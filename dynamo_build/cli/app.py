@@ -8,14 +8,11 @@ import sys
 from typing import Any, NamedTuple
 
 import typer
-from typer._click.exceptions import (
-    ClickException,
-    NoArgsIsHelpError,
-)  # typer ships its own click and does not re-export this
 from typer.core import TyperCommand, TyperGroup
 
 from dynamo_build import __version__
 from dynamo_build.cli import console
+from dynamo_build.cli.click_errors import ClickException, NoArgsIsHelpError
 from dynamo_build.errors import DynamoError, UsageError
 from dynamo_build.system import signals
 
@@ -29,36 +26,36 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
-    "init": Entry("init", "Write a project to start from."),
-    "serve": Entry("serve", "Run a graph on this machine."),
-    "http": Entry("http", "Serve OpenAI's API in front of the running graph."),
-    "status": Entry("status", "Show the graphs that run on this machine."),
-    "logs": Entry("status", "Print what a running graph says.", "logs"),
-    "restart": Entry("status", "Replace the workers of a running graph one by one.", "restart"),
-    "dashboard": Entry("dashboard", "Show a running graph on a page."),
+    "init": Entry("project.init", "Write a project to start from."),
+    "serve": Entry("local.serve", "Run a graph on this machine."),
+    "http": Entry("local.http", "Serve OpenAI's API in front of the running graph."),
+    "status": Entry("local.status", "Show the graphs that run on this machine."),
+    "logs": Entry("local.status", "Print what a running graph says.", "logs"),
+    "restart": Entry("local.status", "Replace the workers of a running graph one by one.", "restart"),
+    "dashboard": Entry("local.dashboard", "Show a running graph on a page."),
     "build": Entry("build", "Freeze a graph into a versioned bento."),
     "containerize": Entry("containerize", "Turn a bento into an image."),
-    "image": Entry("image", "Look into images, copy, rebase, sign and verify them.", "group"),
+    "image": Entry("image.group", "Look into images, copy, rebase, sign and verify them.", "group"),
     "deploy": Entry("deploy", "Render manifests for a bento, and apply them when asked."),
     "resolve": Entry("resolve", "Write images by digest into any YAML that mentions services."),
     "deployment": Entry("deployment", "Look at deployments on a cluster, and change them.", "group"),
-    "list": Entry("list", "List the bentos in the store."),
-    "get": Entry("get", "Show one bento."),
-    "delete": Entry("delete", "Delete bentos from the store."),
-    "verify": Entry("verify", "Check every file of a bento against its digest."),
-    "diff": Entry("diff", "Show what differs between two bentos."),
-    "tree": Entry("tree", "Show the services of a bento and who calls whom."),
+    "list": Entry("bento.list", "List the bentos in the store."),
+    "get": Entry("bento.get", "Show one bento."),
+    "delete": Entry("bento.delete", "Delete bentos from the store."),
+    "verify": Entry("bento.verify", "Check every file of a bento against its digest."),
+    "diff": Entry("bento.diff", "Show what differs between two bentos."),
+    "tree": Entry("bento.tree", "Show the services of a bento and who calls whom."),
     "graph": Entry("graph", "Draw the services of a graph and who calls whom."),
-    "export": Entry("exchange", "Write a bento into one file.", "export"),
-    "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
-    "push": Entry("ship", "Send a bento to a registry.", "push"),
-    "pull": Entry("ship", "Fetch a bento from a registry.", "pull"),
+    "export": Entry("bento.export", "Write a bento into one file.", "export"),
+    "import": Entry("bento.export", "Take a bento from a file into the store.", "take"),
+    "push": Entry("bento.push", "Send a bento to a registry.", "push"),
+    "pull": Entry("bento.push", "Fetch a bento from a registry.", "pull"),
     "doctor": Entry("doctor", "Say what this machine has of what the commands need."),
-    "env": Entry("env", "Show versions, and the settings that hold here."),
+    "env": Entry("project.env", "Show versions, and the settings that hold here."),
     "login": Entry("login", "Log in to a registry."),
     "logout": Entry("login", "Remove the login of a registry.", "logout"),
-    "ci": Entry("ci", "Write pipelines that publish images.", "group"),
-    "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
+    "ci": Entry("project.ci", "Write pipelines that publish images.", "group"),
+    "gc": Entry("bento.gc", "Remove what dead builds left behind, and old versions when asked."),
 }
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.image_documents import provenance, sbom, sign, verify
-from dynamo_build.cli.image_options import ForPlatform, Insecure, Reference, pulled
+from dynamo_build.cli.image.documents import provenance, sbom, sign, verify
+from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, pulled
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.image_options import ForPlatform, Insecure, Reference, pulled
+from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, pulled
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
