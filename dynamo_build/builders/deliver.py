@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from dynamo_build.events import Event, Finished, Listener
+from dynamo_build.events import Event, LayerPushed, Listener
 from dynamo_build.model.image import BuiltLayer, Destination, Image, ImagePlan, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci.image import OciImage
@@ -23,19 +23,19 @@ def deliver(
     *,
     builder: str,
     kept_as: str = "",
-    ahead: Mapping[str, str] = MappingProxyType({}),
+    ahead: Mapping[str, bool] = MappingProxyType({}),
 ) -> Image:
-    """Deliver, and tell which layers had to be sent. `kept_as` is one more tag in a registry, or "".
+    """Deliver, and report which layers had to be sent. `kept_as` is one more tag in a registry, or "".
 
-    `ahead` says how layers came there that were sent before the image was whole, by their digests.
+    `ahead` says of the layers that were pushed before the image was complete whether they were sent, by digest.
 
     Raises RegistryError or ToolMissing.
     """
     sent = dict(ahead)
 
     def heard(event: Event) -> None:
-        if isinstance(event, Finished) and event.what.startswith("layer sha256:"):
-            sent.setdefault(event.what.removeprefix("layer "), event.detail)
+        if isinstance(event, LayerPushed):
+            sent.setdefault(event.digest, event.sent)
         else:
             on(event)
 
@@ -64,7 +64,7 @@ def deliver(
                 diff_id=layer.diff_id,
                 size=layer.size,
                 name=layer.name or "base",
-                sent=sent.get(layer.digest, "sent") == "sent",
+                sent=sent.get(layer.digest, True),
             )
             for layer in image.layers
         ),

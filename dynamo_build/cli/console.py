@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dynamo_build.errors import DynamoError, GraphError, UsageError
-from dynamo_build.events import Event, Finished, Listener, Noted, Output, Progress, Started, Table, Warned
+from dynamo_build.events import Event, Finished, LayerPushed, Listener, Noted, Output, Progress, Started, Table, Warned
 
 if TYPE_CHECKING:
     from dynamo.sdk.graph import Problem
@@ -97,6 +97,8 @@ class _Talk:
             self._line(_paint(event.line, _DIM))
         elif isinstance(event, Noted):
             self._line(event.text)
+        elif isinstance(event, LayerPushed):
+            self._line(f"layer {event.digest}: {event.how}")
         elif isinstance(event, Finished):
             self._line(event.what + (f": {event.detail}" if event.detail else ""))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from dynamo_build.events import Event, Finished, Listener
+from dynamo_build.events import Event, LayerPushed, Listener
 from dynamo_build.model.image import Destination, ImagePlan, ToRegistry
 from dynamo_build.oci.layer import Layer
 from dynamo_build.seams import Surroundings
@@ -20,7 +20,7 @@ class Ahead:
         self._references = to.references if isinstance(to, ToRegistry) and not plan.budget else ()
         self._surroundings = surroundings
         self._on = on
-        self._how: dict[str, str] = {}
+        self._sent: dict[str, bool] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ahead")
         self._sending: list[Future[None]] = []
 
@@ -37,14 +37,14 @@ class Ahead:
             registry = self._surroundings.registry(first)
             self._sending.append(self._pool.submit(registry.prepare, layer, first, self._heard))
 
-    def sent(self) -> dict[str, str]:
-        """Wait for all, and say how each came there, by its digest. Raises RegistryError."""
+    def sent(self) -> dict[str, bool]:
+        """Wait for all; whether each was sent, or was there already, by digest. Raises RegistryError."""
         for sending in self._sending:
             sending.result()
-        return self._how
+        return self._sent
 
     def _heard(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._how[event.what.removeprefix("layer ")] = event.detail
+        if isinstance(event, LayerPushed):
+            self._sent[event.digest] = event.sent
         else:
             self._on(event)

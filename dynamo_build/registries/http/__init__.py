@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.events import Finished, Listener, Progress
+from dynamo_build.events import LayerPushed, Listener, Progress
 from dynamo_build.model.reference import Digest, ImageReference
 from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
@@ -75,7 +75,7 @@ class HttpRegistry:
     def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
         """Send one layer of an image that is still being made. Raises RegistryError."""
         how = self._upload(to).send(_blob(layer, to))
-        on(Finished(what=f"layer {layer.digest}", detail=how))
+        on(LayerPushed(digest=layer.digest, how=how))
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
@@ -168,7 +168,7 @@ def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
         how = upload.send(blob, sent)
         moved(blob.size - min(seen[0], blob.size))
         with lock:
-            on(Finished(what=f"layer {blob.digest}", detail=how))
+            on(LayerPushed(digest=blob.digest, how=how))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
         futures = [pool.submit(one, blob) for blob in blobs]

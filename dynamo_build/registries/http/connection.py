@@ -90,7 +90,7 @@ class Connections:
             return RegistryError(
                 f"the proxy `{at}` for `{host}` does not answer", ["Check the proxy, or name the registry in no_proxy."]
             )
-        if "Tunnel connection failed" in str(error):
+        if type(error) is OSError and error.errno is None:  # http.client raises a bare one for a refused CONNECT only
             said = str(error).partition(": ")[2].strip()
             hint = "Check the proxy's login and rules, or name the registry in no_proxy."
             return RegistryError(f"the proxy `{at}` does not let us through to `{host}`: {said}", [hint])

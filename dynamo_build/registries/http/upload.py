@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote, urljoin
 
 from dynamo_build.errors import RegistryError
@@ -40,7 +41,7 @@ class Upload:
     piece: int = PIECE
     wait: Callable[[float], None]
 
-    def send(self, blob: Blob, sent: Callable[[int], object] = lambda _: None) -> str:
+    def send(self, blob: Blob, sent: Callable[[int], object] = lambda _: None) -> Literal["sent", "there", "mounted"]:
         """Make the repository hold the blob; says how: `there`, `mounted` or `sent`. Raises RegistryError."""
         if self._there(blob):
             return "there"

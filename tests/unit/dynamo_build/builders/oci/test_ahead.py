@@ -13,7 +13,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.errors import RegistryError
-from dynamo_build.events import Event, Finished, Listener, ignore
+from dynamo_build.events import Event, LayerPushed, Listener, ignore
 from dynamo_build.image.plan import layer
 from dynamo_build.model.image import ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
@@ -39,7 +39,7 @@ class Taking:
         if self._failure:
             raise RegistryError(self._failure)
         self.taken.append(layer.digest)
-        on(Finished(what=f"layer {layer.digest}", detail="sent"))
+        on(LayerPushed(digest=layer.digest, how="sent"))
 
 
 def around(registry: Taking) -> Surroundings:
@@ -59,7 +59,7 @@ def test_sending_does_not_hold_up_making() -> None:
             ahead.send(each)
         assert registry.taken == []
         registry.may.set()
-        assert ahead.sent() == {each.digest: "sent" for each in layers}
+        assert ahead.sent() == {each.digest: True for each in layers}
     assert heard == []
 
 
