@@ -38,6 +38,9 @@ def build(
     strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages anew.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help="Fail when dynamo.lock does not fit.")] = False,
+    locker: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What locks the packages: uv, given or an installed one.")
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache alone.")] = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, also those whose size, times and inode are equal.")
@@ -78,6 +81,7 @@ def build(
         "build.strict": strict or None,
         "build.upgrade": upgrade or None,
         "build.locked": locked or None,
+        "build.locker": locker,
         "build.offline": offline or None,
         "build.rehash": rehash or None,
     }

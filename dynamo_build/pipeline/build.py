@@ -51,7 +51,7 @@ def build(
         planned.requirements,
         Path(planned.project),
         given=catalog.locker("given", surroundings),
-        resolver=catalog.locker("uv", surroundings),
+        resolver=catalog.locker(options.locker, surroundings),
         wheels=wheels,
         upgrade=options.upgrade,
         locked=options.locked,

@@ -15,8 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from dynamo_build.bento.store import Store
-from dynamo_build.errors import DynamoError
+from dynamo_build.errors import DynamoError, ToolMissing
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.packages import uv
 from dynamo_build.project.settings import Settings
 from dynamo_build.registries import credentials, docker_engine
 from dynamo_build.seams import Surroundings, default_home
@@ -88,14 +89,11 @@ def _runtime(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _uv(environment: Mapping[str, str]) -> Iterator[Finding]:
-    found = shutil.which("uv", path=environment.get("PATH"))
-    beside = Path(sys.executable).parent / "uv"
-    found = found or (str(beside) if os.access(beside, os.X_OK) else "")
-    if found:
-        yield Finding(name="uv", needed_for="build, containerize", state=GOOD, seen=_version(found, "--version"))
-    else:
-        hint = "Install it: `pip install uv`."
-        yield Finding(name="uv", needed_for="build, containerize", state=BROKEN, seen="not found", hint=hint)
+    what = {"name": "uv", "needed_for": "build, containerize"}
+    try:
+        yield Finding(**what, state=GOOD, seen=_version(uv.program(environment), "--version"))
+    except ToolMissing as error:
+        yield Finding(**what, state=BROKEN, seen="not found", hint=" ".join(error.hints))
 
 
 def _store(environment: Mapping[str, str]) -> Iterator[Finding]:

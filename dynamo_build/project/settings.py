@@ -7,13 +7,13 @@ build: which base an image gets is decided later.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from dynamo.sdk.suggestions import closest
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import Platform
@@ -48,6 +48,7 @@ KNOWN: Mapping[str, Known] = {
     "build.strict": Known(False, "Take warnings for errors."),
     "build.upgrade": Known(False, "Lock the packages anew."),
     "build.locked": Known(False, "Fail when the lock does not fit."),
+    "build.locker": Known("uv", "What locks the packages: uv, given, or a name of the group `dynamo.lockers`."),
     "build.offline": Known(False, "Lock from uv's cache alone."),
     "build.rehash": Known(False, "Read every file again, whatever its stamp says."),
     "image.base": Known("", "The base image that the project declares."),
@@ -173,8 +174,8 @@ def _flat(section: Any, where: str, prefix: str) -> dict[str, tuple[Any, str]]:
 
 
 def _closest(name: str) -> str:
-    close = difflib.get_close_matches(name, KNOWN, 1, 0.5)
-    return f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(KNOWN)}."
+    close = closest(name, KNOWN, 0.5)
+    return f"Did you mean `{close}`?" if close else f"There are {', '.join(KNOWN)}."
 
 
 def _typed(name: str, value: Any, where: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from support.command_line import dynamo
 
-ROOT = Path(__file__).resolve().parent.parent.parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent.parent.parent
 
 
 @pytest.fixture
