@@ -30,7 +30,7 @@ def login(
     """
     from dynamo_build.errors import UsageError
     from dynamo_build.registries import credentials
-    from dynamo_build.registries.http.login import login as ask
+    from dynamo_build.registries.http.client import check_login
 
     host = _host(host)
     if password_stdin:
@@ -45,7 +45,7 @@ def login(
     if not secret:
         raise UsageError("the password is empty", ["Check the variable that it comes from."])
     found = credentials.Credentials(user=username, secret=secret)
-    ask(host, found, os.environ, (host,) if insecure else ())
+    check_login(host, found, os.environ, (host,) if insecure else ())
     console.say(f"logged in to {host} as {username}; kept in {credentials.remember(host, found, os.environ)}")
 
 

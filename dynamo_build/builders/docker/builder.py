@@ -17,6 +17,7 @@ import urllib3
 
 from dynamo_build.builders.context import DOCKERFILE, context
 from dynamo_build.builders.docker import session
+from dynamo_build.builders.docker.build_request import post_build
 from dynamo_build.builders.docker.messages import follow
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Finished, Listener, Output, Started, Warned
@@ -175,16 +176,7 @@ class DockerBuilder:
             "buildargs": _json(arguments),
             "version": "2" if buildkit else "1",
         }
-        # The package's own `build` writes a tar with PAX headers and knows no `version`, so the request is made here.
-        response = client._post(
-            client._url("/build"),
-            params=settings,
-            data=context(plan, buildkit=buildkit),
-            headers={"Content-Type": "application/x-tar"},
-            stream=True,
-        )
-        client._raise_for_status(response)
-        identity = follow(client._stream_helper(response, decode=True), on)
+        identity = follow(post_build(client, settings, context(plan, buildkit=buildkit)), on)
         return str(client.inspect_image(identity)["Id"])
 
     def _push(self, client: docker.APIClient, references: tuple[ImageReference, ...], on: Listener) -> str:

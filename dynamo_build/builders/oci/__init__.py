@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dynamo.sdk import codec
-from dynamo_build.builders.deliver import deliver
+from dynamo_build.builders.deliver import EarlyUploads, deliver
 from dynamo_build.builders.oci import configuration
-from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.builders.oci.bytecode import bytecode
 from dynamo_build.builders.oci.earlier import LABEL, Earlier
 from dynamo_build.builders.oci.layers import Layers
@@ -50,7 +49,7 @@ class OciBuilder:
         python = configuration.python(base)
         exact = str(python.get("version") or "")
         with (
-            Ahead(plan, to, self._surroundings, on) as ahead,
+            EarlyUploads(plan, to, self._surroundings, on) as ahead,
             bytecode(plan, exact, self._surroundings.environment, on) as compiled,
         ):
             making = Layers(

@@ -17,8 +17,7 @@ from dynamo_build.oci.layer import Layer, Readable
 from dynamo_build.registries.http.client import Client
 from dynamo_build.registries.http.connection import Answer
 from dynamo_build.registries.http.download import Download
-from dynamo_build.registries.http.unfinished import Unfinished
-from dynamo_build.registries.http.upload import PIECE, Blob, Upload
+from dynamo_build.registries.http.upload import PIECE, Blob, Unfinished, Upload
 from dynamo_build.seams import Surroundings
 
 _AT_ONCE = 4

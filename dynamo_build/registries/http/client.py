@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import Readable
+from dynamo_build.registries.credentials import Credentials
 from dynamo_build.registries.http.authorization import Authorization
 from dynamo_build.registries.http.connection import Answer, Connections
 from dynamo_build.registries.http.route import Routes
@@ -171,3 +172,19 @@ def _asked(retry_after: str) -> float:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0.0
+
+
+def check_login(
+    host: str, credentials: Credentials, environment: Mapping[str, str], insecure: tuple[str, ...] = ()
+) -> None:
+    """Ask the registry. Raises RegistryError when it refuses them, or is not there.
+
+    Source: OCI distribution spec, end-1: `GET /v2/` answers 200 to valid credentials.
+    """
+    entry = {"auth": credentials.basic.removeprefix("Basic ")}
+    around = {**environment, "DOCKER_AUTH_CONFIG": json.dumps({"auths": {host: entry}})}
+    client = Client(host, around, insecure)
+    try:
+        client.request("GET", "/v2/", what="its front door")
+    finally:
+        client.connections.close()

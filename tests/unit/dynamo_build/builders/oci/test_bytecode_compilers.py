@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.builders.oci.compilers import Compilers, Module
+from dynamo_build.builders.oci.bytecode import Compilers, Module
 from dynamo_build.errors import ImageBuildError
 
 

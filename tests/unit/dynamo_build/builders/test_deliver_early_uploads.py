@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from dynamo_build import catalog
-from dynamo_build.builders.oci.ahead import Ahead
+from dynamo_build.builders.deliver import EarlyUploads
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, LayerPushed, Listener, ignore
 from dynamo_build.image.plan import layer
@@ -53,7 +53,7 @@ def some(number: int) -> Layer:
 def test_sending_does_not_hold_up_making() -> None:
     """A layer is taken note of at once; how each came there is told in the end."""
     registry, heard = Taking(), list[Event]()
-    with Ahead(PLAN, TO, around(registry), heard.append) as ahead:
+    with EarlyUploads(PLAN, TO, around(registry), heard.append) as ahead:
         layers = [some(number) for number in range(5)]
         for each in layers:
             ahead.send(each)
@@ -67,7 +67,7 @@ def test_a_failure_is_told_in_the_end() -> None:
     """Not in the thread that makes layers."""
     registry = Taking("no room")
     registry.may.set()
-    with Ahead(PLAN, TO, around(registry), ignore) as ahead:
+    with EarlyUploads(PLAN, TO, around(registry), ignore) as ahead:
         ahead.send(some(1))
         with pytest.raises(RegistryError, match="no room"):
             ahead.sent()
@@ -76,7 +76,7 @@ def test_a_failure_is_told_in_the_end() -> None:
 def test_a_failure_of_ours_waits_for_no_upload() -> None:
     """What is on its way may take long; the error is told at once."""
     registry = Taking()
-    with pytest.raises(KeyboardInterrupt), Ahead(PLAN, TO, around(registry), ignore) as ahead:
+    with pytest.raises(KeyboardInterrupt), EarlyUploads(PLAN, TO, around(registry), ignore) as ahead:
         ahead.send(some(1))
         raise KeyboardInterrupt
     assert registry.taken == []
@@ -91,7 +91,7 @@ def test_a_failure_of_ours_waits_for_no_upload() -> None:
 def test_what_may_not_leave_stays(plan: ImagePlan, to: Any) -> None:
     """An image that may be too large, or goes elsewhere."""
     registry = Taking()
-    with Ahead(plan, to, around(registry), ignore) as ahead:
+    with EarlyUploads(plan, to, around(registry), ignore) as ahead:
         ahead.send(some(1))
         assert ahead.sent() == {}
     assert registry.taken == []
