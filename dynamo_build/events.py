@@ -73,7 +73,14 @@ class LayerPushed:
         return self.how == "sent"
 
 
-Event: TypeAlias = Started | Progress | Output | Noted | Warned | Table | Finished | LayerPushed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardStarted:
+    """The dashboard of a graph that `serve` runs answers at this address."""
+
+    address: str
+
+
+Event: TypeAlias = Started | Progress | Output | Noted | Warned | Table | Finished | LayerPushed | DashboardStarted
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from dynamo_build.cli import console
 from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.graph.config_sources import ConfigValue
     from dynamo_build.model.plan import BuildPlan
 
 _LARGEST = 20
@@ -63,7 +61,7 @@ def build(
 
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
-    from dynamo_build.pipeline import build as freeze
+    from dynamo_build.pipeline import build
     from dynamo_build.project import settings
 
     checked_output(output)
@@ -91,26 +89,20 @@ def build(
     for note in chosen.notes:
         listener(Warned(text=note))
     if show_config:
-        values = freeze.show_config(target, project, options, listener)
-        console.emit(values, output, text=lambda: _values(values))
+        from dynamo_build.graph.config_sources import table
+
+        values = build.show_config(target, project, options, listener)
+        console.emit(values, output, text=lambda: table(values))
         return
     if dry_run:
-        planned = freeze.plan_build(target, project, options, listener)
+        planned = build.plan_build(target, project, options, listener)
         console.emit(planned, output, text=lambda: _files(planned), name=planned.name)
         return
-    bento = freeze.build(target, project, options, listener)
+    bento = build.build(target, project, options, listener)
     size = console.size(bento.manifest.files_size)
     count = bento.manifest.files_count
     text = f"{bento.tag}  ({count} file{'s' * (count != 1)}, {size})\n{bento.folder}"
     console.emit(bento, output, text=text, name=bento.tag)
-
-
-def _values(values: tuple[ConfigValue, ...]) -> str:
-    lines = [(f"{item.service}.{item.key}", json.dumps(item.value, ensure_ascii=False)) for item in values]
-    first = max((len(name) for name, _ in lines), default=0)
-    second = min(40, max((len(value) for _, value in lines), default=0))
-    texts = (f"{name:<{first}}  {value:<{second}}" for name, value in lines)
-    return "\n".join(f"{text}  {item.source}" for text, item in zip(texts, values, strict=True))
 
 
 def _files(planned: BuildPlan) -> str:

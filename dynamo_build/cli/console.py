@@ -10,7 +10,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dynamo_build.errors import DynamoError, GraphError, UsageError
-from dynamo_build.events import Event, Finished, LayerPushed, Listener, Noted, Output, Progress, Started, Table, Warned
+from dynamo_build.events import (
+    DashboardStarted,
+    Event,
+    Finished,
+    LayerPushed,
+    Listener,
+    Noted,
+    Output,
+    Progress,
+    Started,
+    Table,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from dynamo.sdk.graph import Problem
@@ -83,6 +95,8 @@ class _Talk:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Warned):
             self._line(_paint("warning: ", _YELLOW, _BOLD) + event.text)
+        elif isinstance(event, DashboardStarted):
+            self._line(f"dashboard at {event.address}")
         elif self.quiet:
             return
         elif isinstance(event, Progress):

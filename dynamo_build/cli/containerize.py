@@ -78,7 +78,7 @@ def containerize(
     from dynamo_build.bento import select
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.oci.budget import parsed
-    from dynamo_build.pipeline import containerize as imaging
+    from dynamo_build.pipeline import containerize
     from dynamo_build.project import settings
 
     checked_output(output)
@@ -105,12 +105,12 @@ def containerize(
         secrets=tuple(secret or ()),
     )
     if dry_run:
-        planned = imaging.plan_images(bento, options, around, listener)
+        planned = containerize.plan_images(bento, options, around, listener)
         console.emit(
             [{"plan": plan, "to": to} for plan, to in planned], output, text=lambda: _plans(planned), name=bento.tag
         )
         return
-    images = imaging.containerize(bento, options, around, listener)
+    images = containerize.containerize(bento, options, around, listener)
     names = "\n".join(image.reference for image in images)
     console.emit(images[0] if len(images) == 1 else images, output, text=lambda: _images(images), name=names)
 

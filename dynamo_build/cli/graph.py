@@ -36,37 +36,13 @@ def graph(
 
     Example: dynamo graph hello_world:Frontend --output-file graph.html
     """
-    from dynamo.sdk import codec
-    from dynamo_build.errors import UsageError
-    from dynamo_build.graph.drawing import FORMS, NONE
-    from dynamo_build.model.plan import BuildOptions
-    from dynamo_build.pipeline import deploy
+    from dynamo_build.pipeline.draw import DrawOptions, draw
     from dynamo_build.system import atomic
 
-    endings = {".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".json": "json"}
-    if output_file and form == "tree":
-        form = endings.get(Path(output_file).suffix, form)
-    if form not in (*FORMS, "json"):
-        raise UsageError(f"`{form}` is not a form of picture", [f"Use {', '.join(FORMS)} or json."])
-    if sum((bool(target), bool(tag), running)) > 1:
-        raise UsageError("more than one of a graph, a bento and a running graph was named", ["Name one of them."])
-    notes = NONE
-    listener = console.listener(quiet=True)
-    if running:
-        from dynamo_build.local.dashboard import seen
-
-        found, notes = seen()
-    elif target:
-        found = deploy.discover(target, Path(working_dir), BuildOptions(), on=listener)
-    else:
-        found = deploy.chosen(tag, Path(working_dir).resolve(), on=listener).manifest.graph
-    text = (
-        codec.pretty({**codec.plain(found), **({"now": notes} if notes else {})}) + "\n"
-        if form == "json"
-        else FORMS[form](found, notes)
-    )
+    options = DrawOptions(target=target, tag=tag, running=running, form=form, output_file=output_file)
+    drawing = draw(Path(working_dir), options, console.listener(quiet=True))
     if not output_file:
-        print(text, end="")
+        print(drawing.text, end="")
         return
-    atomic.put(Path(output_file), text)
-    console.say(f"{output_file}: {len(found.services)} services")
+    atomic.put(Path(output_file), drawing.text)
+    console.say(f"{output_file}: {len(drawing.graph.services)} services")

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dynamo_build import catalog
+from dynamo_build.bento.select import chosen as chosen
+from dynamo_build.bento.select import store as store
 from dynamo_build.deploy import place as placing
 from dynamo_build.deploy.kubernetes.checks.finding import Finding
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
@@ -18,10 +20,8 @@ from dynamo_build.model.deployment import Deployment, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.pipeline.build import build as build
-from dynamo_build.pipeline.build import chosen as chosen
 from dynamo_build.pipeline.build import configure as configure
 from dynamo_build.pipeline.build import discover as discover
-from dynamo_build.pipeline.build import store as store
 from dynamo_build.pipeline.containerize import containerize as containerize
 from dynamo_build.pipeline.containerize import plan_images as plan_images
 from dynamo_build.seams import Surroundings

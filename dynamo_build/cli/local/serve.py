@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -86,15 +85,11 @@ def serve(
     Example: dynamo serve hello_world:Frontend -f config.yaml --Backend.message=hi --port 3000
     """
     from dynamo_build.errors import UsageError
-    from dynamo_build.local import bento_target
-    from dynamo_build.pipeline.serve import ServeOptions, effective, resolve
-    from dynamo_build.pipeline.serve import serve as run
+    from dynamo_build.pipeline import serve
 
     if platform != "dynamo":
         raise UsageError(f"`{platform}` is no target of `serve`", ["Leave `--target` out: there is only `dynamo`."])
-    if target and Path(target).is_dir() and not Path(working_dir, f"{target}.py").exists():
-        target, working_dir = "", target
-    options = ServeOptions(
+    options = serve.ServeOptions(
         host=host,
         port=port,
         service_name=service_name,
@@ -105,30 +100,17 @@ def serve(
         system_host=system_app_host,
         system_port=system_app_port,
         default_checks=default_checks,
-        patient=reload,
+        reload=reload,
+        dashboard=dashboard,
     )
-    project = Path(working_dir)
     listener = console.listener(quiet=True)
-    bento = bento_target.find(target, project)
     if dry_run:
         from dynamo.sdk import codec
         from dynamo_build.graph.config_sources import table
 
-        resolved = resolve(target, project, options, on=listener, bento=bento)
+        resolved = serve.preview(target, Path(working_dir), options, listener)
         console.say(table(resolved.values))
         console.say(f"DYNAMO_SERVICE_CONFIG={codec.ordered(resolved.config).decode()}")
-        console.emit(effective(resolved), "json", text="")
+        console.emit(serve.effective(resolved), "json", text="")
         return
-    if reload and bento is not None:
-        raise UsageError(f"`{target}` is a bento, which does not change", ["Leave `--reload` out, or name a module."])
-    changed = None
-    if reload:
-        from dynamo_build.local.reload import Watching
-
-        changed = Watching(project.resolve(), [options.config_file] if options.config_file else [])
-    with contextlib.ExitStack() as beside:
-        if dashboard:
-            from dynamo_build.local.dashboard import when_it_runs
-
-            beside.enter_context(when_it_runs(console.say))
-        raise typer.Exit(run(target, project, options, on=listener, bento=bento, changed=changed))
+    raise typer.Exit(serve.serve(target, Path(working_dir), options, on=listener))

@@ -15,8 +15,7 @@ from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, SetupCommand, SystemPackages, ToFolder
-from dynamo_build.pipeline import containerize as imaging
-from dynamo_build.pipeline.containerize import choose, containerize
+from dynamo_build.pipeline.containerize import choose, containerize, plan_images
 from dynamo_build.seams import Surroundings
 from support import handmade
 
@@ -64,7 +63,7 @@ def test_auto_goes_on_to_the_next(
     bento: Bento, options: ContainerizeOptions, around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the first builder cannot, the next one does; the reason is told."""
-    (planned,) = imaging.plan_images(bento, options, around)
+    (planned,) = plan_images(bento, options, around)
 
     class Willing:
         def __init__(self, _: Surroundings) -> None: ...
@@ -111,7 +110,7 @@ def test_it_ends_with_the_code_of_a_missing_tool(
 
 def test_planning_writes_nothing(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
     """Only the base is looked up."""
-    ((plan, to),) = imaging.plan_images(bento, options, around)
+    ((plan, to),) = plan_images(bento, options, around)
     assert plan.base.digest and isinstance(to, ToFolder) and not Path(to.folder).exists()
 
 
