@@ -22,25 +22,16 @@ def delete(
     Example: dynamo delete frontend:kq2xw5mplz7rbn4t --yes
     """
     from dynamo_build.bento.store import Store
+    from dynamo_build.bento.upkeep import select_versions
     from dynamo_build.errors import UsageError
-    from dynamo_build.model.reference import BentoTag
     from dynamo_build.seams import default_home
 
     checked_output(output)
     store = Store(default_home())
-    wanted = []
-    for text in tags:
-        tag = BentoTag.parse(text)
-        if every and not tag.version:
-            versions = [item.tag for item in store.list() if item.tag.partition(":")[0] == tag.name]
-            wanted += versions or [str(store.find(tag))]
-        elif not tag.version and not text.endswith(":latest"):
-            raise UsageError(f"`{text}` names no version", ["Write `name:version`, `name:latest`, or add `--all`."])
-        else:
-            wanted.append(str(store.find(tag)))
+    wanted = select_versions(store, tags, every=every)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("deleting asks first, and there is no terminal", ["Add `--yes`."])
         typer.confirm(f"Delete {', '.join(wanted)}?", abort=True, err=True)
-    deleted = [store.delete(tag) for tag in dict.fromkeys(wanted)]
+    deleted = [store.delete(tag) for tag in wanted]
     console.emit(deleted, output, text="\n".join(f"deleted {tag}" for tag in deleted), name="\n".join(deleted))

@@ -21,12 +21,12 @@ def export(
 
     Example: dynamo export frontend frontend.bento
     """
-    from dynamo_build.bento import export as exchange
+    from dynamo_build.bento import export
     from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
 
     checked_output(output)
-    path = exchange.export(Store(default_home()).get(tag), Path(target), console.listener(quiet or output != "text"))
+    path = export.export(Store(default_home()).get(tag), Path(target), console.listener(quiet or output != "text"))
     console.emit({"path": str(path)}, output, text=str(path), name=str(path))
 
 
@@ -39,10 +39,10 @@ def take(
 
     Example: dynamo import frontend.bento
     """
-    from dynamo_build.bento import export as exchange
+    from dynamo_build.bento import export
     from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
 
     checked_output(output)
-    bento = exchange.take(Path(file), Store(default_home()), on=console.listener(quiet or output != "text"))
+    bento = export.take(Path(file), Store(default_home()), on=console.listener(quiet or output != "text"))
     console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

@@ -22,26 +22,14 @@ def gc(
     Example: dynamo gc --keep 3
     """
     from dynamo_build.bento.store import Store
+    from dynamo_build.bento.upkeep import collect_garbage
     from dynamo_build.seams import default_home
 
     checked_output(output)
-    store = Store(default_home())
-    seen: dict[str, int] = {}
-    old = []
-    for item in store.list():
-        name = item.tag.partition(":")[0]
-        seen[name] = seen.get(name, 0) + 1
-        if keep and seen[name] > keep and item.tag != f"{name}:{store.latest(name)}":
-            old.append(item.tag)
-    freed = 0
-    if not dry_run:
-        freed = store.clean()
-        for tag in old:
-            store.delete(tag)
+    garbage = collect_garbage(Store(default_home()), keep, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
-    lines = [f"{verb} {tag}" for tag in old] + (
-        [] if dry_run else [f"{console.size(freed)} of unfinished work removed"]
-    )
-    console.emit(
-        {"deleted": old, "freed": freed}, output, text="\n".join(lines) or "nothing to do", name="\n".join(old)
-    )
+    lines = [f"{verb} {tag}" for tag in garbage.deleted]
+    if not dry_run:
+        lines.append(f"{console.size(garbage.freed)} of unfinished work removed")
+    text = "\n".join(lines) or "nothing to do"
+    console.emit(garbage, output, text=text, name="\n".join(garbage.deleted))

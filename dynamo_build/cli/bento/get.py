@@ -21,18 +21,12 @@ def get(
 
     Example: dynamo get frontend -o path
     """
-    from dynamo_build.bento.store import Store
+    from dynamo_build.bento import select
     from dynamo_build.cli.options import checked_output
-    from dynamo_build.errors import StoreError
-    from dynamo_build.seams import default_home
 
     if output != "path":
         checked_output(output)
-    store = Store(default_home())
-    wanted = tag or store.last_built_from(Path.cwd())
-    if not wanted:
-        raise StoreError("no bento was built from this folder", ["Name one: see `dynamo list`."])
-    bento = store.get(wanted)
+    bento = select.chosen(tag, Path.cwd())
     manifest = bento.manifest
 
     def text() -> str:

@@ -17,20 +17,14 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
 
     Example: dynamo tree frontend
     """
-    from dynamo_build.bento.store import Store
-    from dynamo_build.errors import StoreError
-    from dynamo_build.graph.drawing.tree import tree as drawn
-    from dynamo_build.seams import default_home
+    from dynamo_build.bento import select
+    from dynamo_build.graph.drawing.tree import tree
 
     checked_output(output)
-    store = Store(default_home())
-    wanted = tag or store.last_built_from(Path.cwd())
-    if not wanted:
-        raise StoreError("no bento was built from this folder", ["Name one: see `dynamo list`."])
-    bento = store.get(wanted)
+    bento = select.chosen(tag, Path.cwd())
     graph = bento.manifest.graph
     console.emit(
-        _node(graph, graph.entry), output, text=f"{bento.tag}\n{drawn(graph)}".rstrip("\n"), name="\n".join(graph.names)
+        _node(graph, graph.entry), output, text=f"{bento.tag}\n{tree(graph)}".rstrip("\n"), name="\n".join(graph.names)
     )
 
 

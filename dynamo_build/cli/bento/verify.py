@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,24 +18,16 @@ def verify(
 
     Example: dynamo verify frontend
     """
-    from dynamo_build.bento import verify as stage
     from dynamo_build.bento.store import Store
+    from dynamo_build.bento.upkeep import verify_bentos
     from dynamo_build.errors import StoreError
     from dynamo_build.seams import default_home
 
     checked_output(output)
-    store = Store(default_home())
-    wanted = [str(store.find(tag)) for tag in tags] if tags else [item.tag for item in store.list()]
-    wrong: dict[str, tuple[str, ...]] = {}
-    for tag in wanted:
-        try:
-            bento = store.get(tag)
-            wrong[tag] = stage.verify(Path(bento.folder), bento.manifest)
-        except StoreError as error:
-            wrong[tag] = (error.message,)
-    lines = [f"{tag}: {'; '.join(found) if found else 'as it was built'}" for tag, found in wrong.items()]
-    damaged = [tag for tag, found in wrong.items() if found]
-    console.emit(wrong, output, text="\n".join(lines) or "the store holds no bento", name="\n".join(damaged))
+    problems = verify_bentos(Store(default_home()), tags or ())
+    lines = [f"{tag}: {'; '.join(found) if found else 'as it was built'}" for tag, found in problems.items()]
+    damaged = [tag for tag, found in problems.items() if found]
+    console.emit(problems, output, text="\n".join(lines) or "the store holds no bento", name="\n".join(damaged))
     if damaged:
         count = f"{len(damaged)} bentos are" if len(damaged) > 1 else f"the bento `{damaged[0]}` is"
         raise StoreError(f"{count} damaged", ["Delete it with `dynamo delete TAG`, and build or import it again."])

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, pulled
+from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, find_surroundings
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.model.reference import ImageReference
-    from dynamo_build.oci.image import OciImage
-    from dynamo_build.seams import Surroundings
+    from dynamo_build.pipeline.images import Described
 
 Key = Annotated[str, typer.Option("--key", metavar="FILE", help="PEM file of a key over P-256.")]
 
@@ -32,12 +30,9 @@ def sbom(
 
     Example: dynamo image sbom registry.example/team/frontend:1 --format spdx --attach
     """
-    from dynamo_build.image.attestations import materials
-    from dynamo_build.image.report import report
+    from dynamo_build.pipeline.images import describe_materials
 
-    around, named, image = pulled(reference, platform, insecure)
-    kind, document = materials(form, image, report(image, str(named)))
-    _given(around, named, image, document, kind, "sbom" if form == "cyclonedx" else "spdx", attach=attach)
+    _write(describe_materials(reference, form, platform, find_surroundings(insecure)), attach=attach)
 
 
 def provenance(
@@ -50,13 +45,9 @@ def provenance(
 
     Example: dynamo image provenance registry.example/team/frontend:1 --attach
     """
-    from dynamo_build.image.attestations import IN_TOTO
-    from dynamo_build.image.attestations import provenance as stated
-    from dynamo_build.image.report import report
+    from dynamo_build.pipeline.images import describe_provenance
 
-    around, named, image = pulled(reference, platform, insecure)
-    document = stated(image, report(image, str(named)))
-    _given(around, named, image, document, IN_TOTO, "att", attach=attach)
+    _write(describe_provenance(reference, platform, find_surroundings(insecure)), attach=attach)
 
 
 def sign(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
@@ -66,16 +57,12 @@ def sign(reference: Reference, key: Key, insecure: Insecure = None, output: Outp
     """
     import os
 
-    from dynamo_build import catalog
-    from dynamo_build.image import signatures
-    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.pipeline.images import sign_image
 
     checked_output(output)
-    named = ImageReference.parse(reference)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
     password = os.environ.get("DYNAMO_KEY_PASSWORD", "")
-    digest, where = signatures.sign(named, Path(key), around.registry(named), password)
-    console.emit({"digest": digest, "signature": where}, output, text=f"{digest}\n{where}", name=where)
+    digest, signature = sign_image(reference, Path(key), password, find_surroundings(insecure))
+    console.emit({"digest": digest, "signature": signature}, output, text=f"{digest}\n{signature}", name=signature)
 
 
 def verify(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
@@ -83,36 +70,15 @@ def verify(reference: Reference, key: Key, insecure: Insecure = None, output: Ou
 
     Example: dynamo image verify registry.example/team/frontend:1 --key key.pub
     """
-    from dynamo_build import catalog
-    from dynamo_build.image import signatures
-    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.pipeline.images import verify_image
 
     checked_output(output)
-    named = ImageReference.parse(reference)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    digest = signatures.verify(named, Path(key), around.registry(named))
-    exact = str(named if named.folder else named.with_digest(digest))
-    console.emit({"reference": exact, "digest": digest}, output, text=f"{exact} is signed", name=exact)
+    verified = verify_image(reference, Path(key), find_surroundings(insecure))
+    console.emit(verified, output, text=f"{verified.reference} is signed", name=verified.reference)
 
 
-def _given(
-    around: Surroundings,
-    named: ImageReference,
-    image: OciImage,
-    document: dict[str, object],
-    kind: str,
-    suffix: str,
-    *,
-    attach: bool,
-) -> None:
-    from dataclasses import replace
-
+def _write(document: Described, *, attach: bool) -> None:
     from dynamo.sdk import codec
-    from dynamo_build.image.attestations import canonical
-    from dynamo_build.image.referrers import attach as put
+    from dynamo_build.pipeline.images import attach_document
 
-    if not attach:
-        print(codec.pretty(document))
-        return
-    subject = replace(named, digest=image.digest)
-    print(put(subject, canonical(document), kind, suffix, around.registry(named), console.listener()))
+    print(attach_document(document, console.listener()) if attach else codec.pretty(document.content))

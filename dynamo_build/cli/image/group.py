@@ -9,7 +9,7 @@ import typer
 
 from dynamo_build.cli import console
 from dynamo_build.cli.image.documents import provenance, sbom, sign, verify
-from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, pulled
+from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, find_surroundings
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
@@ -38,16 +38,11 @@ def inspect(
 
     Example: dynamo image inspect registry.example/team/frontend:1 -o json
     """
-    from dataclasses import replace
-
-    from dynamo_build.image.referrers import listed
-    from dynamo_build.image.report import report
+    from dynamo_build.pipeline.images import inspect_image
 
     checked_output(output)
-    around, named, image = pulled(reference, platform, insecure)
-    beside = listed(named, around.registry(named))
-    found = replace(report(image, str(named), read="none"), documents=beside)
-    console.emit(found, output, text=lambda: _inspected(found), name=found.digest)
+    report = inspect_image(reference, platform, find_surroundings(insecure))
+    console.emit(report, output, text=lambda: _inspected(report), name=report.digest)
 
 
 @group.command("size")
@@ -64,19 +59,16 @@ def size(
 
     Example: dynamo image size registry.example/team/frontend:1 --budget 500MB --output-file sizes.html
     """
-    from dynamo_build.errors import ImageBuildError
-    from dynamo_build.image.report import report
-    from dynamo_build.oci.budget import exceeded, parsed
+    from dynamo_build.oci.budget import parsed
+    from dynamo_build.pipeline.images import check_budget, measure_image
 
     checked_output(output)
     limit = parsed(budget)
-    _, named, image = pulled(reference, platform, insecure)
-    found = report(image, str(named), read="all" if every else "own")
+    report = measure_image(reference, platform, find_surroundings(insecure), every=every)
     if picture:
-        _draw(found, Path(picture))
-    console.emit(found, output, text=lambda: _sizes(found), name=str(found.size))
-    if limit and (said := exceeded(limit, found.size, [(layer.name, layer.size) for layer in found.layers])):
-        raise ImageBuildError(*said)
+        _draw(report, Path(picture))
+    console.emit(report, output, text=lambda: _sizes(report), name=str(report.size))
+    check_budget(report, limit)
 
 
 @group.command("diff")
@@ -93,22 +85,22 @@ def diff(
     Example: dynamo image diff registry.example/team/frontend:1 registry.example/team/frontend:2 --format html
     """
     from dynamo_build.errors import UsageError
-    from dynamo_build.image.diff import contrast
+    from dynamo_build.pipeline.images import compare_images, pull_image
 
     checked_output(output)
     if form not in ("", "text", "html"):
         raise UsageError(f"`{form}` is not a form of difference", ["Use text or html."])
     if form == "html" and output != "text":
         raise UsageError(f"`--format html` and `-o {output}` are two forms of the result", ["Name one of them."])
-    _, one, first = pulled(before, platform, insecure)
-    _, other, second = pulled(after, platform, insecure)
-    found = contrast(first, second, (str(one), str(other)))
+    surroundings = find_surroundings(insecure)
+    first, second = pull_image(before, platform, surroundings), pull_image(after, platform, surroundings)
+    found = compare_images(first, second)
     if form == "html":
         from dynamo_build.image.diff_page import page
         from dynamo_build.image.report import report
 
-        reports = report(first, str(one), read="own"), report(second, str(other), read="own")
-        print(page(found, *reports, console.size), end="")
+        reports = [report(each.image, str(each.reference), read="own") for each in (first, second)]
+        print(page(found, reports[0], reports[1], console.size), end="")
         return
     lines = [f"{console.size(found.moved)} to move, {console.size(found.shared)} shared"]
     for change in found.changes:
@@ -129,20 +121,11 @@ def copy(
 
     Example: dynamo image copy registry.example/team/frontend:1 oci:mirror:1
     """
-    from dynamo_build import catalog
-    from dynamo_build.image.copy import copy as carry
-    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.pipeline.images import copy_image
 
     checked_output(output)
-    to = ImageReference.parse(target)
-    digest = carry(
-        ImageReference.parse(source),
-        to,
-        catalog.surroundings(insecure=tuple(insecure or ())),
-        console.listener(output != "text"),
-    )
-    named = str(to if to.folder else to.with_digest(digest))
-    console.emit({"reference": named, "digest": digest}, output, text=named, name=named)
+    copied = copy_image(source, target, find_surroundings(insecure), console.listener(output != "text"))
+    console.emit(copied, output, text=copied.reference, name=copied.reference)
 
 
 @group.command("rebase")
@@ -162,18 +145,13 @@ def rebase(
 
     Example: dynamo image rebase registry.example/app:1 --base registry.example/cuda:2 -t registry.example/app:1-cuda2
     """
-    from dynamo_build.image.rebase import rebase as put
-    from dynamo_build.model.reference import ImageReference
+    from dynamo_build.pipeline.images import RebaseOptions, rebase_image
 
     checked_output(output)
-    around, _, image = pulled(reference, platform, insecure)
-    _, below, under = pulled(base, image.platform, insecure)
-    was = pulled(old_base, image.platform, insecure)[2] if old_base else None
-    to = ImageReference.parse(image_tag)
-    made = put(image, under, below, was, force=force)
-    around.registry(to).push(made, (to,), console.listener(output != "text"))
-    named = str(to if to.folder else to.with_digest(made.digest))
-    console.emit({"reference": named, "digest": made.digest}, output, text=named, name=named)
+    options = RebaseOptions(base=base, target=image_tag, old_base=old_base, force=force)
+    listener = console.listener(output != "text")
+    rebased = rebase_image(reference, options, platform, find_surroundings(insecure), listener)
+    console.emit(rebased, output, text=rebased.reference, name=rebased.reference)
 
 
 for _command in (sbom, provenance, sign, verify):

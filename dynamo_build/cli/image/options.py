@@ -1,4 +1,4 @@
-"""What the commands of `dynamo image` share: their options, and the image that is named."""
+"""Options that the commands of `dynamo image` share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dynamo_build.model.reference import ImageReference
-    from dynamo_build.oci.image import OciImage
     from dynamo_build.seams import Surroundings
 
 Reference = Annotated[str, typer.Argument(metavar="REF", help="HOST/PATH[:TAG][@DIGEST], or oci:FOLDER[:TAG].")]
@@ -18,14 +16,8 @@ Insecure = Annotated[
 ForPlatform = Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help="Which image of an index.")]
 
 
-def pulled(reference: str, platform: str, insecure: list[str] | None) -> tuple[Surroundings, ImageReference, OciImage]:
-    """Where images come from, the reference with its digest, and the image. Raises RegistryError."""
+def find_surroundings(insecure: list[str] | None) -> Surroundings:
+    """The surroundings of a command; plain HTTP is allowed to the hosts in `insecure`."""
     from dynamo_build import catalog
-    from dynamo_build.model.reference import ImageReference
-    from dynamo_build.pipeline.containerize import own_platform
 
-    named = ImageReference.parse(reference)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    registry = around.registry(named)
-    image = registry.pull(named, platform or own_platform())
-    return around, named.with_digest(image.digest), image
+    return catalog.surroundings(insecure=tuple(insecure or ()))
