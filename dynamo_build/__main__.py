@@ -10,7 +10,7 @@ import sys
 
 def _leave(number: int, frame: object) -> None:
     os.write(2, b"interrupted\n")
-    os._exit(130)
+    os._exit(130)  # errors.INTERRUPTED; nothing is imported before the handler is set
 
 
 def _open_streams() -> None:

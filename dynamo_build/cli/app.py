@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from dynamo_build import __version__
 from dynamo_build.cli import console
 from dynamo_build.cli.click_errors import ClickException, NoArgsIsHelpError
-from dynamo_build.errors import DynamoError, UsageError
+from dynamo_build.errors import BROKEN_PIPE, INTERRUPTED, DynamoError, UsageError
 from dynamo_build.system import signals
 
 
@@ -109,9 +109,6 @@ def dynamo(
     """Package, containerize and deploy graphs of Python services."""
 
 
-_INTERRUPTED = 130
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
     signals.listen()
@@ -123,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
         late = True
     if late:
         console.say("interrupted")
-        code = _INTERRUPTED
+        code = INTERRUPTED
     sys.exit(code)
 
 
@@ -133,7 +130,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         _refuse_foreign_runtime()
         result = app(args=arguments, prog_name="dynamo", standalone_mode=False)
-        if result == _INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
+        if result == INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
             console.say("interrupted")
         return result if isinstance(result, int) else 0
     except DynamoError as error:
@@ -151,15 +148,15 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         console.say("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
-        return 141
+        return BROKEN_PIPE
     except Exception as error:
         if not signals.caused(error):
             raise
         console.say("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _sentence(text: str) -> str:

@@ -1,8 +1,17 @@
-"""What the user set, and where: flags, environment, dynamo.yaml or pyproject.toml, bentofile.yaml, defaults.
+"""Settings of a project, merged from all places where they are set. This is the only merge of settings.
 
-Names are `section.key`. In pyproject.toml a section is `[tool.dynamo.build]`, in dynamo.yaml a mapping `build:`; in the
-environment `build.python` is `DYNAMO_BUILD_PYTHON`, lists are separated by commas. `DYNAMO_IMAGE` is no setting of a
-build: which base an image gets is decided later.
+A later row overrides an earlier one, setting by setting:
+
+| rank | place | how `build.python` is written there |
+|---|---|---|
+| 1 | default | – |
+| 2 | `bentofile.yaml`, else `[tool.bentoml.build]` in `pyproject.toml` | `docker: {python_version: …}` |
+| 3 | `pyproject.toml` or `dynamo.yaml`; both is an error | `[tool.dynamo.build]` or `build:`, key `python` |
+| 4 | environment | `DYNAMO_BUILD_PYTHON`; lists are separated by commas |
+| 5 | flag | `--python` |
+
+Names are `section.key`. Two variables are not settings and rank between 3 and 5: `DYNAMO_IMAGE` names the base image
+when an image is built, after a service's own `image=`; `DYNAMO_REGISTRY` is the default of `--registry`.
 """
 
 from __future__ import annotations
@@ -68,7 +77,7 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting with the place that it came from; `notes` name what a bentofile says in vain."""
+    """Every setting and its source; `notes` name the options of a bentofile that have no effect."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +101,10 @@ class Settings:
 
 
 def load(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
-    """Collect the settings of a project. A flag of None was not given. Raises UsageError naming the place."""
+    """The settings of the project in this folder, merged in the order of the module's table.
+
+    `flags` are values by setting; one of None was not given. Raises UsageError, which names the place.
+    """
     values = {name: known.default for name, known in KNOWN.items()}
     sources = dict.fromkeys(KNOWN, "default")
     theirs, notes = _bentofile(project)
