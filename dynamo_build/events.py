@@ -68,7 +68,7 @@ class LayerPushed:
     how: Literal["sent", "there", "mounted"]
 
     @property
-    def sent(self) -> bool:
+    def was_sent(self) -> bool:
         """Whether its bytes were sent now."""
         return self.how == "sent"
 

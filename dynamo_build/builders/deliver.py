@@ -35,9 +35,9 @@ def deliver(
     """
     sent = dict(ahead)
 
-    def heard(event: Event) -> None:
+    def note_event(event: Event) -> None:
         if isinstance(event, LayerPushed):
-            sent.setdefault(event.digest, event.sent)
+            sent.setdefault(event.digest, event.was_sent)
         else:
             on(event)
 
@@ -45,11 +45,11 @@ def deliver(
         case ToRegistry():
             first = to.references[0]
             kept = (first.with_tag(kept_as),) if kept_as else ()
-            surroundings.registry(first).push(image, (*to.references, *kept), heard)
+            surroundings.registry(first).push(image, (*to.references, *kept), note_event)
             reference = str(first.with_tag("").with_digest(image.digest))
         case ToFolder():
             target = ImageReference(LAYOUT, str(Path(to.folder).absolute())[1:], to.tag)
-            surroundings.registry(target).push(image, (target,), heard)
+            surroundings.registry(target).push(image, (target,), note_event)
             reference = str(target)
         case ToEngine():
             address = to.address or docker_engine.available(surroundings.environment)
@@ -112,6 +112,6 @@ class EarlyUploads:
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, LayerPushed):
-            self._sent[event.digest] = event.sent
+            self._sent[event.digest] = event.was_sent
         else:
             self._on(event)

@@ -130,14 +130,14 @@ class Mask:
         if not self._words:
             return on
 
-        def heard(event: Event) -> None:
+        def mask_event(event: Event) -> None:
             fields: dict[str, Any] = {name: getattr(event, name) for name in event.__dataclass_fields__}
             changed: dict[str, Any] = {
                 name: self.text(value) for name, value in fields.items() if isinstance(value, str)
             }
             on(replace(event, **changed))
 
-        return heard
+        return mask_event
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

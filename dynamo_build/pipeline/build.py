@@ -98,12 +98,12 @@ def _informed(
 
         options = declare(options, project, surroundings.registry, cache, on)
 
-    def recorded(locked: Lock) -> frozenset[str]:
+    def list_modules(locked: Lock) -> frozenset[str]:
         from dynamo_build.packages.wheel_modules import Records  # most builds need nothing of it
 
         return Records(environment=surroundings.environment, cache=cache, on=on).modules(locked)
 
-    return options, recorded
+    return options, list_modules
 
 
 def _planned(
@@ -118,13 +118,13 @@ def _planned(
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
     options = replace(options, without=(*options.without, str(bentos.root)))
 
-    def strays(wanted: Requirements, files: Sequence[PlannedFile]) -> tuple[Problem, ...]:
+    def find_strays(wanted: Requirements, files: Sequence[PlannedFile]) -> tuple[Problem, ...]:
         if not found.settled:
             return ()
         return stray(found, wanted, files, project, options, recorded, stamps.ruling.partition(" ")[2])
 
     with _uncollected():
-        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps, further=strays)
+        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps, further=find_strays)
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
     return _doubted(planned, found, options, on) if found.settled else planned

@@ -115,14 +115,14 @@ class Layers:
         if group and not kept:
             self._missing.append(group)
 
-        def known(scratch: Path) -> Layer:
+        def reuse_or_make(scratch: Path) -> Layer:
             layer = kept or make(scratch)
             self.keys[key] = layer.diff_id
             if not kept:
                 self._made(layer)
             return layer
 
-        return known
+        return reuse_or_make
 
     def _install(self, wanted: PackagesLayer, folder: Path) -> None:
         with secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:

@@ -152,25 +152,25 @@ def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
     """Send the blobs, a few at a time; the first failure ends it."""
     total, lock, done = sum(blob.size for blob in blobs), threading.Lock(), [0]
 
-    def moved(amount: int) -> None:
+    def report_moved(amount: int) -> None:
         with lock:
             done[0] += amount
             on(Progress(what="push", done=done[0], total=total))
 
-    def one(blob: Blob) -> None:
+    def send_blob(blob: Blob) -> None:
         seen = [0]
 
-        def sent(amount: int) -> None:
+        def report_sent(amount: int) -> None:
             seen[0] += amount
-            moved(amount)
+            report_moved(amount)
 
-        how = upload.send(blob, sent)
-        moved(blob.size - min(seen[0], blob.size))
+        how = upload.send(blob, report_sent)
+        report_moved(blob.size - min(seen[0], blob.size))
         with lock:
             on(LayerPushed(digest=blob.digest, how=how))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
-        futures = [pool.submit(one, blob) for blob in blobs]
+        futures = [pool.submit(send_blob, blob) for blob in blobs]
         try:
             for future in futures:
                 future.result()

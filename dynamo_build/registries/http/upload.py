@@ -222,7 +222,7 @@ class Upload:
 def _part(blob: Blob, start: int, size: int) -> Callable[[], Readable]:
     """Opens a piece of the blob; what lies before it is read and dropped, so that the stream stays checked."""
 
-    def opened() -> Readable:
+    def open_window() -> Readable:
         stream = blob.open()
         rest = start
         while rest:
@@ -232,7 +232,7 @@ def _part(blob: Blob, start: int, size: int) -> Callable[[], Readable]:
             rest -= len(dropped)
         return _Window(stream, size)
 
-    return opened
+    return open_window
 
 
 class _Window(io.RawIOBase):
