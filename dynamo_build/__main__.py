@@ -1,4 +1,4 @@
-"""The command `dynamo`, also as `python -m dynamo_build`: Ctrl-C is heard before everything is loaded, too.
+"""The command `dynamo`, also as `python -m dynamo_build`, with an interrupt handler set before anything loads.
 
 Names of files are UTF-8 whatever the locale says, or a bento would be another one there.
 """

@@ -1,4 +1,4 @@
-"""Images built by buildah or podman: no daemon, and commands of the plan run in the image.
+"""Image builders over buildah and podman, which need no daemon and can run commands in the image.
 
 The result is handed over as an OCI layout and delivered by our own registries and engine, so that pushes, mounts and
 logins are the same for every builder. Source: buildah-build(1), podman-build(1).

@@ -1,4 +1,4 @@
-"""An image plan as a Dockerfile whose context is the bento's folder: what is rendered is exactly what is built.
+"""Render an image plan as a Dockerfile; its context is the bento's folder.
 
 Source: Dockerfile reference. Every value is quoted here, so that the template only lays out lines.
 """

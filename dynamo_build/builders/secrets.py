@@ -1,4 +1,4 @@
-"""Secrets that a build may read and must not keep: named on the command line, mounted or passed on, and masked in talk.
+"""Build secrets: named on the command line, mounted or passed on, masked in output, never kept in the image.
 
 Source: Dockerfile reference, `RUN --mount=type=secret`; docker-buildx-build(1), `--secret`.
 """

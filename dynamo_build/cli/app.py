@@ -1,4 +1,4 @@
-"""The command table, and the one place that catches errors and exits."""
+"""The table of commands, and the only place that catches errors and exits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo build`: a graph into a bento."""
+"""`dynamo build`: package a graph as a bento."""
 
 from __future__ import annotations
 

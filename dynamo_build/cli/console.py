@@ -1,4 +1,4 @@
-"""What the user sees: results on stdout, talk on stderr."""
+"""Output of the command line: results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo containerize`: a bento into an image."""
+"""`dynamo containerize`: build an image from a bento."""
 
 from __future__ import annotations
 

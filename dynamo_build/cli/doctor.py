@@ -1,4 +1,4 @@
-"""`dynamo doctor`: what this machine has of what the commands need."""
+"""`dynamo doctor`: check this machine's prerequisites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo graph`: a picture of the services and who calls whom, before a build or of a bento."""
+"""`dynamo graph`: a picture of the services of a graph and their dependencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo login` and `dynamo logout`: who we are to a registry, where docker keeps it too."""
+"""`dynamo login` and `dynamo logout`: credentials of registries, shared with docker."""
 
 from __future__ import annotations
 

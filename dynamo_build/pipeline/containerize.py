@@ -1,4 +1,4 @@
-"""A bento into images: what is planned for each base and platform, who builds it, and where it goes."""
+"""The verb `containerize`: plan the images of a bento, choose a builder, build and deliver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine has of what the commands need, and what to do about the rest."""
+"""The verb `doctor`: check this machine's prerequisites and say how to meet the missing ones."""
 
 from __future__ import annotations
 

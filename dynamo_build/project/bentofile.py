@@ -1,4 +1,4 @@
-"""A bentofile read as our settings; what has no meaning here is named, never ignored.
+"""Translation of a bentofile to settings; options without a counterpart are reported, never ignored.
 
 Source: BentoML 1.4, "Build options" (`bentofile.yaml`, or `[tool.bentoml.build]` in pyproject.toml).
 """

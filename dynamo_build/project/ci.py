@@ -1,4 +1,4 @@
-"""Pipelines for CI systems that publish images: the same shell steps, in the form of each system."""
+"""Pipelines for CI systems that publish images: the same shell steps in the syntax of each system."""
 
 from __future__ import annotations
 

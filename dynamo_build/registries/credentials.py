@@ -1,4 +1,4 @@
-"""Who we are to a registry: from the docker config, its credential helpers, or `DOCKER_AUTH_CONFIG`; from nowhere else.
+"""Credentials for registries, from the docker config, its credential helpers or `DOCKER_AUTH_CONFIG` alone.
 
 Source: the docker CLI's config file (`auths`, `credHelpers`, `credsStore`) and the credential helper protocol.
 """

@@ -1,4 +1,4 @@
-"""The door to a Docker Engine: whether one answers, and loading an image that was built without it.
+"""A Docker Engine as a place for images: find one, and load an image that was built without it.
 
 Plain HTTP to the engine's socket: loading must not pay for a client library.
 Source: Docker Engine API 1.41 (`/_ping`, `/info`, `/images/json`, `/images/load`) and the docker-archive form.

@@ -1,4 +1,4 @@
-"""A registry from outside, completed: what it does not implement is refused with its name."""
+"""A registry from outside, completed: a method that it does not implement is refused by name."""
 
 from __future__ import annotations
 

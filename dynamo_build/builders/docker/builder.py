@@ -1,4 +1,4 @@
-"""The builder over the Engine API: base first, one build, then tags and pushes.
+"""The image builder over the Docker Engine API: pull the base, build once, then tag and push.
 
 Source: Docker Engine API 1.41. BuildKit is asked for by `version=2` on /build, with no session: the engine builds
 all of it by itself, so neither the docker command nor its buildx plugin is needed.

@@ -1,4 +1,4 @@
-"""What an engine says while it builds: JSON messages, and inside BuildKit's the status as protobuf.
+"""Build messages of a Docker Engine: JSON, and BuildKit's status as protobuf inside it.
 
 Source: Docker Engine API (`/build`), moby/buildkit `api/services/control/control.proto` (StatusResponse).
 """

@@ -1,4 +1,4 @@
-"""Builds that mount secrets go through the docker command: it holds a session, over which BuildKit asks for them.
+"""Builds with secrets through the docker command, which holds the session over which BuildKit asks for them.
 
 Source: docker-buildx-build(1), `--secret`; the BuildKit client within docker before 23.
 """

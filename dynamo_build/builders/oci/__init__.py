@@ -1,4 +1,4 @@
-"""The builder that needs neither a daemon nor root: it writes layers and documents, and hands them to a registry."""
+"""The default image builder: writes layers and manifests itself, without a daemon or root."""
 
 from __future__ import annotations
 

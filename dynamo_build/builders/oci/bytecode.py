@@ -1,4 +1,4 @@
-"""Modules compiled by the base's exact Python, the same wherever they are compiled, and checked by nothing.
+"""Reproducible bytecode of modules, compiled by the base's exact Python.
 
 Source: PEP 552 (unchecked hash-based pycs). A .pyc of another patch version may differ in rare files, so nothing is
 compiled when that very version is not on this machine. Child processes compile, one per core and for all packages: a

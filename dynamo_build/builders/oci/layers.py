@@ -1,4 +1,4 @@
-"""The layers of a plan: found in the cache of this machine, in an earlier image, or made, several at once."""
+"""The layers of a plan, several at once: from the local cache, from an earlier image, or new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locked wheels as files of a layer: unpacked by uv for the image's platform, then made to say nothing of this machine.
+"""Locked wheels as files of a layer: installed by uv for the image's platform, without traces of this machine.
 
 Source: PyPA specifications "Recording installed projects" (RECORD, INSTALLER, direct_url.json) and the wheel format
 (scripts); uv's `pip install --target`.

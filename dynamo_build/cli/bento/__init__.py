@@ -1,1 +1,1 @@
-"""Commands on the bentos of the store: list, show, compare, check, export, push and delete them."""
+"""Commands on the bentos of the store: list, show, compare, verify, export, push and delete them."""

@@ -1,4 +1,4 @@
-"""`dynamo delete`: bentos out of the store."""
+"""`dynamo delete`: delete bentos from the store."""
 
 from __future__ import annotations
 

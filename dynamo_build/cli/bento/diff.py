@@ -1,4 +1,4 @@
-"""`dynamo diff`: what differs between two bentos."""
+"""`dynamo diff`: compare two bentos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo gc`: room in the store."""
+"""`dynamo gc`: free space in the store."""
 
 from __future__ import annotations
 

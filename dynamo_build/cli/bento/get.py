@@ -1,4 +1,4 @@
-"""`dynamo get`: one bento."""
+"""`dynamo get`: show one bento."""
 
 from __future__ import annotations
 

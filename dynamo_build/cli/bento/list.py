@@ -1,4 +1,4 @@
-"""`dynamo list`: what is in the store."""
+"""`dynamo list`: list the bentos in the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo tree`: the services of a bento and who calls whom."""
+"""`dynamo tree`: the services of a bento and their dependencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo verify`: whether a bento is what it was when it was built."""
+"""`dynamo verify`: check bentos against their digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of `dynamo image` for what goes with an image: documents about it, and signatures."""
+"""The commands of `dynamo image` for attached documents and signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo image`: what an image holds, what it costs, and what goes with it."""
+"""`dynamo image`: inspect, measure, compare, copy and rebase images."""
 
 from __future__ import annotations
 

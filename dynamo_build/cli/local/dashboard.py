@@ -1,4 +1,4 @@
-"""`dynamo dashboard`: a running graph on a page."""
+"""`dynamo dashboard`: a web page about a running graph."""
 
 from __future__ import annotations
 

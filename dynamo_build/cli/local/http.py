@@ -1,4 +1,4 @@
-"""`dynamo http`: the OpenAI service on its own."""
+"""`dynamo http`: the OpenAI-compatible server alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo serve`: the graph on this machine."""
+"""`dynamo serve`: run a graph on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo status`, `dynamo logs` and `dynamo restart`: the graphs that run on this machine."""
+"""`dynamo status`, `dynamo logs` and `dynamo restart`: graphs running on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo env`: what a report of a fault should say of this machine."""
+"""`dynamo env`: versions and settings, for bug reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dynamo init`: a project to start from."""
+"""`dynamo init`: create a project from a template."""
 
 from __future__ import annotations
 

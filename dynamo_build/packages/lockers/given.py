@@ -1,4 +1,4 @@
-"""The lock that lies beside the project, taken as it is: no program runs and no index is asked."""
+"""The existing lock file of a project, used as it is: no program runs and no index is asked."""
 
 from __future__ import annotations
 

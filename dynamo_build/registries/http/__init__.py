@@ -1,4 +1,4 @@
-"""Registries that speak the OCI distribution protocol: pull by checked digest, push what is missing, tags last."""
+"""Registries that speak the OCI distribution protocol: pull verified content, push what is missing, tags last."""
 
 from __future__ import annotations
 

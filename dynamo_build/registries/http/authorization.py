@@ -1,4 +1,4 @@
-"""Answers to a registry's challenge: basic, or a bearer token bought from the realm that it names.
+"""Answers to a registry's authentication challenge: basic, or a bearer token from the realm that it names.
 
 Source: RFC 7235 (challenges), the distribution project's token authentication spec, and its OAuth2 form.
 """

@@ -1,4 +1,4 @@
-"""Requests to one registry: its address and scheme, authorization, redirects, retries, and what it refused."""
+"""Requests to one registry: address and scheme, authorization, redirects, retries, and error messages."""
 
 from __future__ import annotations
 

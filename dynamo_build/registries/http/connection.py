@@ -1,4 +1,4 @@
-"""One request to one server: kept-alive connections, plain HTTP only where allowed, failures as one clear line."""
+"""Requests to one server over kept-alive connections; plain HTTP only where it is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One blob on its way into a repository: there already, mounted from another repository, or uploaded and resumed.
+"""Upload of one blob into a repository: skipped if present, mounted from another repository, or sent and resumed.
 
 Source: OCI distribution spec, "Pushing blobs", "Mounting a blob from another repository", "Pushing a blob in chunks".
 """
