@@ -26,34 +26,38 @@ def build(
     name: Annotated[
         str | None, typer.Option(help="The bento's name. Default: the entry service's, in lower case.")
     ] = None,
-    version: Annotated[str | None, typer.Option(help="A version instead of the content's digest.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="The version. Default: derived from the content's digest.")
+    ] = None,
     platform: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Platforms to lock for, with commas. Default: linux/amd64.")
+        str | None, typer.Option(metavar="LIST", help="Platforms to lock for, comma-separated. Default: linux/amd64.")
     ] = None,
     python: Annotated[str | None, typer.Option(metavar="X.Y", help="The image's Python. Default: 3.11.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label (repeatable).")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the import may take.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages anew.")] = False,
-    locked: Annotated[bool, typer.Option("--locked", help="Fail when dynamo.lock does not fit.")] = False,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Time limit of the graph's import.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages again.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="Fail if dynamo.lock is out of date.")] = False,
     locker: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What locks the packages: uv, given or an installed one.")
+        str | None, typer.Option(metavar="NAME", help="The locker: uv, given or an installed one.")
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache alone.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache, without network.")] = False,
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read every file again, also those whose size, times and inode are equal.")
+        bool, typer.Option("--rehash", help="Read every file again, even if its size, times and inode are unchanged.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, largest first.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the files that would be packed, largest first, and stop.")
+    ] = False,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print each value of the configuration with its source, and stop.")
     ] = False,
     output: OutputForm = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Freeze a graph into a versioned bento: its files, packages, configuration and runtime.
+    """Package a graph as a versioned bento: its files, packages, configuration and runtime.
 
-    The version is the content's digest: the same input gives the same version anywhere. A service's setting is given
-    as `--Service.key=value`.
+    The version is derived from the content's digest: the same input gives the same version on any machine. Set a
+    service's configuration with `--Service.key=value`.
 
     Example: dynamo build hello_world:Frontend -f config.yaml
     """

@@ -183,4 +183,4 @@ def emit(value: Any, output: str, *, text: Callable[[], str] | str, name: str = 
     elif output == "text":
         print(text if isinstance(text, str) else text())
     else:
-        raise UsageError(f"`{output}` is not an output form", ["Use text, json, yaml or name."])
+        raise UsageError(f"`{output}` is not an output format", ["Use text, json, yaml or name."])

@@ -13,13 +13,13 @@ from dynamo_build.cli.options import OutputForm, checked_output
 
 
 def doctor(
-    online: Annotated[bool, typer.Option("--online", help="Also ask the registry and the cluster.")] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Do what can be done without asking.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Also contact the registry and the cluster.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed without asking.")] = False,
     output: OutputForm = "text",
 ) -> None:
-    """Say what is here, what each command would miss, and what to do about it.
+    """Check this machine's prerequisites, and show how to install the missing ones.
 
-    Ends with 15 when something is broken that commands cannot do without.
+    Exit code 15 if a prerequisite that every command needs is broken.
 
     Example: dynamo doctor --online
     """

@@ -15,24 +15,24 @@ def graph(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="[MODULE:SERVICE]", help="The graph's entry service. Default: the bento built last from here."
+            metavar="[MODULE:SERVICE]", help="The graph's entry service. Default: the last bento built here."
         ),
     ] = "",
-    tag: Annotated[str, typer.Option("--tag", metavar="TAG", help="Draw this bento of the store instead.")] = "",
+    tag: Annotated[str, typer.Option("--tag", metavar="TAG", help="Draw this bento of the store.")] = "",
     running: Annotated[
-        bool, typer.Option("--running", help="Draw the graph that runs here, with its health and rates.")
+        bool, typer.Option("--running", help="Draw the running graph, with health and request rates.")
     ] = False,
     form: Annotated[
-        str, typer.Option("--format", metavar="tree|svg|mermaid|dot|json|html", help="Form of the picture.")
+        str, typer.Option("--format", metavar="tree|svg|mermaid|dot|json|html", help="Format of the picture.")
     ] = "tree",
     output_file: Annotated[
-        str, typer.Option("--output-file", metavar="FILE", help="Write there; the form follows the file's ending.")
+        str, typer.Option("--output-file", metavar="FILE", help="Write to a file; its suffix sets the format.")
     ] = "",
     working_dir: WorkingDirectory = ".",
 ) -> None:
     """Draw a graph: its services, edges, endpoints, resources and images.
 
-    The picture goes to stdout, or to a file. The page asks nothing of the network.
+    The picture is written to stdout or a file. The HTML page makes no network requests.
 
     Example: dynamo graph hello_world:Frontend --output-file graph.html
     """

@@ -15,16 +15,16 @@ Host = Annotated[str, typer.Argument(metavar="HOST", help="The registry, such as
 
 def login(
     host: Host,
-    username: Annotated[str, typer.Option("--username", "-u", metavar="NAME", help="Asked for when not given.")] = "",
+    username: Annotated[str, typer.Option("--username", "-u", metavar="NAME", help="Prompted for when omitted.")] = "",
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow plain HTTP to a registry that is not on loopback.")
     ] = False,
 ) -> None:
-    """Log in to a registry. The registry is asked first; what it refuses is not kept.
+    """Log in to a registry. Credentials are verified with the registry before they are stored.
 
-    The login goes where docker keeps its own: a credential helper, else config.json. There is no option for the
-    password: it would be seen by every user of the machine and kept by the shell.
+    Credentials are stored where docker stores its own: in a credential helper, else in config.json. There is no option
+    for the password, because other users could see it in the process list and the shell would record it.
 
     Example: echo "$TOKEN" | dynamo login registry.example -u robot --password-stdin
     """
@@ -50,7 +50,7 @@ def login(
 
 
 def logout(host: Host) -> None:
-    """Remove the login of a registry.
+    """Log out of a registry.
 
     Example: dynamo logout registry.example
     """

@@ -13,8 +13,8 @@ from dynamo_build.cli.options import OutputForm, checked_output
 
 def delete(
     tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="`name:version`, or `name` with --all.")],
-    every: Annotated[bool, typer.Option("--all", help="Delete every version of the names.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Delete all versions of these names.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     output: OutputForm = "text",
 ) -> None:
     """Delete bentos from the store.
@@ -31,7 +31,7 @@ def delete(
     wanted = select_versions(store, tags, every=every)
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("deleting asks first, and there is no terminal", ["Add `--yes`."])
+            raise UsageError("deletion needs a confirmation, and there is no terminal", ["Add `--yes`."])
         typer.confirm(f"Delete {', '.join(wanted)}?", abort=True, err=True)
     deleted = [store.delete(tag) for tag in wanted]
     console.emit(deleted, output, text="\n".join(f"deleted {tag}" for tag in deleted), name="\n".join(deleted))

@@ -21,7 +21,7 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another bento.")],
     output: OutputForm = "text",
 ) -> None:
-    """Show what differs between two bentos: files, locked packages, configuration, API, services, layers and the rest.
+    """Compare two bentos: files, locked packages, configuration, API, services, layers and other fields.
 
     Example: dynamo diff frontend:kq2xw5mplz7rbn4t frontend
     """

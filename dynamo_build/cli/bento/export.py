@@ -17,7 +17,7 @@ def export(
     output: OutputForm = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Write a bento into one file; twice gives the same bytes.
+    """Write a bento to one file. The same bento always gives the same bytes.
 
     Example: dynamo export frontend frontend.bento
     """
@@ -31,11 +31,11 @@ def export(
 
 
 def take(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What `dynamo export` wrote.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file written by `dynamo export`.")],
     output: OutputForm = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Take a bento from a file into the store, after every digest of it was checked.
+    """Import a bento from a file into the store, after verifying its digests.
 
     Example: dynamo import frontend.bento
     """

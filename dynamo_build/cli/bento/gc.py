@@ -14,10 +14,10 @@ def gc(
     keep: Annotated[
         int, typer.Option(min=0, metavar="N", help="Keep the N newest versions of each name; 0 keeps all.")
     ] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and stop.")] = False,
     output: OutputForm = "text",
 ) -> None:
-    """Remove what dead builds left behind; with --keep also all but the newest versions of each name.
+    """Remove leftovers of interrupted builds; with --keep also all but the newest versions of each name.
 
     Example: dynamo gc --keep 3
     """

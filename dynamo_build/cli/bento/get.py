@@ -17,7 +17,7 @@ def get(
         str, typer.Option("--output", "-o", metavar="text|json|yaml|name|path", help="Form of the result.")
     ] = "text",
 ) -> None:
-    """Show one bento: its manifest, its tag, or where it lies.
+    """Show the manifest, tag or path of one bento.
 
     Example: dynamo get frontend -o path
     """

@@ -11,10 +11,10 @@ from dynamo_build.cli.options import OutputForm, checked_output
 
 
 def list(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only the bentos of this name.")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="List only bentos of this name.")] = "",
     output: OutputForm = "text",
 ) -> None:
-    """List the bentos in the store, the newest first.
+    """List the bentos in the store, newest first.
 
     Example: dynamo list -o json
     """

@@ -17,12 +17,12 @@ Insecure = Annotated[
 
 def push(
     tag: Annotated[str, typer.Argument(metavar="TAG", help="A bento.")],
-    reference: Annotated[str, typer.Argument(metavar="REF", help="Where to: HOST/PATH[:TAG] or oci:FOLDER[:TAG].")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help="The target: HOST/PATH[:TAG] or oci:FOLDER[:TAG].")],
     insecure: Insecure = None,
     output: OutputForm = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Send a bento to a registry, as an OCI artifact. Without a tag it gets the bento's version.
+    """Push a bento to a registry, as an OCI artifact. The default tag is the bento's version.
 
     Example: dynamo push frontend registry.example/bentos/frontend
     """
@@ -43,11 +43,11 @@ def push(
 
 
 def pull(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="What `dynamo push` printed, or a tag.")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help="The reference printed by `dynamo push`, or a tag.")],
     insecure: Insecure = None,
     output: OutputForm = "text",
 ) -> None:
-    """Fetch a bento from a registry into the store, after every digest of it was checked.
+    """Pull a bento from a registry into the store, after verifying its digests.
 
     Example: dynamo pull registry.example/bentos/frontend:kq2xw5mplz7rbn4t
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def tree(tag: Tag = "", output: OutputForm = "text") -> None:
-    """Show the services of a bento from the entry down, with their addresses and endpoints.
+    """Show the services of a bento as a tree from the entry service, with addresses and endpoints.
 
     Example: dynamo tree frontend
     """

@@ -14,7 +14,7 @@ def verify(
     tags: Annotated[list[str] | None, typer.Argument(metavar="[TAG...]", help="Default: all bentos.")] = None,
     output: OutputForm = "text",
 ) -> None:
-    """Check every file of a bento against its digest: changed, missing and added ones are named.
+    """Check every file of a bento against its digest, and list changed, missing and added files.
 
     Example: dynamo verify frontend
     """

@@ -14,7 +14,7 @@ from dynamo_build.cli.options import OutputForm, checked_output
 if TYPE_CHECKING:
     from dynamo_build.pipeline.images import Described
 
-Key = Annotated[str, typer.Option("--key", metavar="FILE", help="PEM file of a key over P-256.")]
+Key = Annotated[str, typer.Option("--key", metavar="FILE", help="PEM file of a P-256 key.")]
 
 
 def sbom(
@@ -22,11 +22,11 @@ def sbom(
     form: Annotated[
         str, typer.Option("--format", metavar="cyclonedx|spdx", help="Form of the document.")
     ] = "cyclonedx",
-    attach: Annotated[bool, typer.Option("--attach", help="Put it beside the image, as an OCI referrer.")] = False,
+    attach: Annotated[bool, typer.Option("--attach", help="Attach it to the image, as an OCI referrer.")] = False,
     platform: ForPlatform = "",
     insecure: Insecure = None,
 ) -> None:
-    """Write the bill of materials of an image: the packages in its layers, and those that its base says it has.
+    """Write the bill of materials of an image: the packages in its layers and those its base declares.
 
     Example: dynamo image sbom registry.example/team/frontend:1 --format spdx --attach
     """
@@ -37,11 +37,11 @@ def sbom(
 
 def provenance(
     reference: Reference,
-    attach: Annotated[bool, typer.Option("--attach", help="Put it beside the image, as an OCI referrer.")] = False,
+    attach: Annotated[bool, typer.Option("--attach", help="Attach it to the image, as an OCI referrer.")] = False,
     platform: ForPlatform = "",
     insecure: Insecure = None,
 ) -> None:
-    """Write how an image was made, in SLSA's form: bento, base, packages, compressor.
+    """Write the provenance of an image as a SLSA statement: bento, base, packages and compressor.
 
     Example: dynamo image provenance registry.example/team/frontend:1 --attach
     """
@@ -51,7 +51,7 @@ def provenance(
 
 
 def sign(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
-    """Sign an image with a local key, in cosign's format. DYNAMO_KEY_PASSWORD is the key's password, if it has one.
+    """Sign an image with a local key, in cosign's format. DYNAMO_KEY_PASSWORD is the password of an encrypted key.
 
     Example: dynamo image sign registry.example/team/frontend:1 --key key.pem
     """
@@ -66,7 +66,7 @@ def sign(reference: Reference, key: Key, insecure: Insecure = None, output: Outp
 
 
 def verify(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
-    """Check that an image was signed by the owner of a public key; ends with 13 when it was not.
+    """Check that an image was signed with the private key of a public key. Exit code 13 if it was not.
 
     Example: dynamo image verify registry.example/team/frontend:1 --key key.pub
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(
     name="image",
-    help="Look into images, copy, rebase, sign and verify them.",
+    help="Inspect, compare, copy, rebase, sign and verify images.",
     epilog="Example: dynamo image size registry.example/team/frontend:1",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -34,7 +34,7 @@ _TOP = 8
 def inspect(
     reference: Reference, platform: ForPlatform = "", insecure: Insecure = None, output: OutputForm = "text"
 ) -> None:
-    """Show what an image says of itself, its layers, and the documents beside it; no layer is fetched.
+    """Show the metadata, layers and attached documents of an image. No layer is downloaded.
 
     Example: dynamo image inspect registry.example/team/frontend:1 -o json
     """
@@ -49,13 +49,13 @@ def inspect(
 def size(
     reference: Reference,
     platform: ForPlatform = "",
-    every: Annotated[bool, typer.Option("--all", help="Read the layers of the base too.")] = False,
-    budget: Annotated[str, typer.Option(metavar="SIZE", help="Fail when more is shipped, such as 500MB.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Also read the layers of the base.")] = False,
+    budget: Annotated[str, typer.Option(metavar="SIZE", help="Fail if the image is larger, such as 500MB.")] = "",
     picture: Annotated[str, typer.Option("--output-file", metavar="FILE", help="Write a treemap: .svg or .html.")] = "",
     insecure: Insecure = None,
     output: OutputForm = "text",
 ) -> None:
-    """Show what every layer and package costs, and draw it when asked.
+    """Show the size of every layer and package, optionally as a treemap.
 
     Example: dynamo image size registry.example/team/frontend:1 --budget 500MB --output-file sizes.html
     """
@@ -77,10 +77,10 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="REF", help="Another image.")],
     platform: ForPlatform = "",
     insecure: Insecure = None,
-    form: Annotated[str, typer.Option("--format", metavar="text|html", help="Lines, or a page with a picture.")] = "",
+    form: Annotated[str, typer.Option("--format", metavar="text|html", help="Lines of text, or an HTML page.")] = "",
     output: OutputForm = "text",
 ) -> None:
-    """Show what differs between two images: settings, base, packages and files, and what a pull would move.
+    """Compare two images: settings, base, packages and files, and the bytes that a pull transfers.
 
     Example: dynamo image diff registry.example/team/frontend:1 registry.example/team/frontend:2 --format html
     """
@@ -113,11 +113,11 @@ def diff(
 @group.command("copy")
 def copy(
     source: Reference,
-    target: Annotated[str, typer.Argument(metavar="REF", help="Where to.")],
+    target: Annotated[str, typer.Argument(metavar="REF", help="The target.")],
     insecure: Insecure = None,
     output: OutputForm = "text",
 ) -> None:
-    """Copy an image with all its platforms, signatures and documents; the digest stays.
+    """Copy an image with all its platforms, signatures and documents. The digest stays the same.
 
     Example: dynamo image copy registry.example/team/frontend:1 oci:mirror:1
     """
@@ -132,16 +132,18 @@ def copy(
 def rebase(
     reference: Reference,
     base: Annotated[str, typer.Option("--base", metavar="REF", help="The new base.")],
-    image_tag: Annotated[str, typer.Option("--image-tag", "-t", metavar="REF", help="Where the new image goes.")],
+    image_tag: Annotated[str, typer.Option("--image-tag", "-t", metavar="REF", help="Name of the new image.")],
     old_base: Annotated[
-        str, typer.Option("--old-base", metavar="REF", help="The base until now, if what it set is to go.")
+        str, typer.Option("--old-base", metavar="REF", help="The current base, to drop the settings it added.")
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Also where Python, glibc, CUDA or packages differ.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rebase even if Python, glibc, CUDA or packages differ.")
+    ] = False,
     platform: ForPlatform = "",
     insecure: Insecure = None,
     output: OutputForm = "text",
 ) -> None:
-    """Put an image over another base, without building it again; its own layers are not sent again.
+    """Move an image to another base without rebuilding it. Its own layers are not uploaded again.
 
     Example: dynamo image rebase registry.example/app:1 --base registry.example/cuda:2 -t registry.example/app:1-cuda2
     """

@@ -13,7 +13,7 @@ Reference = Annotated[str, typer.Argument(metavar="REF", help="HOST/PATH[:TAG][@
 Insecure = Annotated[
     list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
 ]
-ForPlatform = Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help="Which image of an index.")]
+ForPlatform = Annotated[str, typer.Option("--platform", metavar="OS/ARCH", help="The platform to take from an index.")]
 
 
 def find_surroundings(insecure: list[str] | None) -> Surroundings:

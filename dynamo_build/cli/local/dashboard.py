@@ -12,14 +12,16 @@ from dynamo_build.cli import console
 def dashboard(
     process: Annotated[
         int,
-        typer.Option("--process", metavar="PID", help="Which graph, by its supervisor. Default: the last one started."),
+        typer.Option(
+            "--process", metavar="PID", help="Process ID of the graph's supervisor. Default: the last one started."
+        ),
     ] = 0,
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: a free one.")] = 8600,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Port; 0 picks a free one.")] = 8600,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Show a graph that runs on this machine: rates, latencies, states, restarts, engines' values, logs.
+    """Show a running graph on a web page: rates, latencies, states, restarts, engine metrics and logs.
 
-    The page asks nothing of any other place and changes nothing. It ends with the graph, or with Ctrl-C.
+    The page loads nothing from elsewhere and changes nothing. It ends with the graph, or with Ctrl-C.
 
     Example: dynamo dashboard --port 0
     """

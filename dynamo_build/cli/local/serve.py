@@ -23,11 +23,11 @@ def serve(
         str, typer.Option("--config-file", "--file", "-f", metavar="FILE", help="YAML with a section per service.")
     ] = "",
     port: Annotated[
-        int, typer.Option("--port", "-p", envvar="DYNAMO_PORT", min=0, max=65535, help="HTTP port; 0: a free one.")
+        int, typer.Option("--port", "-p", envvar="DYNAMO_PORT", min=0, max=65535, help="HTTP port; 0 picks a free one.")
     ] = 8000,
     host: Annotated[str, typer.Option("--host", envvar="DYNAMO_HOST", help="The address to listen on.")] = "127.0.0.1",
     service_name: Annotated[
-        str, typer.Option("--service-name", envvar="DYNAMO_SERVICE_NAME", metavar="NAME", help="Run it alone.")
+        str, typer.Option("--service-name", envvar="DYNAMO_SERVICE_NAME", metavar="NAME", help="Run only this service.")
     ] = "",
     depends: Annotated[
         list[str] | None,
@@ -35,21 +35,19 @@ def serve(
             "--depends",
             envvar="DYNAMO_SERVE_DEPENDS",
             metavar="NAME=NAMESPACE/COMPONENT",
-            help="Runs elsewhere: not started here.",
+            help="A service that runs elsewhere (repeatable).",
         ),
     ] = None,
     working_dir: WorkingDirectory = ".",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the configuration as JSON and stop.")] = False,
-    reload: Annotated[
-        bool, typer.Option("--reload", help="Start anew when the code changes; for development.")
-    ] = False,
-    dashboard: Annotated[bool, typer.Option("--dashboard", help="Also show the graph on a page.")] = False,
+    reload: Annotated[bool, typer.Option("--reload", help="Restart workers when the code changes.")] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Also start the dashboard.")] = False,
     system_app: Annotated[
         bool,
         typer.Option(
             "--enable-system-app/--no-system-app",
             envvar="DYNAMO_SYSTEM_APP_ENABLED",
-            help="Health and metrics pages of every worker.",
+            help="Serve health and metrics pages in every worker.",
         ),
     ] = True,
     system_app_port: Annotated[
@@ -59,28 +57,27 @@ def serve(
             envvar=["DYNAMO_SYSTEM_PORT", "DYNAMO_SYSTEM_APP_PORT"],
             min=0,
             max=65535,
-            help="Port of those of the entry's first worker; the others have free ones.",
+            help="Port of these pages in the entry's first worker; others use free ports.",
         ),
     ] = 0,
     system_app_host: Annotated[
         str,
         typer.Option(
-            "--system-app-host", envvar=["DYNAMO_SYSTEM_HOST", "DYNAMO_SYSTEM_APP_HOST"], help="The address for it."
+            "--system-app-host", envvar=["DYNAMO_SYSTEM_HOST", "DYNAMO_SYSTEM_APP_HOST"], help="Address of these pages."
         ),
     ] = "127.0.0.1",
     default_checks: Annotated[
         bool,
         typer.Option(
             "--use-default-health-checks/--own-health-checks",
-            help="Without default ones, only services with probes of their own have a /live and a /health page.",
+            help="Without default checks, only services with their own probes have /live and /health pages.",
         ),
     ] = True,
     platform: Annotated[str, typer.Option("--target", metavar="dynamo", help="Only `dynamo`.", hidden=True)] = "dynamo",
 ) -> None:
-    """Run a graph on this machine, each service in processes of its own, until Ctrl-C.
+    """Run a graph on this machine, each service in its own processes, until Ctrl-C.
 
-    `--Service.key=value` sets a key of a service's configuration, over that of the file. A bento is run with the
-    packages of its lock.
+    `--Service.key=value` overrides a service's configuration in the file. A bento runs with the packages of its lock.
 
     Example: dynamo serve hello_world:Frontend -f config.yaml --Backend.message=hi --port 3000
     """
@@ -88,7 +85,7 @@ def serve(
     from dynamo_build.pipeline import serve
 
     if platform != "dynamo":
-        raise UsageError(f"`{platform}` is no target of `serve`", ["Leave `--target` out: there is only `dynamo`."])
+        raise UsageError(f"`{platform}` is not a target of `serve`", ["Omit `--target`; the only target is `dynamo`."])
     options = serve.ServeOptions(
         host=host,
         port=port,

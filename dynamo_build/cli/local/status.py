@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from dynamo_build.local.running import RunningGraph
 
 Process = Annotated[
-    int, typer.Option("--process", metavar="PID", help="Which graph, by its supervisor. Default: the last one started.")
+    int,
+    typer.Option(
+        "--process", metavar="PID", help="Process ID of the graph's supervisor. Default: the last one started."
+    ),
 ]
-Service = Annotated[str, typer.Argument(metavar="[SERVICE]", help="One service. Default: all of the graph.")]
+Service = Annotated[str, typer.Argument(metavar="[SERVICE]", help="One service. Default: all services.")]
 
 
 def status(output: OutputForm = "text") -> None:
-    """Show the graphs of yours that run on this machine, worker by worker.
+    """Show your running graphs on this machine, worker by worker.
 
     Example: dynamo status
     """
@@ -34,10 +37,10 @@ def status(output: OutputForm = "text") -> None:
 def logs(
     service: Service = "",
     process: Process = 0,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the graph ends.")] = False,
-    tail: Annotated[int, typer.Option("--tail", "-n", min=0, metavar="LINES", help="The last ones only; 0: all.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the graph ends.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines; 0: all.")] = 0,
 ) -> None:
-    """Print what the workers of a running graph said, up to the last 5,000 lines.
+    """Print the log of a running graph's workers, at most the last 5,000 lines.
 
     Example: dynamo logs Backend --follow
     """
@@ -49,7 +52,7 @@ def logs(
 
 
 def restart(service: Service = "", process: Process = 0) -> None:
-    """Replace the workers of a running graph one by one; each new one is ready before the old one ends its requests.
+    """Replace the workers of a running graph one by one. Each old worker stops only when the new one is ready.
 
     Example: dynamo restart Backend
     """

@@ -28,14 +28,14 @@ def init(
     form: Annotated[str, typer.Argument(metavar="github|gitlab", help="The CI system.")],
     target: Target,
     registry: Annotated[
-        str, typer.Option(envvar="DYNAMO_REGISTRY", metavar="HOST/PATH", help="Where images go.")
+        str, typer.Option(envvar="DYNAMO_REGISTRY", metavar="HOST/PATH", help="The registry to push images to.")
     ] = "registry.example/team",
     config_file: ConfigFile = "",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     working_dir: WorkingDirectory = ".",
     output: OutputForm = "text",
 ) -> None:
-    """Write a pipeline: build from the lock, image without Docker, signature, deploy by digest with a diff to review.
+    """Write a pipeline that builds from the lock, signs the image and deploys it by digest after a reviewed diff.
 
     Example: dynamo ci init github hello_world:Frontend --registry registry.example/team -f config.yaml
     """
@@ -46,4 +46,4 @@ def init(
     wanted = pipeline(target, registry=registry, version=__version__, config_file=config_file)
     path = write(form, Path(working_dir), wanted, force=force)
     console.emit({"file": str(path)}, output, text=str(path), name=str(path))
-    console.say("its first lines name the variables and secrets to set")
+    console.say("its first lines list the variables and secrets to set")

@@ -12,9 +12,9 @@ from dynamo_build.cli.options import OutputForm, checked_output
 
 
 def env(output: OutputForm = "text") -> None:
-    """Show versions, and the settings that hold here with the place each comes from.
+    """Show versions, and the effective settings with their sources.
 
-    Credentials are not shown: not those of other tools, and not those inside an address.
+    Credentials are hidden, those in addresses included.
 
     Example: dynamo env -o json
     """

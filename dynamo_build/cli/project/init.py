@@ -12,16 +12,16 @@ from dynamo_build.cli.options import OutputForm, checked_output
 
 
 def init(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where the project goes; made when missing.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the project; created if missing.")],
     template: Annotated[
-        str, typer.Option("--template", "-t", metavar="hello|worker|llm", help="What to start from.")
+        str, typer.Option("--template", "-t", metavar="hello|worker|llm", help="The template.")
     ] = "hello",
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="The project's name. Default: the folder's.")
     ] = "",
     output: OutputForm = "text",
 ) -> None:
-    """Write a project that serves, builds and deploys as it is. Nothing that is there is overwritten.
+    """Create a project that is ready to serve, build and deploy. Existing files are never overwritten.
 
     Example: dynamo init my_graph --template worker
     """
