@@ -73,7 +73,7 @@ class BuildahBuilder:
         found = shutil.which(self.program, path=self._environment.get("PATH"))
         if found is None:
             raise ToolMissing(
-                f"there is no program `{self.program}`",
+                f"the program `{self.program}` is missing",
                 [f"Install {self.program}, or build with `--builder oci` or `--builder docker`."],
             )
         return found
@@ -113,7 +113,7 @@ class BuildahBuilder:
             said = [line for line in error.tail if line.strip()]
             raise ImageBuildError(
                 f"{self.program} could not {words[0]} the image: {said[-1] if said else error.message}",
-                [f"Its own words are above; `{self.program} info` says how it is set up."],
+                [f"See its output above; `{self.program} info` shows its setup."],
             ) from error
 
 

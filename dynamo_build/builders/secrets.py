@@ -40,13 +40,13 @@ def parsed(given: str, environment: Mapping[str, str]) -> BuildSecret:
         fields.pop("env", ""),
     )
     if fields.pop("type", "file") not in ("file", "env") or fields or not _ID.fullmatch(name):
-        raise UsageError("`--secret` is not in a form that can be read", [_FORM])
+        raise UsageError("`--secret` has an invalid form", [_FORM])
     if bool(path) == bool(variable):
         raise UsageError(f"the secret `{name}` needs either a file or a variable", [_FORM])
     if variable and variable not in environment:
-        raise UsageError(f"the secret `{name}` is to come from `{variable}`, which is not set", [f"Set `{variable}`."])
+        raise UsageError(f"the secret `{name}` uses `{variable}`, which is not set", [f"Set `{variable}`."])
     if path and not Path(path).expanduser().is_file():
-        raise UsageError(f"the secret `{name}` is to come from `{path}`, which is no file", [_FORM])
+        raise UsageError(f"the secret `{name}` uses `{path}`, which is not a file", [_FORM])
     return BuildSecret(id=name, path=str(Path(path).expanduser().absolute()) if path else "", variable=variable)
 
 

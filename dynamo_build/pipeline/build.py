@@ -136,7 +136,7 @@ def _doubted(planned: BuildPlan, found: Found, options: BuildOptions, on: Listen
     Raises GraphError when strict.
     """
     if found.warnings and options.strict:
-        raise GraphError("the graph imports what the image will not have", problems=found.warnings)
+        raise GraphError("the graph imports modules that the image will not have", problems=found.warnings)
     for doubt in found.warnings:
         on(Warned(text=told(doubt)))
     passed = f"{planned.ruling} {ruling(found, planned.files, options)}"

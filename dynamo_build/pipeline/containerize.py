@@ -89,7 +89,7 @@ def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surrou
         case ToFolder():
             subject = ImageReference(LAYOUT, to.folder.lstrip("/"), to.tag, image.digest)
         case ToEngine():
-            raise UsageError("an engine keeps no documents beside an image", ["Give `--push` or `--output-dir`."])
+            raise UsageError("a Docker Engine cannot store documents of an image", ["Give `--push` or `--output-dir`."])
     registry = surroundings.registry(subject)
     found = registry.pull(subject, plan_.platform)
     said = attestations.planned(plan_, report.report(found, str(subject), read="none"))
@@ -109,7 +109,7 @@ def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener)
         except ToolMissing as error:
             found = [error.message]
         if not found:
-            why = f", since {'; '.join(refused)}" if refused else ": nothing of this plan needs a daemon or root"
+            why = f", since {'; '.join(refused)}" if refused else ": this plan needs neither a daemon nor root"
             on(Noted(text=f"building with `{name}`{why}"))
             return builder
         refused.append(f"`{name}` cannot: {', '.join(found)}")

@@ -46,9 +46,9 @@ def draw(project: Path, options: DrawOptions, on: Listener = ignore) -> Drawing:
     if options.output_file and form == "tree":
         form = _ENDINGS.get(Path(options.output_file).suffix, form)
     if form not in (*FORMS, "json"):
-        raise UsageError(f"`{form}` is not a form of picture", [f"Use {', '.join(FORMS)} or json."])
+        raise UsageError(f"`{form}` is not a picture format", [f"Use {', '.join(FORMS)} or json."])
     if sum((bool(options.target), bool(options.tag), options.running)) > 1:
-        raise UsageError("more than one of a graph, a bento and a running graph was named", ["Name one of them."])
+        raise UsageError("a graph, a bento and a running graph exclude each other", ["Name one of them."])
     notes = NONE
     if options.running:
         from dynamo_build.local.dashboard import seen  # the page and its server take time to load

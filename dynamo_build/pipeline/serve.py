@@ -149,7 +149,7 @@ def _watched(
         try:
             resolved = again()
         except DynamoError as error:
-            on(Warned(text=f"the change is not taken over: {failure(error)}"))
+            on(Warned(text=f"the change is not applied: {failure(error)}"))
             continue
         _write(folder, resolved)
         with contextlib.suppress(ServeError):
@@ -227,7 +227,7 @@ def _check_names(graph: ServiceGraph, options: ServeOptions) -> None:
     names = [item.partition("=")[0] for item in options.depends]
     for item in options.depends:
         if "=" not in item or "/" not in item.partition("=")[2]:
-            raise UsageError(f"`{item}` is no address of a dependency", ["Write NAME=NAMESPACE/COMPONENT."])
+            raise UsageError(f"`{item}` is not the address of a dependency", ["Write NAME=NAMESPACE/COMPONENT."])
     for name in [*names, *filter(None, [options.service_name])]:
         if name not in graph.names:
             raise UsageError(f"the graph has no service `{name}`", [f"It has {', '.join(graph.names)}."])

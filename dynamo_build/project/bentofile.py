@@ -79,7 +79,7 @@ def translated(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ..
             hint = did_you_mean(name, known, f"There are {', '.join(sorted(known))}.")
             raise UsageError(f"{where} has an unknown option `{name}`", [hint])
         elif value not in (None, "", [], {}) and value not in _HARMLESS.get(name, ()):
-            notes.append(f"`{name}` of {where} is not taken over: {_NAMED[name]}")
+            notes.append(f"`{name}` of {where} has no effect: {_NAMED[name]}")
     return found, tuple(notes)
 
 

@@ -82,7 +82,7 @@ def load(
     except (_Refused, OSError, http.client.HTTPException) as error:
         raise ImageBuildError(f"the engine did not load {name}: {str(error) or type(error).__name__}") from error
     if not found:
-        raise ImageBuildError(f"the engine says that it loaded {name}, but does not have it")
+        raise ImageBuildError(f"the Docker Engine reported that it loaded {name}, but does not have it")
     on(Finished(what=what, detail=found))
     return found
 

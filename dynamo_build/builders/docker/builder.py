@@ -218,7 +218,7 @@ class DockerBuilder:
 def _judge(document: Mapping[str, Any], base: str, on: Listener) -> None:
     """Say what the base says of itself."""
     if ((document.get("Config") or {}).get("Labels") or {}).get("dynamo.production") == "false":
-        on(Warned(text=f"the base {base} says that it is not for production"))
+        on(Warned(text=f"the base {base} is marked as not for production"))
 
 
 def _has(client: docker.APIClient, name: str) -> bool:

@@ -41,7 +41,7 @@ def follow(messages: Iterable[Mapping[str, Any]], on: Listener) -> str:
                 tail.append(text)
                 on(Output(line=text))
     if not image:
-        raise ImageBuildError("the engine ended the build without an image")
+        raise ImageBuildError("the Docker Engine ended the build without an image")
     return image
 
 

@@ -72,6 +72,6 @@ def build(
         except process.ProgramFailed as error:
             said = [line.strip() for line in error.tail if line.strip()]
             raise ImageBuildError(
-                f"docker could not build the image: {said[-1] if said else error.message}", ["Its own words are above."]
+                f"docker could not build the image: {said[-1] if said else error.message}", ["See its output above."]
             ) from error
         return (folder / "identity").read_text().strip()

@@ -30,11 +30,11 @@ class OciBuilder:
         """What the plan asks for that needs something to run in the image."""
         found = []
         if any(isinstance(layer, SystemPackages) for layer in plan.layers):
-            found.append("system packages are installed by a command in the image, which this builder cannot run")
+            found.append("system packages need a command in the image, which this builder cannot run")
         if any(isinstance(layer, SetupCommand) for layer in plan.layers):
             found.append("setup commands run in the image, which this builder cannot do")
         if plan.template:
-            found.append("a Dockerfile template of the project's is for builders that read Dockerfiles")
+            found.append("the project's Dockerfile template needs a builder that reads Dockerfiles")
         if isinstance(to, ToEngine) and not (to.address or docker_engine.available(self._surroundings.environment)):
             found.append("no Docker Engine answers")
         return tuple(found)
@@ -70,5 +70,5 @@ class OciBuilder:
         ):
             raise ImageBuildError(*said)
         if image.labels.get("dynamo.production") == "false":
-            on(Noted(text="the base says that it is not for production"))
+            on(Noted(text="the base is marked as not for production"))
         return deliver(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as, ahead=sent)

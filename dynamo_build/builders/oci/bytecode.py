@@ -70,13 +70,13 @@ class Bytecode:
 def bytecode(plan: ImagePlan, version: str, environment: Mapping[str, str], on: Listener) -> Bytecode:
     """What compiles for a base whose Python has this full version. Raises UsageError, ImageBuildError."""
     if plan.bytecode not in ("auto", "none", "require"):
-        raise UsageError(f"`{plan.bytecode}` is not a choice of bytecode", ["Use auto, none or require."])
+        raise UsageError(f"`{plan.bytecode}` is not a bytecode mode", ["Use auto, none or require."])
     if plan.bytecode == "none":
         return Bytecode()
     for program in _candidates(version, environment) if version else ():
         if _version(program) == f"CPython {version}":
             return Bytecode(version, program, plan.jobs or len(os.sched_getaffinity(0)))
-    reason = f"Python {version}, which the base has, is not on this machine" if version else "the base names no Python"
+    reason = f"Python {version}, the base's, is not on this machine" if version else "the base names no Python"
     if plan.bytecode == "require":
         raise ImageBuildError(
             f"modules cannot be compiled: {reason}", ["Install it, or build with `--bytecode none` everywhere."]

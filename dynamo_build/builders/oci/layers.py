@@ -81,7 +81,7 @@ class Layers:
             case FilesLayer():
                 return [lambda _: self._cache.made(_files(bento / planned.folder, planned), planned.name)]
             case _:
-                raise ImageBuildError("this builder runs nothing in the image", ["Use `--builder docker`."])
+                raise ImageBuildError("this builder cannot run commands in the image", ["Use `--builder docker`."])
 
     def _packages(self, group: Group) -> Make:
         key = packages.key(group.layer, self._interpreter, self._bytecode.version)

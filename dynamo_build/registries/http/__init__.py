@@ -53,7 +53,7 @@ class HttpRegistry:
         if config is None:
             config = self._get(reference, f"blobs/{digest}", {}, f"config of {reference}").body
         if documents.digest_of(config) != digest:
-            raise RegistryError(f"the registry of {reference} sent another config than {digest}")
+            raise RegistryError(f"the registry of {reference} sent a config with another digest than {digest}")
         self._documents |= {digest: config, documents.digest_of(content): content}
         origin = ImageReference(reference.host, reference.path)
         return OciImage.read(content, config, partial(self.blob, reference), origin)

@@ -114,12 +114,12 @@ class Client:
                 return answer
             target = urljoin(url, location)
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise RegistryError(f"`{self.address}` sends us from TLS to plain HTTP")
+                raise RegistryError(f"`{self.address}` redirects from HTTPS to plain HTTP")
             if urlsplit(target).netloc != urlsplit(url).netloc:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = target
             answer = self._once(method, url, headers, body, stream)
-        raise RegistryError(f"`{self.address}` redirects without end")
+        raise RegistryError(f"`{self.address}` redirects too often")
 
     def _once(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
         if not callable(body):
@@ -137,7 +137,7 @@ class Client:
             hint = f"Run `dynamo login {self.address}`, or set DOCKER_AUTH_CONFIG."
             return RegistryError(f"`{self.address}` {did}", [hint], status=401, code=code)
         if status == 403:
-            hint = "Ask for the rights, or name another repository."
+            hint = "Request access, or use another repository."
             return RegistryError(f"`{self.address}` denies access to {what}{said}", [hint], status=403, code=code)
         if status == 404:
             hint = "Check its name, and that it was pushed."

@@ -148,7 +148,7 @@ class Upload:
     def _location(self, url: str, headers: Mapping[str, str]) -> str:
         location = headers.get("location", "")
         if not location:
-            raise RegistryError(f"`{self.client.address}` gave no place to upload to")
+            raise RegistryError(f"`{self.client.address}` gave no upload location")
         return urljoin(url, location)
 
     def _whole(self, location: str, blob: Blob) -> str:

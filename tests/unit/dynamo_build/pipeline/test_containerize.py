@@ -47,7 +47,7 @@ def test_auto_takes_the_daemonless_one(bento: Bento, options: ContainerizeOption
     heard: list[Event] = []
     (image,) = containerize(bento, options, around, heard.append)
     assert image.builder == "oci"
-    assert told(heard) == ["building with `oci`: nothing of this plan needs a daemon or root"]
+    assert told(heard) == ["building with `oci`: this plan needs neither a daemon nor root"]
 
 
 def test_auto_says_why_none_can(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
@@ -79,7 +79,7 @@ def test_auto_goes_on_to_the_next(
     layers = (SystemPackages(names=("ffmpeg",)), SetupCommand(command="true"))
     chosen = choose([(replace(planned[0], layers=layers), planned[1])], around, heard.append)
     assert isinstance(chosen, Willing)
-    assert told(heard)[0].startswith("building with `docker`, since `oci` cannot: system packages are installed by")
+    assert told(heard)[0].startswith("building with `docker`, since `oci` cannot: system packages need a command")
 
 
 def test_a_builder_that_is_not_there(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:

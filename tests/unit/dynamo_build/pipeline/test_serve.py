@@ -50,7 +50,7 @@ def test_mistakes(project, monkeypatch):
     """Unknown names are refused before anything is started."""
     with pytest.raises(UsageError, match="no service `Nobody`"):
         resolve("graph:Front", project, ServeOptions(service_name="Nobody"))
-    with pytest.raises(UsageError, match="no address of a dependency"):
+    with pytest.raises(UsageError, match="not the address of a dependency"):
         resolve("graph:Front", project, ServeOptions(depends=("Front",)))
     with pytest.raises(GraphError):
         resolve("graph:Front", project, ServeOptions(arguments=("--Nobody.x=1",)))
