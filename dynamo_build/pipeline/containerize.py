@@ -28,6 +28,7 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.reference import LAYOUT, ImageReference, Platform
 from dynamo_build.packages.base_labels import provided
+from dynamo_build.registries.partial import PartialRegistry
 from dynamo_build.seams import ImageBuilder, Surroundings
 
 #: The builder that chooses one, and the order in which it asks them.
@@ -62,6 +63,7 @@ def _containerize(
             f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
             ["Choose another `--builder`, or another destination."],
         )
+    _require_contents(planned, options, surroundings)
     check(bento, surroundings.cache)
     built = []
     for _, items in itertools.groupby(planned, key=lambda item: item[0].services):
@@ -77,6 +79,15 @@ def _containerize(
         for image, (plan_, _) in zip(made if options.attest else (), several, strict=False):
             attest(image, plan_, several[0][1], surroundings, on)
     return tuple(built)
+
+
+def _require_contents(planned: Sequence[Planned], options: ContainerizeOptions, surroundings: Surroundings) -> None:
+    """Refuse a registry from outside that lacks what is called last, before an image is built. Raises RegistryError."""
+    several = len({plan_.platform for plan_, _ in planned}) > 1
+    for _, to in planned:
+        registry = surroundings.registry(to.references[0]) if isinstance(to, ToRegistry) else None
+        if isinstance(registry, PartialRegistry) and (several or options.attest):
+            registry.require(*(("document", "push_index") if options.attest else ("push_index",)))
 
 
 def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener) -> None:

@@ -57,6 +57,12 @@ class PartialRegistry:
         if method := getattr(self._registry, "prepare", None):
             method(layer, to, on)
 
+    def require(self, *methods: str) -> None:
+        """Refuse before any work is done that ends with one of these methods. Raises RegistryError."""
+        for method in methods:
+            if not hasattr(self._registry, method):
+                raise self._refuse(method)
+
     def _refuse(self, method: str) -> RegistryError:
         return RegistryError(
             f"the registry `{self._name}` has no `{method}`, which this command needs",

@@ -182,6 +182,10 @@ def test_what_a_registry_lacks_is_refused_by_name(project: Path, bento: str, tmp
     run(project, "containerize", bento, "--base", base, "--builder", "tiny", "-t", "tiny:team/app:1", "--push")
     refused = run(project, "image", "copy", "tiny:team/app:1", f"oci:{tmp_path}/copy:1", code=13)
     assert "the registry `tiny` has no `document`" in refused.stderr
+    attested = ("--push", "--attest", "-t", "tiny:team/attested:1")
+    refused = run(project, "containerize", bento, "--base", base, "--builder", "tiny", *attested, code=13)
+    assert "the registry `tiny` has no `document`" in refused.stderr
+    assert not (tmp_path / "registry/team/attested").exists()
     unknown = run(project, "push", bento, "tinny:bentos/frontend", code=2)
     assert "there is no registry `tinny`" in unknown.stderr
     assert "Did you mean `tiny`?" in unknown.stderr
