@@ -29,10 +29,9 @@ def login(
     Example: echo "$TOKEN" | dynamo login registry.example -u robot --password-stdin
     """
     from dynamo_build.errors import UsageError
-    from dynamo_build.registries import credentials
-    from dynamo_build.registries.http.client import check_login
+    from dynamo_build.pipeline.login import login, parse_host
 
-    host = _host(host)
+    host = parse_host(host)  # a mistyped host is refused before a password is asked for
     if password_stdin:
         if not username:
             raise UsageError("--password-stdin needs --username", ["Give the name with -u."])
@@ -42,11 +41,8 @@ def login(
         secret = typer.prompt("Password", hide_input=True, err=True)
     else:
         raise UsageError("there is no terminal to ask for a password", ["Pipe it in, with --password-stdin."])
-    if not secret:
-        raise UsageError("the password is empty", ["Check the variable that it comes from."])
-    found = credentials.Credentials(user=username, secret=secret)
-    check_login(host, found, os.environ, (host,) if insecure else ())
-    console.say(f"logged in to {host} as {username}; kept in {credentials.remember(host, found, os.environ)}")
+    done = login(host, username, secret, os.environ, insecure=insecure)
+    console.say(f"logged in to {done.host} as {done.user}; kept in {done.place}")
 
 
 def logout(host: Host) -> None:
@@ -54,16 +50,7 @@ def logout(host: Host) -> None:
 
     Example: dynamo logout registry.example
     """
-    from dynamo_build.registries import credentials
+    from dynamo_build.pipeline.login import logout, parse_host
 
-    host = _host(host)
-    console.say(f"logged out of {host}" if credentials.forget(host, os.environ) else f"there was no login for {host}")
-
-
-def _host(text: str) -> str:
-    from dynamo_build.errors import UsageError
-
-    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
-    if not host or "/" in host or "@" in host or any(character.isspace() for character in host):
-        raise UsageError(f"`{text}` is not a registry", ["Write HOST or HOST:PORT."])
-    return "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
+    name = parse_host(host)
+    console.say(f"logged out of {name}" if logout(host, os.environ) else f"there was no login for {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import DynamoError, ToolMissing
@@ -255,3 +257,35 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = ""
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentReport:
+    """Versions, the folder of the store, and each setting that is not a default with its value and source."""
+
+    versions: Mapping[str, str]
+    home: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+def describe_environment(settings: Settings, environment: Mapping[str, str]) -> EnvironmentReport:
+    """What a bug report needs to say of this machine; credentials in addresses are hidden."""
+    return EnvironmentReport(
+        versions=versions(),
+        home=str(default_home(environment)),
+        settings={
+            name: {"value": _hide_credentials(value), "source": settings.sources[name]}
+            for name, value in settings.values.items()
+            if settings.sources[name] != "default"
+        },
+    )
+
+
+def _hide_credentials(value: Any) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"(://)[^/@\s]*@", r"\1…@", value)
+    if isinstance(value, (list, tuple)):
+        return [_hide_credentials(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _hide_credentials(item) for key, item in value.items()}
+    return value

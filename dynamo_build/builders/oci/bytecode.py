@@ -100,6 +100,8 @@ def _version(program: str) -> str:
         return ""
 
 
+#: Unchecked hashes, because a timestamp would differ in every build and a checked hash would have every start of a
+#: container read every source; layers never change, so nothing can be stale.
 #: What does not compile (templates, other versions' syntax) has no .pyc. Strings that the interpreter holds show in
 #: what it compiles, so all that is imported here is frozen into it: `py_compile` would load modules of the machine.
 _COMPILE = r"""
