@@ -42,17 +42,17 @@ ALIASES = {"kubernetes": "k8s"}
 
 def locker(name: str, surroundings: Surroundings) -> Locker:
     """The locker of that name. Raises UsageError."""
-    return cast(Locker, _make("locker", "dynamo.lockers", LOCKERS, name, surroundings))
+    return cast(Locker, _make_implementation("locker", "dynamo.lockers", LOCKERS, name, surroundings))
 
 
 def builder(name: str, surroundings: Surroundings) -> ImageBuilder:
     """The image builder of that name. Raises UsageError."""
-    return cast(ImageBuilder, _make("builder", "dynamo.builders", BUILDERS, name, surroundings))
+    return cast(ImageBuilder, _make_implementation("builder", "dynamo.builders", BUILDERS, name, surroundings))
 
 
 def registry(name: str, surroundings: Surroundings) -> Registry:
     """The registry of that kind. Raises UsageError."""
-    return cast(Registry, _make("registry", "dynamo.registries", REGISTRIES, name, surroundings))
+    return cast(Registry, _make_implementation("registry", "dynamo.registries", REGISTRIES, name, surroundings))
 
 
 def surroundings(
@@ -80,15 +80,17 @@ def _foreign_registry(scheme: str, surroundings: Surroundings) -> Registry:
     """The registry that another distribution provides for this scheme. Raises UsageError."""
     from dynamo_build.registries.partial import PartialRegistry
 
-    return PartialRegistry(scheme, _make("registry", "dynamo.registries", {}, scheme, surroundings))
+    return PartialRegistry(scheme, _make_implementation("registry", "dynamo.registries", {}, scheme, surroundings))
 
 
 def target(name: str, surroundings: Surroundings) -> DeployTarget:
     """The deploy target of that name or alias. Raises UsageError."""
-    return cast(DeployTarget, _make("target", "dynamo.targets", TARGETS, ALIASES.get(name, name), surroundings))
+    return cast(
+        DeployTarget, _make_implementation("target", "dynamo.targets", TARGETS, ALIASES.get(name, name), surroundings)
+    )
 
 
-def _make(kind: str, group: str, known: dict[str, str], name: str, surroundings: Surroundings) -> Any:
+def _make_implementation(kind: str, group: str, known: dict[str, str], name: str, surroundings: Surroundings) -> Any:
     if name in known:
         module, _, attribute = known[name].partition(":")
         return getattr(importlib.import_module(module), attribute)(surroundings)

@@ -119,7 +119,7 @@ def _serve(
     code = bento_target.code(bento, on) if bento is not None else bento_target.Code(folder=project)
     # Until they are passed on, signals that end us raise, so that nothing is left of what began.
     with signals.raising(_ending()), _folder() as folder:
-        with _supervisor(Path(folder), code, options) as (process, release):
+        with _start_supervisor(Path(folder), code, options) as (process, release):
             _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
             with _forwarded(process) as told:
                 release()
@@ -234,7 +234,7 @@ def _check_names(graph: ServiceGraph, options: ServeOptions) -> None:
 
 
 @contextlib.contextmanager
-def _supervisor(
+def _start_supervisor(
     bento: Path, code: bento_target.Code, options: ServeOptions
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     hold, release = os.pipe()

@@ -72,7 +72,7 @@ def test_auto_goes_on_to_the_next(
             return ()
 
     monkeypatch.setitem(catalog.BUILDERS, "docker", f"{__name__}:Willing")
-    monkeypatch.setattr(catalog, "_make", lambda kind, group, known, name, around, made=catalog._make: (
+    monkeypatch.setattr(catalog, "_make_implementation", lambda kind, group, known, name, around, made=catalog._make_implementation: (
         Willing(around) if name == "docker" else made(kind, group, known, name, around)
     ))  # fmt: skip
     heard: list[Event] = []

@@ -69,7 +69,7 @@ def test_ended_before_the_supervisor_heeds_it(project, monkeypatch, number):
         with subprocess.Popen(["sleep", "60"]) as process:
             yield process, lambda: os.kill(who.get("pid") or process.pid, number)
 
-    monkeypatch.setattr("dynamo_build.pipeline.serve._supervisor", deaf)
+    monkeypatch.setattr("dynamo_build.pipeline.serve._start_supervisor", deaf)
     assert serve("graph:Front", project, ServeOptions()) == 0
     who.clear()
     with pytest.raises(ServeError, match=f"the supervisor was killed by {number.name}"):
