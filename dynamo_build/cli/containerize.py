@@ -31,7 +31,9 @@ def containerize(
     output_dir: Annotated[
         str, typer.Option(metavar="DIR", help="Write an OCI image layout to this folder instead.")
     ] = "",
-    builder: Annotated[str, typer.Option(metavar="oci|docker|buildah|podman|auto", help="The image builder.")] = "oci",
+    builder: Annotated[
+        str, typer.Option(metavar="oci|docker|buildah|podman|auto", help="The image builder, or an installed one.")
+    ] = "oci",
     platform: Annotated[
         str, typer.Option(metavar="OS/ARCH[,...]", help="Several make an index. Default: this machine's.")
     ] = "",
