@@ -73,12 +73,16 @@ def section(path: str, command: Any, level: int = 2) -> Iterator[str]:
 def settings() -> str:
     """The table of settings, and where each can be written."""
     from dynamo_build.project.settings import KNOWN
+    from dynamo_build.project.settings import __doc__ as description
 
     lines = [
         "# Settings\n",
         "A setting `section.key` is written in `pyproject.toml` under `[tool.dynamo.section]`, in `dynamo.yaml` as a",
-        "mapping, or as the variable `DYNAMO_SECTION_KEY`. A flag ranks above a variable, a variable above a file.",
+        "mapping, or as the variable `DYNAMO_SECTION_KEY`.",
         "`settings.schema.json` describes `dynamo.yaml` to editors.\n",
+        "## Precedence\n",
+        (description or "").partition("\n\n")[2],
+        "## All settings\n",
         "| setting | default | what it is for |",
         "|---|---|---|",
     ]

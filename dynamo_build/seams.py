@@ -1,7 +1,18 @@
-"""Everything that can be extended, on one screen: four Protocols and what their factories are given.
+"""The four seams of the toolchain as Protocols, and `Surroundings`, with which their factories are called.
 
-To add an implementation: one file beside the others, one line in `catalog`. The contract suites run over the
-catalogue, so it is tested at once.
+To add an implementation here: one file beside the others, and one line in `catalog`; the contract suites run over the
+catalogue. From another distribution: an entry point whose value is a factory, called with `Surroundings`.
+
+| group | the entry point's name is | Protocol |
+|---|---|---|
+| `dynamo.lockers` | the value of `dynamo build --locker` | `Locker` |
+| `dynamo.builders` | the value of `dynamo containerize --builder` | `ImageBuilder` |
+| `dynamo.registries` | the scheme of references, as in `NAME:team/app:1` | `ImageRegistry`, `RegistryContents` |
+| `dynamo.targets` | the value of `dynamo deploy --target` | `DeployTarget` |
+
+A reference with a scheme is `NAME:PATH[:TAG][@DIGEST]`, where PATH has at least one `/` and follows the grammar of
+registries. The registry gets it as an `ImageReference` whose `scheme` is NAME and whose `path` is PATH. (`NAME:TAG`
+without a `/` stays a name with a tag, `NAME:5000/PATH` a host with a port, and `oci:` names folders.)
 """
 
 from __future__ import annotations
@@ -88,11 +99,11 @@ class ImageBuilder(Protocol):
         ...
 
 
-class Registry(Protocol):
-    """A place that holds images: a server, or a folder."""
+class ImageRegistry(Protocol):
+    """A place that holds images: what a registry from outside implements."""
 
     def resolve(self, reference: ImageReference) -> Digest:
-        """The digest behind a reference. Raises RegistryError."""
+        """The digest behind a reference. Raises RegistryError, with `status=404` when nothing is there."""
         ...
 
     def pull(self, reference: ImageReference, platform: str) -> OciImage:
@@ -103,21 +114,33 @@ class Registry(Protocol):
         """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
         ...
 
-    def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
-        """Take a layer of an image that will be pushed here, as early as it is worth it. Raises RegistryError."""
-        ...
 
-    def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
-        """Name an index of images that are there already. Raises RegistryError."""
-        ...
+class RegistryContents(Protocol):
+    """Optional for a registry from outside: the parts of images, byte for byte.
+
+    Indexes of several platforms, signatures, attached documents and `dynamo image copy` need the first three. The
+    fourth saves time only: the default builder calls it for each layer while it still makes others.
+    """
 
     def document(self, reference: ImageReference) -> bytes:
         """The manifest or index behind a reference, byte for byte. Raises RegistryError."""
         ...
 
     def blob(self, reference: ImageReference, digest: str, size: int) -> Readable:
-        """A blob of the reference's repository; who reads it checks it. Raises RegistryError."""
+        """A blob of the reference's repository; the reader verifies it. Raises RegistryError."""
         ...
+
+    def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
+        """Name an index of images that are there already. Raises RegistryError."""
+        ...
+
+    def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
+        """Take a layer of an image that will be pushed here, as early as it is worth it. Raises RegistryError."""
+        ...
+
+
+class Registry(ImageRegistry, RegistryContents, Protocol):
+    """A registry as the toolchain uses it: one from outside is completed with refusals of what it lacks."""
 
 
 class DeployTarget(Protocol):

@@ -37,6 +37,8 @@ def destination(
         return ToFolder(folder=str(Path(options.folder).absolute()), tag=first.tag)
     if first.folder:
         return ToFolder(folder=first.folder, tag=first.tag)
+    if first.scheme:
+        raise UsageError(f"`{first}` names an image in another registry", ["Add `--push`."])
     address = docker_engine.available(environment)
     if address:
         return ToEngine(reference=first, address=address)

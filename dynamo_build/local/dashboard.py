@@ -7,7 +7,7 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build.errors import DynamoError, ServeError
+from dynamo_build.events import DashboardStarted, Listener
 from dynamo_build.graph.drawing import Notes
 from dynamo_build.local import running
 from dynamo_build.local.page.measure import Rate
@@ -105,8 +106,11 @@ def shown(pid: int, host: str, port: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def when_it_runs(say: Callable[[str], None]) -> Iterator[None]:
-    """Show the graph that this process starts, from the moment it runs, on a free port of loopback."""
+def when_it_runs(on: Listener) -> Iterator[None]:
+    """Show the graph that this process starts, from the moment it runs, on a free port of loopback.
+
+    The address is reported as `DashboardStarted`.
+    """
     ended = threading.Event()
 
     def wait() -> None:
@@ -114,7 +118,7 @@ def when_it_runs(say: Callable[[str], None]) -> Iterator[None]:
             mine = [graph.pid for graph in running.graphs() if _parent(graph.pid) == os.getpid()]
             if mine:
                 with contextlib.suppress(DynamoError), shown(mine[0], "127.0.0.1", 0) as address:
-                    say(f"dashboard at {address}")
+                    on(DashboardStarted(address=address))
                     ended.wait()
                 return
             ended.wait(0.1)

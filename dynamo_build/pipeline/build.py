@@ -1,4 +1,4 @@
-"""A target to a bento in the store: discovery, plan, lock and pack, wired; apart from images, so that it loads fast."""
+"""The verb `build`: discover a graph, plan, lock and pack it into a bento; apart from images, so that it loads fast."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from dynamo_build import catalog
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.plan import plan
 from dynamo_build.bento.stat_cache import Stamps
-from dynamo_build.bento.store import Store
-from dynamo_build.bento.store import chosen as chosen
-from dynamo_build.bento.store import store as store
+from dynamo_build.bento.store import Store, store
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
-from dynamo_build.graph import config as configuring
+from dynamo_build.graph import config as service_config
 from dynamo_build.graph.child import told
 from dynamo_build.graph.config import ARGUMENT, ConfigValue, shown
 from dynamo_build.graph.discover import Found, find, settle_graph
@@ -54,7 +52,7 @@ def build(
             planned.requirements,
             Path(planned.project),
             given=catalog.locker("given", surroundings),
-            resolver=catalog.locker("uv", surroundings),
+            resolver=catalog.locker(options.locker, surroundings),
             wheels=wheels,
             upgrade=options.upgrade,
             locked=options.locked,
@@ -98,12 +96,12 @@ def _informed(
 
         options = declare(options, project, surroundings.registry, cache, on)
 
-    def recorded(locked: Lock) -> frozenset[str]:
+    def list_modules(locked: Lock) -> frozenset[str]:
         from dynamo_build.packages.wheel_modules import Records  # most builds need nothing of it
 
         return Records(environment=surroundings.environment, cache=cache, on=on).modules(locked)
 
-    return options, recorded
+    return options, list_modules
 
 
 def _planned(
@@ -170,7 +168,7 @@ def show_config(target: str, project: Path, options: BuildOptions, on: Listener 
     """Every value that `build` would freeze, with its source; nothing is written. Raises GraphError or UsageError."""
     graph = discover(target, project, options, on)
     configure(graph, options.config_file, options.arguments, on, strict=options.strict)
-    file = configuring.read(Path(options.config_file)) if options.config_file else {}
+    file = service_config.read(Path(options.config_file)) if options.config_file else {}
     return shown(graph, [(options.config_file, file), (ARGUMENT, parse_arguments(options.arguments))])
 
 
@@ -178,8 +176,8 @@ def configure(
     graph: ServiceGraph, config_file: str, arguments: tuple[str, ...], on: Listener = ignore, *, strict: bool = False
 ) -> Mapping[str, Any]:
     """The resolved configuration from a file ("" for none) and arguments. Raises GraphError or UsageError."""
-    file = configuring.read(Path(config_file)) if config_file else {}
-    config = configuring.configure(graph, file, arguments)
+    file = service_config.read(Path(config_file)) if config_file else {}
+    config = service_config.configure(graph, file, arguments)
     misses = near_misses(graph, config)
     if misses and strict:
         raise GraphError("the configuration does not match the graph", problems=misses)

@@ -197,8 +197,8 @@ def test_reload(serve):
     config.write_text("Back: {word: three}")
     answered(one, "three")
     graph.write_text(GRAPH.replace("async def tell(self):", "async def tell(self:"))
-    wait_until(lambda: "the change is not taken over" in one.said(), one.said)
-    assert "graph.py" in one.said().partition("the change is not taken over")[2]
+    wait_until(lambda: "the change is not applied" in one.said(), one.said)
+    assert "graph.py" in one.said().partition("the change is not applied")[2]
     answered(one, "three")
     graph.write_text(GRAPH.replace('print("made", word)', "raise OSError('no disk')"))
     wait_until(lambda: "waits for a change of the code" in one.said(), one.said)
