@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dynamo_build.errors import UsageError
+from dynamo_build.model.deployment import DEFAULT_TARGET
 from dynamo_build.seams import DeployTarget, ImageBuilder, Locker, Registry, Surroundings, default_home
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ REGISTRIES = {
     "folder": "dynamo_build.registries.folder:FolderRegistry",
 }
 TARGETS = {
-    "k8s": "dynamo_build.deploy.targets.k8s:KubernetesTarget",
+    DEFAULT_TARGET: "dynamo_build.deploy.targets.k8s:KubernetesTarget",
     "dynamo-crd": "dynamo_build.deploy.targets.dynamo_crd:DynamoCrdTarget",
     "compose": "dynamo_build.deploy.targets.compose:ComposeTarget",
 }
-ALIASES = {"kubernetes": "k8s"}
+ALIASES = {"kubernetes": DEFAULT_TARGET}
 
 
 def locker(name: str, surroundings: Surroundings) -> Locker:

@@ -21,13 +21,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from dynamo_build.errors import RegistryError
 
 if TYPE_CHECKING:
     from dynamo_build.events import Listener
-    from dynamo_build.model.deployment import Deployment, Manifests
+    from dynamo_build.model.deployment import Deployment, Finding, Manifests
     from dynamo_build.model.image import Destination, Image, ImagePlan
     from dynamo_build.model.plan import Lock, Requirements
     from dynamo_build.model.reference import Digest, ImageReference
@@ -36,17 +36,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a factory of the catalogue is called with: the environment, the cache folder, and what the user said to it.
+class ApplyOptions:
+    """How a target applies manifests.
 
-    `options` are settings of one implementation, such as the cluster's context; each documents its own.
+    `force` takes fields that other managers own; `prune` says what happens to objects that the manifests no longer
+    have: `objects` removes them, `claims` removes volumes too, `nothing` keeps all; `dry_run` asks the server and
+    changes nothing; `wait` is how many seconds to wait until all is ready, 0 for not at all.
+    """
+
+    context: str = ""
+    kubeconfig: str = ""
+    force: bool = False
+    prune: Literal["objects", "claims", "nothing"] = "objects"
+    dry_run: bool = False
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """The environment, the cache folder and the registries that a factory of the catalogue is called with.
+
+    `applying` is for targets.
     """
 
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cache: Path = field(default_factory=lambda: default_home() / "cache")
     insecure: tuple[str, ...] = ()
     registry: Callable[[ImageReference], Registry] = field(default_factory=lambda: _no_registry)
-    options: Mapping[str, str] = field(default_factory=dict)
+    applying: ApplyOptions = ApplyOptions()
 
 
 def default_home(environment: Mapping[str, str] | None = None) -> Path:
@@ -127,7 +144,12 @@ class Registry(ImageRegistry, RegistryContents, Protocol):
 
 
 class DeployTarget(Protocol):
-    """Somewhere a graph can run."""
+    """Somewhere a graph can run.
+
+    A target that can do more says so by the Protocols below. A command that needs what a target does not have refuses
+    it by name. One that pins the architecture of a graph's images in `deployment.options["architecture"]` has a true
+    attribute `pins_architecture`.
+    """
 
     def render(self, deployment: Deployment) -> Manifests:
         """The manifests; pure. Raises DeployError for what the target cannot express."""
@@ -135,4 +157,43 @@ class DeployTarget(Protocol):
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """Make it so, and give the deployment's name. Raises DeployError or ToolMissing."""
+        ...
+
+
+@runtime_checkable
+class ChecksManifests(Protocol):
+    """A target that finds mistakes in manifests without a cluster."""
+
+    def check(self, manifests: Manifests, *, strict: bool, version: str) -> tuple[Finding, ...]:
+        """The mistakes. `strict` adds checks that take long; `version` is the cluster's, "" for all supported.
+
+        Raises UsageError for a version that is not supported.
+        """
+        ...
+
+
+@runtime_checkable
+class ComparesManifests(Protocol):
+    """A target that keeps what was applied, so that manifests can be compared with it."""
+
+    def reach(self) -> None:
+        """Return when the place to apply to answers. Raises DeployError or ToolMissing."""
+        ...
+
+    def diff(self, manifests: Manifests) -> tuple[str, ...]:
+        """One line for each field that an apply would change. Raises DeployError or ToolMissing."""
+        ...
+
+
+@runtime_checkable
+class WritesTrees(Protocol):
+    """A target whose manifests can be handed over as folders for another tool, such as a Helm chart."""
+
+    @property
+    def trees(self) -> tuple[str, ...]:
+        """The names of these forms."""
+        ...
+
+    def write_tree(self, form: str, manifests: Manifests, deployment: Deployment) -> Mapping[str, str]:
+        """Names and texts of the files of one form."""
         ...

@@ -30,6 +30,10 @@ _LAYERS = {
 LARGEST = 8 << 20
 
 
+class PlatformMissing(RegistryError):
+    """An index has no image for the wanted platform."""
+
+
 def digest_of(content: bytes) -> str:
     """`sha256:…` of some bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -64,7 +68,7 @@ def choose(index: Mapping[str, Any], platform: str, what: str) -> str:
         seen.append(f"{found.get('os')}/{found.get('architecture')}")
         if found.get("os") == wanted.system and found.get("architecture") == wanted.architecture:
             return descriptor(entry, what)[0]
-    raise RegistryError(
+    raise PlatformMissing(
         f"{what} has no image for {platform}, only for {', '.join(sorted(set(seen))) or 'nothing'}",
         ["Choose another base, or another `--platform`."],
     )

@@ -184,8 +184,8 @@ def _cluster(settings: Settings, surroundings: Surroundings, online: bool) -> It
     from dynamo_build.deploy.cluster.deploy import connect
 
     try:
-        context = {"context": str(settings.values["deploy.context"])}
-        seen = connect(replace(surroundings, options={**surroundings.options, **context})).version()
+        context = str(settings.values["deploy.context"])
+        seen = connect(replace(surroundings, applying=replace(surroundings.applying, context=context))).version()
     except DynamoError as error:
         yield Finding(**what, state=BROKEN, seen=error.message, hint=" ".join(error.hints))
         return

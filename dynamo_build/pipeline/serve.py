@@ -244,7 +244,7 @@ def _start_supervisor(
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if not options.default_checks:
         environment["DYNAMO_SYSTEM_APP_USE_DEFAULT_HEALTH_CHECKS"] = "false"
-    command = [sys.executable, *code.switches, "-m", "dynamo.process.supervisor", "--bento", str(bento), "--temporary"]
+    command = [sys.executable, *code.switches, "-m", "dynamo.supervisor", "--bento", str(bento), "--temporary"]
     command += ["--hold-fd", str(hold)]
     command += ["--host", options.host, "--port", str(options.port), "--parent", str(os.getpid())]
     command += ["--service-name", options.service_name] if options.service_name else []

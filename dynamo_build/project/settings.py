@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from dynamo.sdk.suggestions import closest
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.model.deployment import DEFAULT_TARGET
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import Platform
 from dynamo_build.project import bentofile
@@ -64,7 +65,9 @@ KNOWN: Mapping[str, Known] = {
     "image.system_packages": Known((), "Debian packages for the image."),
     "image.dockerfile_template": Known("", "A file that extends blocks of the Dockerfile's template."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),
-    "deploy.target": Known("k8s", "The target of `dynamo deploy`: k8s, dynamo-crd or compose."),
+    "deploy.target": Known(
+        DEFAULT_TARGET, "The target of `dynamo deploy`, by its name (see docs/reference/targets.md)."
+    ),
     "deploy.registry": Known("", "The registry to push missing images to, `HOST[/PATH]`."),
     "deploy.name": Known("", "The deployment's name. Default: the bento's."),
     "deploy.namespace": Known("default", "The namespace of deployments."),

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from dynamo.llm.kv.hashing import block_hashes  # noqa: E402
-from dynamo.llm.routing.router import KvRouter, RouterSettings  # noqa: E402
+from dynamo.llm.kv_routing.router import KvRouter, RouterSettings  # noqa: E402
 from support.routing_simulation import ENGINE, TURNS, Outcome, Simulation, Workload  # noqa: E402
 
 PLOTS = ROOT / "docs" / "plots"

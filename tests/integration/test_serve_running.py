@@ -234,7 +234,7 @@ def test_a_bento(serve, tmp_path, monkeypatch):
         one = serve(target, "--port", "0", *more, files={"unrelated.txt": ""}, DYNAMO_HOME=str(home)).ready()
         end = "end" if more else "back"
         assert one.post("/generate", '{"text": "a"}')[::2] == (200, f"Frontend: Middle: Backend: a-mid-{end}\n")
-        supervisors = [command for command in one.processes().values() if "dynamo.process.supervisor" in command]
+        supervisors = [command for command in one.processes().values() if "dynamo.supervisor" in command]
         assert all(" -S " in command for command in supervisors)
         assert one.stop() == 0
         gone(one)

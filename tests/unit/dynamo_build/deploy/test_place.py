@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamo.sdk.references import resolve, secret_variable
-from dynamo_build.deploy.place import PlaceOptions, named_images, place
-from dynamo_build.deploy.secret_refs import secrets_of
+from dynamo_build.deploy.place import PlaceOptions, named_images, place, secrets_of
 from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
@@ -48,7 +47,7 @@ def test_configuration_overrides_deeply_but_never_the_image() -> None:
 def test_one_platform_is_asked_of_the_nodes() -> None:
     """An image of one architecture runs only there."""
     assert place(bento(hello_graph()), IMAGES, PlaceOptions()).options == {"architecture": "amd64"}
-    assert place(bento(hello_graph()), IMAGES, PlaceOptions(target="compose")).options == {}
+    assert place(bento(hello_graph()), IMAGES, PlaceOptions(pin_architecture=False)).options == {}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +164,7 @@ def test_a_secret_is_rendered_by_reference(target: type[KubernetesTarget] | type
 def test_compose_takes_a_secret_from_its_environment() -> None:
     """And says which when it is not set."""
     packed = bento(hello_graph(), config={"Backend": {"key": "${secret:hf/token}"}})
-    made = place(packed, IMAGES, PlaceOptions(name="hello", target="compose"))
+    made = place(packed, IMAGES, PlaceOptions(name="hello", pin_architecture=False))
     services = ComposeTarget(Surroundings()).render(made).items[0].document["services"]
     variable = "DYNAMO_SECRET_HF_TOKEN"
     assert services["backend"]["environment"][variable] == f"${{{variable}:?the value of token in hf}}"
