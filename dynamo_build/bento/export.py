@@ -93,7 +93,7 @@ def _checked_tag(tag: str) -> str:
             return tag
     except UsageError:
         pass
-    raise StoreError(f"the archive's tag {tag!r} is none")
+    raise StoreError(f"invalid tag {tag!r} in the archive")
 
 
 def _looks_derived(version: str) -> bool:

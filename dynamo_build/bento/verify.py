@@ -1,4 +1,4 @@
-"""Whether a bento is what it was when it was built: every byte against its digest, nothing missing, nothing added."""
+"""Verification of a bento against the digests of its build: no file changed, missing or added."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def build(
     for note in chosen.notes:
         listener(Warned(text=note))
     if show_config:
-        from dynamo_build.graph.config_sources import table
+        from dynamo_build.graph.config import table
 
         values = build.show_config(target, project, options, listener)
         console.emit(values, output, text=lambda: table(values))

@@ -82,7 +82,7 @@ def containerize(
     import os
 
     from dynamo_build import catalog
-    from dynamo_build.bento import select
+    from dynamo_build.bento import store
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.oci.budget import parsed
     from dynamo_build.pipeline import containerize
@@ -91,7 +91,7 @@ def containerize(
     checked_output(output)
     listener = console.listener(quiet or output != "text")
     around = catalog.surroundings(insecure=tuple(insecure or ()))
-    bento = select.chosen(tag, Path.cwd(), around, listener)
+    bento = store.chosen(tag, Path.cwd(), around, listener)
     options = ContainerizeOptions(
         bases=tuple(base or ()),
         base=str(settings.load(Path.cwd(), os.environ, {})["image.base"]),

@@ -84,7 +84,7 @@ def deploy(
 
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
-    from dynamo_build.bento.select import chosen
+    from dynamo_build.bento.store import chosen
     from dynamo_build.deploy.kubernetes.objects import files
     from dynamo_build.deploy.place import PlaceOptions
     from dynamo_build.pipeline.deploy import DeployOptions

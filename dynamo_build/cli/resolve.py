@@ -36,7 +36,7 @@ def resolve(
     Example: dynamo resolve -f job.yaml --registry registry.example/team | kubectl apply -f -
     """
     from dynamo_build import catalog
-    from dynamo_build.bento.select import chosen
+    from dynamo_build.bento.store import chosen
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
     from dynamo_build.image.resolve import Mention, mentions, resolved

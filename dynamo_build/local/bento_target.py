@@ -1,4 +1,4 @@
-"""A bento as a target of `serve`: its code under the packages of its lock, and nothing else that is installed here."""
+"""A bento as a target of `serve`: its code with the packages of its lock, and nothing else that is installed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running graph on a page: its door and its workers' pages behind, a small server in front."""
+"""The dashboard of a running graph: a small server in front of the control socket and the workers' metrics."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from dynamo_build.events import DashboardStarted, Listener
 from dynamo_build.graph.drawing import Notes
 from dynamo_build.local import running
 from dynamo_build.local.page.measure import Rate
-from dynamo_build.local.page.page import page
-from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.server import Server, page
 from dynamo_build.local.page.watch import EVERY, Watch
 
 _SECONDS = 2.0

@@ -1,4 +1,4 @@
-"""What will be packed: files with digests, wanted and exact packages, platforms, the resolved configuration."""
+"""Build plans: files with digests, wanted and exact packages, platforms, the resolved configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of things: digests, image references, platforms and bento tags, parsed once and never a bare string after.
+"""Digests, image references, platforms and bento tags, parsed once.
 
 Source: OCI distribution spec (pull: name and tag grammar), OCI image spec (descriptor digests, platform).
 """
@@ -38,10 +38,6 @@ class Digest:
     @property
     def hexadecimal(self) -> str:
         return self.value.removeprefix("sha256:")
-
-    @property
-    def short(self) -> str:
-        return self.hexadecimal[:12]
 
     def __str__(self) -> str:
         return self.value
@@ -134,7 +130,7 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Platform:
         if text not in ("linux/amd64", "linux/arm64"):
-            raise UsageError(f"`{text}` is not a platform we build for", ["Use linux/amd64 or linux/arm64."])
+            raise UsageError(f"unsupported platform `{text}`", ["Use linux/amd64 or linux/arm64."])
         system, _, architecture = text.partition("/")
         return cls(system, architecture)
 

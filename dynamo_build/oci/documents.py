@@ -1,4 +1,4 @@
-"""Manifests, indexes and configs from outside: parsed, measured and refused when they are not what they claim.
+"""Manifests, indexes and configs from outside, parsed and validated.
 
 Source: OCI image spec (manifest, index, config) and the Docker v2 schema 2 forms of the same.
 """

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.config import near_misses, parse_arguments
-from dynamo.sdk.graph import Problem, ServiceGraph
+from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.plan import plan
-from dynamo_build.bento.select import store
 from dynamo_build.bento.stat_cache import Stamps
-from dynamo_build.bento.store import Store
+from dynamo_build.bento.store import Store, store
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.graph import config as service_config
-from dynamo_build.graph.child import failure, told
-from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
-from dynamo_build.graph.discover import Found, find
+from dynamo_build.graph.child import told
+from dynamo_build.graph.config import ARGUMENT, ConfigValue, shown
+from dynamo_build.graph.discover import Found, find, settle_graph
 from dynamo_build.graph.unreached import ruling, stray
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, PlannedFile, Requirements
+from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock
 from dynamo_build.packages.lock import carried, lock
 from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
@@ -43,27 +42,25 @@ def build(
     bentos = store(surroundings)
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     options, recorded = _informed(options, project, bentos, surroundings, on)
-    found = find(target, project, options, on, recorded=recorded)
-    planned = _planned(found, project, options, on, bentos, stamps, recorded)
     wheels = Wheels(environment=surroundings.environment, cache=bentos.root / "cache", on=on)
-    locked = lock(
-        planned.requirements,
-        Path(planned.project),
-        given=catalog.locker("given", surroundings),
-        resolver=catalog.locker(options.locker, surroundings),
-        wheels=wheels,
-        upgrade=options.upgrade,
-        locked=options.locked,
-        on=on,
-    )
-    if not found.settled:
-        settled = find(target, project, options, on, lock=locked, before=found, recorded=recorded)
-        if settled.graph != found.graph:
-            planned = _planned(settled, project, options, on, bentos, stamps, recorded)
-        else:
-            if problems := stray(settled, planned.requirements, planned.files, project, options, recorded):
-                raise failure("", problems)
-            planned = _doubted(planned, settled, options, on)
+
+    def draft(found: Found) -> BuildPlan:
+        return _planned(found, project, options, on, bentos, stamps)
+
+    def lock_packages(planned: BuildPlan) -> Lock:
+        return lock(
+            planned.requirements,
+            Path(planned.project),
+            given=catalog.locker("given", surroundings),
+            resolver=catalog.locker(options.locker, surroundings),
+            wheels=wheels,
+            upgrade=options.upgrade,
+            locked=options.locked,
+            on=on,
+        )
+
+    found, planned, locked = settle_graph(target, project, options, draft, lock_packages, on, recorded=recorded)
+    planned = _doubted(planned, found, options, on, stamps, recorded)
     carrying = carried(locked, planned.requirements, project, wheels)
     return pack(planned, locked, bentos, on, dockerfile=_dockerfile, stamps=stamps, wheels=carrying)
 
@@ -78,7 +75,8 @@ def plan_build(
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     options, recorded = _informed(options, project, bentos, surroundings, on)
     found = find(target, project, options, on, recorded=recorded)
-    return _planned(found, project, options, on, bentos, stamps, recorded)
+    planned = _planned(found, project, options, on, bentos, stamps)
+    return _doubted(planned, found, options, on, stamps, recorded) if found.settled else planned
 
 
 def _reached(surroundings: Surroundings | None, options: BuildOptions) -> Surroundings:
@@ -94,7 +92,7 @@ def _informed(
     """The options with what the declared base brings along, and who knows the modules of locked wheels."""
     cache = bentos.root / "cache"
     if options.base:
-        from dynamo_build.packages.base_image import declare
+        from dynamo_build.packages.base_labels import declare
 
         options = declare(options, project, surroundings.registry, cache, on)
 
@@ -113,34 +111,38 @@ def _planned(
     on: Listener,
     bentos: Store,
     stamps: Stamps,
-    recorded: Callable[[Lock], frozenset[str]],
 ) -> BuildPlan:
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
     options = replace(options, without=(*options.without, str(bentos.root)))
-
-    def find_strays(wanted: Requirements, files: Sequence[PlannedFile]) -> tuple[Problem, ...]:
-        if not found.settled:
-            return ()
-        return stray(found, wanted, files, project, options, recorded, stamps.ruling.partition(" ")[2])
-
     with _uncollected():
-        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps, further=find_strays)
+        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps)
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
-    return _doubted(planned, found, options, on) if found.settled else planned
+    return planned
 
 
-def _doubted(planned: BuildPlan, found: Found, options: BuildOptions, on: Listener) -> BuildPlan:
+def _doubted(
+    planned: BuildPlan,
+    found: Found,
+    options: BuildOptions,
+    on: Listener,
+    stamps: Stamps,
+    recorded: Callable[[Lock], frozenset[str]],
+) -> BuildPlan:
     """With the warnings about imports, known once packages are locked, and the ruling that the packed ones passed.
 
     Raises GraphError when strict.
     """
-    if found.warnings and options.strict:
-        raise GraphError("the graph imports modules that the image will not have", problems=found.warnings)
-    for doubt in found.warnings:
+    passed = stamps.ruling.partition(" ")[2]
+    strays = stray(found, planned.requirements, planned.files, Path(planned.project), options, recorded, passed)
+    doubts = (*found.warnings, *strays)
+    if doubts and options.strict:
+        raise GraphError("packed code imports what the image will not have", problems=doubts)
+    for doubt in doubts:
         on(Warned(text=told(doubt)))
-    passed = f"{planned.ruling} {ruling(found, planned.files, options)}"
-    return replace(planned, warnings=(*planned.warnings, *found.warnings), ruling=passed)
+    # Files that passed a ruling are not read again, so what is warned of must not pass: it is warned of every time.
+    rules = f"{planned.ruling} {'' if strays else ruling(found, planned.files, options)}"
+    return replace(planned, warnings=(*planned.warnings, *doubts), ruling=rules)
 
 
 @contextmanager
@@ -178,7 +180,7 @@ def configure(
     config = service_config.configure(graph, file, arguments)
     misses = near_misses(graph, config)
     if misses and strict:
-        raise GraphError("the configuration does not fit the graph", problems=misses)
+        raise GraphError("the configuration does not match the graph", problems=misses)
     for miss in misses:
         on(Warned(text=told(miss)))
     return config

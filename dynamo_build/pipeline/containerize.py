@@ -12,10 +12,9 @@ from dynamo_build.bento.verify import check
 from dynamo_build.builders import secrets as build_secrets
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
-from dynamo_build.image.bases import bases
 from dynamo_build.image.destination import destination, earlier
 from dynamo_build.image.index import join, part
-from dynamo_build.image.plan import group_images, layer
+from dynamo_build.image.plan import bases, group_images, layer
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import (
     ContainerizeOptions,

@@ -14,7 +14,7 @@ from dynamo_build.deploy.kubernetes.objects import files
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Finished, Listener, Noted, Warned, ignore
-from dynamo_build.image.bases import bases
+from dynamo_build.image.plan import bases
 from dynamo_build.model.deployment import Deployment, Finding, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference

@@ -22,8 +22,7 @@ from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.graph.child import explore, told
-from dynamo_build.graph.config import configure, given, read
-from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
+from dynamo_build.graph.config import ARGUMENT, ConfigValue, configure, given, read, shown
 from dynamo_build.local import bento_target, running
 from dynamo_build.local.reload import Watching
 from dynamo_build.model.bento import Bento

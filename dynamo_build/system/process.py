@@ -1,4 +1,4 @@
-"""Running one program: its lines become events, its failure an error that holds the end of what it said."""
+"""Programs run to their end: their lines become events, their failure an error with the last lines."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ def get(
 
     Example: dynamo get frontend -o path
     """
-    from dynamo_build.bento import select
+    from dynamo_build.bento.store import chosen
     from dynamo_build.cli.options import checked_output
 
     if output != "path":
         checked_output(output)
-    bento = select.chosen(tag, Path.cwd())
+    bento = chosen(tag, Path.cwd())
     manifest = bento.manifest
 
     def text() -> str:

@@ -18,7 +18,7 @@ def list(
 
     Example: dynamo list -o json
     """
-    from dynamo_build.bento.store_index import summaries
+    from dynamo_build.bento.listing import summaries
     from dynamo_build.seams import default_home
 
     checked_output(output)

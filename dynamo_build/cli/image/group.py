@@ -13,7 +13,7 @@ from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, fin
 from dynamo_build.cli.options import OutputForm, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.image.treemap import Area
+    from dynamo_build.image.diff_page import Area
     from dynamo_build.model.report import ImageReport
 
 group = typer.Typer(
@@ -193,10 +193,10 @@ def _sizes(found: ImageReport) -> str:
 
 def _draw(found: ImageReport, path: Path) -> None:
     from dynamo_build.errors import UsageError
-    from dynamo_build.image.treemap import page, treemap
+    from dynamo_build.image.diff_page import treemap, treemap_page
     from dynamo_build.system import atomic
 
-    forms = {".svg": treemap, ".html": page}
+    forms = {".svg": treemap, ".html": treemap_page}
     if path.suffix not in forms:
         raise UsageError(
             f"`{path}` ends neither in .svg nor in .html", ["The picture's form follows the file's ending."]
@@ -206,7 +206,7 @@ def _draw(found: ImageReport, path: Path) -> None:
 
 
 def _areas(found: ImageReport) -> list[Area]:
-    from dynamo_build.image.treemap import Area
+    from dynamo_build.image.diff_page import Area
 
     return [
         Area(

@@ -103,7 +103,7 @@ def serve(
     listener = console.listener(quiet=True)
     if dry_run:
         from dynamo.sdk import codec
-        from dynamo_build.graph.config_sources import table
+        from dynamo_build.graph.config import table
 
         resolved = serve.preview(target, Path(working_dir), options, listener)
         console.say(table(resolved.values))

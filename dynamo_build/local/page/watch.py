@@ -1,4 +1,4 @@
-"""Looks at a running graph again and again, so that every reader of the page sees the same moments."""
+"""Periodic sampling of a running graph, shared by all readers of the page."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_a_namespace_that_no_cluster_takes(namespace: str) -> None:
 
 def test_an_address_that_no_client_takes() -> None:
     """Is named before anything is rendered; what is right gets its scheme."""
-    with pytest.raises(UsageError, match="`ftp://x` is no address of a NATS server"):
+    with pytest.raises(UsageError, match="invalid address of a NATS server: `ftp://x`"):
         place(bento(hello_graph()), IMAGES, PlaceOptions(nats="ftp://x"))
     assert place(bento(hello_graph()), IMAGES, PlaceOptions(nats="x:4222")).nats == "nats://x:4222"
 

@@ -159,7 +159,7 @@ def test_an_undeclared_package_is_a_problem_installed_or_not(tmp_path: Path, sit
     code = "import transformers\nimport yaml\nfrom dynamo.sdk import service\n@service(resource={})\nclass A: ...\n"
     folder = written(tmp_path / "p", {"m.py": code})
     first, second, third = problems(folder)
-    assert first.startswith("m.py:1: `transformers` is imported, and no package that the project asks for has it")
+    assert first.startswith("m.py:1: `transformers` is imported, but no requirement of the project provides it")
     assert "Add `transformers` to requirements.txt" in first
     assert 'runtime_only = ["transformers"]' in first
     assert "Add `pyyaml` to requirements.txt" in second

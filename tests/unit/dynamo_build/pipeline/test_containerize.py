@@ -126,8 +126,8 @@ def test_a_budget_fails_before_anything_is_delivered(
 
 def test_documents_are_attached_when_asked(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
     """A bill of materials and how it was made, in a folder too."""
-    from dynamo_build.image.referrers import attached
     from dynamo_build.model.reference import ImageReference
+    from support.referrers import attached
 
     (image,) = containerize(bento, replace(options, attest=True), around)
     named = ImageReference.parse(image.reference)

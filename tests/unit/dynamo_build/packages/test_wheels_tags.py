@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.packages.tags import misfit
+from dynamo_build.packages.wheels import misfit
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.packages.bentoml_image import packages
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.requirements import image_packages, require
 
 TEXT = """
 import bentoml
@@ -26,7 +25,7 @@ def test_packages(tmp_path):
     (tmp_path / "service.py").write_text(TEXT)
     (tmp_path / "more.txt").write_text("bentoml[tracing]>=1.4\nidna\n")
     (tmp_path / "requirements.txt").write_text("bentoml\n")
-    assert sorted(packages(tmp_path, "service.py")) == ["-r more.txt", "pyyaml>=6"]
+    assert sorted(image_packages(tmp_path, "service.py")) == ["-r more.txt", "pyyaml>=6"]
     wanted, problems, _ = require(tmp_path, ["service.py"], BuildOptions())
     assert problems == []
     assert {"pyyaml>=6", "idna"} <= set(wanted.lines)
@@ -37,5 +36,5 @@ def test_another_graph(tmp_path):
     """A graph of ours that uses `bentoml` for something else has it locked."""
     (tmp_path / "service.py").write_text("import bentoml\n")
     (tmp_path / "requirements.txt").write_text("bentoml\n")
-    assert packages(tmp_path, "service.py") == ()
+    assert image_packages(tmp_path, "service.py") == ()
     assert "bentoml" in require(tmp_path, ["service.py"], BuildOptions())[0].lines

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import UsageError
-from dynamo_build.image.bases import bases
+from dynamo_build.image.plan import bases
 from dynamo_build.model.image import ContainerizeOptions
 from support import handmade
 

@@ -15,7 +15,7 @@ from dynamo_build.graph.discover import find
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.base_image import declare
+from dynamo_build.packages.base_labels import declare
 from dynamo_build.packages.requirements import require
 from dynamo_build.seams import Registry
 from support import handmade
@@ -64,7 +64,7 @@ def test_a_base_without_the_label_provides_nothing(tmp_path: Path) -> None:
     found = declare(options, project, AROUND.registry, tmp_path / "cache", notes.append)
     assert (found.base_packages, found.base_modules) == ((), ())
     (note,) = notes
-    assert isinstance(note, Noted) and "provides none" in note.text
+    assert isinstance(note, Noted) and "provides no packages" in note.text
     assert declare(BuildOptions(), project, unreachable, tmp_path / "cache") == BuildOptions()
 
 
