@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.bento import store
+from dynamo_build.bento.store import chosen
 from dynamo_build.errors import UsageError
 from dynamo_build.events import Listener, ignore
 from dynamo_build.graph.drawing import FORMS, NONE
@@ -57,7 +57,7 @@ def draw(project: Path, options: DrawOptions, on: Listener = ignore) -> Drawing:
     elif options.target:
         graph = discover(options.target, project, BuildOptions(), on=on)
     else:
-        graph = store.chosen(options.tag, project.resolve(), on=on).manifest.graph
+        graph = chosen(options.tag, project.resolve(), on=on).manifest.graph
     if form == "json":
         document = {**codec.plain(graph), **({"now": notes} if notes else {})}
         return Drawing(graph=graph, text=codec.pretty(document) + "\n")

@@ -65,7 +65,9 @@ KNOWN: Mapping[str, Known] = {
     "image.system_packages": Known((), "Debian packages for the image."),
     "image.dockerfile_template": Known("", "A file that extends blocks of the Dockerfile's template."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),
-    "deploy.target": Known(DEFAULT_TARGET, "The target of `dynamo deploy`; docs/reference/targets.md lists them."),
+    "deploy.target": Known(
+        DEFAULT_TARGET, "The target of `dynamo deploy`, by its name (see docs/reference/targets.md)."
+    ),
     "deploy.registry": Known("", "The registry to push missing images to, `HOST[/PATH]`."),
     "deploy.name": Known("", "The deployment's name. Default: the bento's."),
     "deploy.namespace": Known("default", "The namespace of deployments."),

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from dynamo_build.bento import store
 from dynamo_build.cli import console
 from dynamo_build.cli.options import Tag
 
@@ -22,11 +21,12 @@ def get(
 
     Example: dynamo get frontend -o path
     """
+    from dynamo_build.bento.store import chosen
     from dynamo_build.cli.options import checked_output
 
     if output != "path":
         checked_output(output)
-    bento = store.chosen(tag, Path.cwd())
+    bento = chosen(tag, Path.cwd())
     manifest = bento.manifest
 
     def text() -> str:

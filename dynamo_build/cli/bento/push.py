@@ -29,16 +29,17 @@ def push(
     from dataclasses import replace
 
     from dynamo_build import catalog
-    from dynamo_build.bento import registry, store
+    from dynamo_build.bento import registry
+    from dynamo_build.bento.store import chosen, store
     from dynamo_build.model.reference import ImageReference
 
     checked_output(output)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
     listener = console.listener(quiet or output != "text")
-    bento = store.chosen(tag, Path.cwd(), around, listener)
+    bento = chosen(tag, Path.cwd(), around, listener)
     to = ImageReference.parse(reference)
     to = to if to.tag else replace(to, tag=bento.manifest.version)
-    named = registry.push(bento, to, around.registry(to), store.store(around), listener)
+    named = registry.push(bento, to, around.registry(to), store(around), listener)
     console.emit({"tag": bento.tag, "reference": named}, output, text=named, name=named)
 
 
@@ -52,11 +53,12 @@ def pull(
     Example: dynamo pull registry.example/bentos/frontend:kq2xw5mplz7rbn4t
     """
     from dynamo_build import catalog
-    from dynamo_build.bento import registry, store
+    from dynamo_build.bento import registry
+    from dynamo_build.bento.store import store
     from dynamo_build.model.reference import ImageReference
 
     checked_output(output)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
     wanted = ImageReference.parse(reference)
-    bento = registry.pull(wanted, around.registry(wanted), store.store(around))
+    bento = registry.pull(wanted, around.registry(wanted), store(around))
     console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

@@ -17,11 +17,11 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
 
     Example: dynamo tree frontend
     """
-    from dynamo_build.bento import store
+    from dynamo_build.bento.store import chosen
     from dynamo_build.graph.drawing.text import tree
 
     checked_output(output)
-    bento = store.chosen(tag, Path.cwd())
+    bento = chosen(tag, Path.cwd())
     graph = bento.manifest.graph
     console.emit(
         _node(graph, graph.entry), output, text=f"{bento.tag}\n{tree(graph)}".rstrip("\n"), name="\n".join(graph.names)
