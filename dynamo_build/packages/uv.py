@@ -1,4 +1,4 @@
-"""The location of uv, and its names of the platforms."""
+"""Where uv is, and what it calls the platforms that images are made for."""
 
 from __future__ import annotations
 
