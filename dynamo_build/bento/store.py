@@ -44,7 +44,7 @@ class Store:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """An empty folder on the store's file system; what is left of it afterwards goes. Raises StoreError."""
+        """An empty folder on the store's file system, removed afterwards. Raises StoreError."""
         with atomic.reporting("write to the store"):
             self._make("tmp")
             with atomic.locked(self.root / "tmp" / ".lock"):

@@ -61,7 +61,7 @@ def check(bento: Bento, cache: Path) -> None:
 
 
 def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
-    """Every file of a bento but its side file, with its digest ("" for the manifest). Raises StoreError."""
+    """Every file of a bento but its sidecar, with its digest ("" for the manifest). Raises StoreError."""
     try:
         listing = (folder / "files.sha256").read_bytes()
     except OSError as error:

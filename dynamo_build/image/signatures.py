@@ -127,7 +127,7 @@ _MAKE = "Make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve
 
 
 def _sign_content(content: bytes, key: Path, password: str = "") -> bytes:
-    """The signature in DER. Raises UsageError for a key that is none of ours, ToolMissing for the library."""
+    """The signature in DER. Raises UsageError for a key that is not over P-256, ToolMissing for the library."""
     private = _load_key(key, "load_pem_private_key", password.encode() or None)
     ec, hashes = _import_primitives("asymmetric.ec"), _import_primitives("hashes")
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":

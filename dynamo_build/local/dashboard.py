@@ -26,7 +26,7 @@ _SECONDS = 2.0
 
 
 class Door:
-    """One running graph, asked at its supervisor's door and at its workers' pages."""
+    """One running graph, queried by its control socket and its workers' metrics."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid

@@ -1,4 +1,4 @@
-"""Deployments: images by digest, what a target needs to run each service, and the manifests."""
+"""A graph placed: images by digest, and for each service what any target needs to run it; and the manifests of it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _DEFAULT_PYTHON = "3.11"
 def require(
     project: Path, modules: Iterable[str], options: BuildOptions
 ) -> tuple[Requirements, list[Problem], list[Problem]]:
-    """What is asked for, with problems and warnings. Raises UsageError for a TOML file that is none."""
+    """The requirements of a project, with problems and warnings. Raises UsageError for invalid TOML."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
     lines: dict[str, None] = {}

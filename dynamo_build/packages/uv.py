@@ -1,11 +1,10 @@
-"""The uv program: its path, and its names for the platforms of images."""
+"""Where uv is, and what it calls the platforms that images are made for."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +14,8 @@ from dynamo_build.errors import ToolMissing
 PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 
 
-#: find_uv_bin asks sysconfig, whose first answer to two threads at once may be incomplete.
-_FINDING = threading.Lock()
-
-
 def program(environment: Mapping[str, str]) -> str:
-    """The path of uv: `DYNAMO_UV`, beside this Python, from the package `uv`, or in PATH. Raises ToolMissing."""
+    """Where uv is. Raises ToolMissing."""
     named = environment.get("DYNAMO_UV", "")
     if named:
         return named
@@ -30,11 +25,10 @@ def program(environment: Mapping[str, str]) -> str:
     try:
         from uv import find_uv_bin
 
-        with _FINDING:
-            return str(find_uv_bin())
+        return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
         pass
     found = shutil.which("uv", path=environment.get("PATH"))
     if found is None:
-        raise ToolMissing("there is no `uv` on this machine", ["Install it: `pip install uv`."])
+        raise ToolMissing("there is no `uv` to lock packages with", ["Install it: `pip install uv`."])
     return found

@@ -137,7 +137,7 @@ def _doubted(
     strays = stray(found, planned.requirements, planned.files, Path(planned.project), options, recorded, passed)
     doubts = (*found.warnings, *strays)
     if doubts and options.strict:
-        raise GraphError("packed code imports what the image will not have", problems=doubts)
+        raise GraphError("packed code imports modules that the image will not have", problems=doubts)
     for doubt in doubts:
         on(Warned(text=told(doubt)))
     # Files that passed a ruling are not read again, so what is warned of must not pass: it is warned of every time.
