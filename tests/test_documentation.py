@@ -35,6 +35,11 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in headings(target), f"{page.name} links to {link}"
 
 
+def test_the_readme_is_short() -> None:
+    """What a reader meets first has at most 600 words."""
+    assert len((ROOT / "README.md").read_text().split()) <= 600
+
+
 def lines() -> list[tuple[Block, str]]:
     """Every line of a shell block that runs `dynamo`."""
     found = []
