@@ -40,6 +40,14 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 600
 
 
+def test_the_architecture_lists_every_folder_of_the_code() -> None:
+    """Each package of both distributions has one row, and no row is left of one that is gone."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    rows = re.findall(r"(?m)^\| `((?:dynamo_build|runtime/dynamo)/[\w/]*)` \| \S", page)
+    parents = [path.parent for top in ("dynamo_build", "runtime/dynamo") for path in (ROOT / top).rglob("__init__.py")]
+    assert sorted(rows) == sorted(f"{folder.relative_to(ROOT).as_posix()}/" for folder in parents)
+
+
 def lines() -> list[tuple[Block, str]]:
     """Every line of a shell block that runs `dynamo`."""
     found = []
