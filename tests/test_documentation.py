@@ -35,6 +35,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in headings(target), f"{page.name} links to {link}"
 
 
+def test_no_two_pages_share_a_name() -> None:
+    """A page is named by its file alone, however its words are joined; indexes of folders excepted."""
+    names = [page.name.lower().replace("_", "-") for page in ROOT.glob("docs/**/*.md") if page.name != "README.md"]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
 def test_the_readme_is_short() -> None:
     """What a reader meets first has at most 600 words."""
     assert len((ROOT / "README.md").read_text().split()) <= 600
