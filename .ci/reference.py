@@ -39,7 +39,7 @@ def pages() -> dict[str, str]:
     return {
         "commands.md": NOTE + "# Commands\n\n" + "\n".join(commands()),
         "settings.md": NOTE + settings(),
-        "sdk.md": NOTE + sdk(),
+        "sdk-reference.md": NOTE + sdk(),
         "targets.md": NOTE + targets(),
         "templates.md": NOTE + templates(),
         "bento.schema.json": bento_schema(),

@@ -35,6 +35,25 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in headings(target), f"{page.name} links to {link}"
 
 
+def test_no_two_pages_share_a_name() -> None:
+    """A page is named by its file alone, however its words are joined; indexes of folders excepted."""
+    names = [page.name.lower().replace("_", "-") for page in ROOT.glob("docs/**/*.md") if page.name != "README.md"]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
+def test_the_readme_is_short() -> None:
+    """What a reader meets first has at most 600 words."""
+    assert len((ROOT / "README.md").read_text().split()) <= 600
+
+
+def test_the_architecture_lists_every_folder_of_the_code() -> None:
+    """Each package of both distributions has one row, and no row is left of one that is gone."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    rows = re.findall(r"(?m)^\| `((?:dynamo_build|runtime/dynamo)/[\w/]*)` \| \S", page)
+    parents = [path.parent for top in ("dynamo_build", "runtime/dynamo") for path in (ROOT / top).rglob("__init__.py")]
+    assert sorted(rows) == sorted(f"{folder.relative_to(ROOT).as_posix()}/" for folder in parents)
+
+
 def lines() -> list[tuple[Block, str]]:
     """Every line of a shell block that runs `dynamo`."""
     found = []
