@@ -28,12 +28,12 @@ SHARED_STEMS = {
 #: Names that their owners do not document, and the one module that may use each.
 PRIVATE_NAMES = {
     "_signal": "dynamo_build/__main__.py",
-    "_post": "dynamo_build/builders/docker/builder.py",
-    "_raise_for_status": "dynamo_build/builders/docker/builder.py",
-    "_stream_helper": "dynamo_build/builders/docker/builder.py",
-    "_url": "dynamo_build/builders/docker/builder.py",
+    "_post": "dynamo_build/builders/docker/build_request.py",
+    "_raise_for_status": "dynamo_build/builders/docker/build_request.py",
+    "_stream_helper": "dynamo_build/builders/docker/build_request.py",
+    "_url": "dynamo_build/builders/docker/build_request.py",
     "server_state": "runtime/dynamo/http/server.py",
-    "typer._click": "dynamo_build/cli/app.py",
+    "typer._click": "dynamo_build/cli/click_errors.py",
 }
 #: Their public names are modules, as those of the package that they stand for.
 LATE_MODULES = {"runtime/dynamo/sdk/compatible/bentoml/__init__.py"}
