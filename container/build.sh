@@ -140,7 +140,7 @@ if [ $dry = 0 ]; then
   mkdir -p "$context/runtime" "$context/wheels" "$secrets"
   cp -R "$here/Dockerfile" "$here/prepare.sh" "$here/install.sh" "$here/describe.py" "$here/locks" "$context/"
   PYTHONPATH=$checkout:$checkout/runtime PYTHONDONTWRITEBYTECODE=1 "$python" -c \
-    'import pathlib, sys; from dynamo_build.packages import runtime_wheel; runtime_wheel.build(pathlib.Path(sys.argv[1]))' "$context/runtime"
+    'import pathlib, sys; from dynamo_build.packages import runtime_wheel; runtime_wheel.write_runtime_wheel(pathlib.Path(sys.argv[1]))' "$context/runtime"
   [ -z "$wheels" ] || cp -l "$wheels"/*.whl "$context/wheels/" 2>/dev/null || cp "$wheels"/*.whl "$context/wheels/"
   # Layers are kept by what is in the files; stamps and modes of this machine must not count.
   find "$context" -type d -exec chmod 755 {} + -o -type f ! -path "$context/wheels/*" -exec chmod 644 {} +

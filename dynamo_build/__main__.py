@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def _leave(number: int, frame: object) -> None:
+def _exit_interrupted(number: int, frame: object) -> None:
     os.write(2, b"interrupted\n")
     os._exit(130)  # errors.INTERRUPTED; nothing is imported before the handler is set
 
@@ -34,7 +34,7 @@ def main() -> None:
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - ourselves again
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell's background job
-        signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGINT, _exit_interrupted)
     from dynamo_build.cli import app
 
     app.main()

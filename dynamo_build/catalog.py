@@ -41,22 +41,22 @@ TARGETS = {
 ALIASES = {"kubernetes": DEFAULT_TARGET}
 
 
-def locker(name: str, surroundings: Surroundings) -> Locker:
+def find_locker(name: str, surroundings: Surroundings) -> Locker:
     """The locker of that name. Raises UsageError."""
     return cast(Locker, _make_implementation("locker", "dynamo.lockers", LOCKERS, name, surroundings))
 
 
-def builder(name: str, surroundings: Surroundings) -> ImageBuilder:
+def find_builder(name: str, surroundings: Surroundings) -> ImageBuilder:
     """The image builder of that name. Raises UsageError."""
     return cast(ImageBuilder, _make_implementation("builder", "dynamo.builders", BUILDERS, name, surroundings))
 
 
-def registry(name: str, surroundings: Surroundings) -> Registry:
+def find_registry_kind(name: str, surroundings: Surroundings) -> Registry:
     """The registry of that kind. Raises UsageError."""
     return cast(Registry, _make_implementation("registry", "dynamo.registries", REGISTRIES, name, surroundings))
 
 
-def surroundings(
+def default_surroundings(
     environment: Mapping[str, str] | None = None, cache: Path | None = None, insecure: tuple[str, ...] = ()
 ) -> Surroundings:
     """Surroundings whose `registry` finds the registry of a reference.
@@ -71,7 +71,7 @@ def surroundings(
     def find_registry(reference: ImageReference) -> Registry:
         kind = reference.scheme or ("folder" if reference.folder else "http")
         if kind not in made:
-            made[kind] = _foreign_registry(kind, around) if reference.scheme else registry(kind, around)
+            made[kind] = _foreign_registry(kind, around) if reference.scheme else find_registry_kind(kind, around)
         return made[kind]
 
     return replace(around, registry=find_registry)
@@ -84,7 +84,7 @@ def _foreign_registry(scheme: str, surroundings: Surroundings) -> Registry:
     return PartialRegistry(scheme, _make_implementation("registry", "dynamo.registries", {}, scheme, surroundings))
 
 
-def target(name: str, surroundings: Surroundings) -> DeployTarget:
+def find_target(name: str, surroundings: Surroundings) -> DeployTarget:
     """The deploy target of that name or alias. Raises UsageError."""
     return cast(
         DeployTarget, _make_implementation("target", "dynamo.targets", TARGETS, ALIASES.get(name, name), surroundings)

@@ -55,7 +55,7 @@ class GraphError(DynamoError):
         self.problems = tuple(problems)
 
 
-def counted(problems: Sequence[Problem]) -> str:
+def count_problems(problems: Sequence[Problem]) -> str:
     """How many there are, in words for a message."""
     return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 

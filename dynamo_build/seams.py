@@ -62,7 +62,7 @@ class Surroundings:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cache: Path = field(default_factory=lambda: default_home() / "cache")
     insecure: tuple[str, ...] = ()
-    registry: Callable[[ImageReference], Registry] = field(default_factory=lambda: _no_registry)
+    registry: Callable[[ImageReference], Registry] = field(default_factory=lambda: _reject_reference)
     applying: ApplyOptions = ApplyOptions()
 
 
@@ -72,7 +72,7 @@ def default_home(environment: Mapping[str, str] | None = None) -> Path:
     return Path(environment.get("DYNAMO_HOME") or Path.home() / ".dynamo")
 
 
-def _no_registry(reference: ImageReference) -> Registry:
+def _reject_reference(reference: ImageReference) -> Registry:
     raise RegistryError(f"nothing here knows where `{reference}` is")
 
 

@@ -121,6 +121,14 @@ def test_every_command_shows_an_example(command: str) -> None:
     assert "Example" in done.stdout
 
 
+FINDERS = {
+    "locker": "find_locker",
+    "builder": "find_builder",
+    "registry": "find_registry_kind",
+    "target": "find_target",
+}
+
+
 @pytest.mark.parametrize("seam", ["locker", "builder", "registry", "target"])
 def test_every_entry_of_the_catalogue_loads(seam: str, tmp_path: Path) -> None:
     """The catalogue's strings name classes that take `Surroundings`."""
@@ -131,7 +139,7 @@ def test_every_entry_of_the_catalogue_loads(seam: str, tmp_path: Path) -> None:
         "target": catalog.TARGETS,
     }[seam]
     for name in table:
-        assert getattr(catalog, seam)(name, Surroundings(environment={}, cache=tmp_path)) is not None
+        assert getattr(catalog, FINDERS[seam])(name, Surroundings(environment={}, cache=tmp_path)) is not None
 
 
 def test_both_distributions_agree() -> None:

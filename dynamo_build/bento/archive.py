@@ -46,7 +46,7 @@ def read_listing(content: bytes) -> dict[str, str]:
     return found
 
 
-def pack(
+def write_archive(
     folder: Path,
     digests: Mapping[str, str],
     stream: IO[bytes],
@@ -59,16 +59,16 @@ def pack(
     `digests` are what each must have. Raises StoreError naming the first file that has another, OSError.
     """
     if not compressed:
-        _pack(folder, digests, stream.write, progress)
+        _write_entries(folder, digests, stream.write, progress)
         return
     import zstandard
 
     compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
     with compressor.stream_writer(stream, closefd=False) as writer:
-        _pack(folder, digests, writer.write, progress)
+        _write_entries(folder, digests, writer.write, progress)
 
 
-def _pack(
+def _write_entries(
     folder: Path, digests: Mapping[str, str], write: Callable[[Any], object], progress: Callable[[int], None] | None
 ) -> None:
     total = 0
@@ -77,7 +77,7 @@ def _pack(
         with open(folder / name, "rb", buffering=0) as content:
             status = os.fstat(content.fileno())
             size = left = status.st_size
-            header = _header(name, size, 0o755 if status.st_mode & 0o100 else 0o644)
+            header = _build_header(name, size, 0o755 if status.st_mode & 0o100 else 0o644)
             write(header)
             while left and (chunk := content.read(min(left, _CHUNK))):
                 write(chunk)
@@ -92,18 +92,18 @@ def _pack(
     write(bytes(2 * _BLOCK + -(total + 2 * _BLOCK) % _RECORD))
 
 
-def _header(name: str, size: int, mode: int) -> bytes:
+def _build_header(name: str, size: int, mode: int) -> bytes:
     """The header of a plain file; what does not fit into ustar's fields goes into one of pax before it."""
     raw = name.encode()
     fits = name.isascii() and len(raw) <= _NAME and size <= _SIZE
     if fits:
-        return _block(raw, size, mode, b"0")
-    records = b"".join(_record(key, value) for key, value in ((b"path", raw), (b"size", str(size).encode())))
-    more = _block(b"././@PaxHeader", len(records), 0o644, b"x") + records + bytes(-len(records) % _BLOCK)
-    return more + _block(name.encode("ascii", "replace")[:_NAME], min(size, _SIZE), mode, b"0")
+        return _build_block(raw, size, mode, b"0")
+    records = b"".join(_build_pax_record(key, value) for key, value in ((b"path", raw), (b"size", str(size).encode())))
+    more = _build_block(b"././@PaxHeader", len(records), 0o644, b"x") + records + bytes(-len(records) % _BLOCK)
+    return more + _build_block(name.encode("ascii", "replace")[:_NAME], min(size, _SIZE), mode, b"0")
 
 
-def _record(key: bytes, value: bytes) -> bytes:
+def _build_pax_record(key: bytes, value: bytes) -> bytes:
     """A record of pax, which says its own length in decimal."""
     length = len(key) + len(value) + 3
     total = length + len(str(length))
@@ -111,13 +111,13 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (total, key, value)
 
 
-def _block(name: bytes, size: int, mode: int, kind: bytes) -> bytes:
+def _build_block(name: bytes, size: int, mode: int, kind: bytes) -> bytes:
     head = name.ljust(_NAME, b"\0") + b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, 0, 0, size, STAMP)
     tail = kind + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\x000000000\0" + bytes(167)
     return head + b"%06o\0 " % (sum(head) + 8 * 32 + sum(tail)) + tail
 
 
-def unpack(
+def extract_archive(
     stream: IO[bytes], folder: Path, limit: int = LIMIT, progress: Callable[[int], None] | None = None
 ) -> tuple[str, ...]:
     """Write the files of a tar, compressed or not, below an empty folder and give their names.
@@ -127,7 +127,7 @@ def unpack(
     start = stream.read(len(_ZSTD))
     stream.seek(0)
     if start != _ZSTD:
-        return _unpack(stream, folder, limit, progress)
+        return _extract_entries(stream, folder, limit, progress)
     import zstandard
 
     size = stream.seek(0, os.SEEK_END)
@@ -135,24 +135,26 @@ def unpack(
     limit = min(limit, max(SMALL, size * RATIO))
     try:
         with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(stream, closefd=False) as reader:
-            return _unpack(reader, folder, limit, progress)
+            return _extract_entries(reader, folder, limit, progress)
     except zstandard.ZstdError as error:
         raise StoreError(f"the archive is damaged: {str(error).lower()}") from error
 
 
-def _unpack(stream: IO[bytes], folder: Path, limit: int, progress: Callable[[int], None] | None) -> tuple[str, ...]:
+def _extract_entries(
+    stream: IO[bytes], folder: Path, limit: int, progress: Callable[[int], None] | None
+) -> tuple[str, ...]:
     names: dict[str, None] = {}
     total = 0
     try:
         with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="strict") as archive:
-            for entry in _entries(archive):
+            for entry in _check_entries(archive):
                 total += entry.size + _BLOCK
                 if entry.name in names:
                     raise StoreError(f"the archive holds `{entry.name}` twice")
                 if total > limit:
                     raise StoreError(f"the archive unfolds to more than {limit} bytes")
                 names[entry.name] = None
-                _write(archive, entry, folder)
+                _extract_entry(archive, entry, folder)
                 archive.members.clear()  # type: ignore[attr-defined]  # it would keep every entry
                 if progress:
                     progress(entry.size)
@@ -161,7 +163,7 @@ def _unpack(stream: IO[bytes], folder: Path, limit: int, progress: Callable[[int
     return tuple(names)
 
 
-def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _check_entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for entry in archive:
         if not is_safe_path(entry.name):
             raise StoreError(f"the archive holds the unsafe name {entry.name!r}")
@@ -170,7 +172,7 @@ def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield entry
 
 
-def _write(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
+def _extract_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
     path = folder / entry.name
     content = archive.extractfile(entry)
     if content is None:

@@ -13,21 +13,21 @@ from dynamo_build.system.yaml import emit_yaml, is_plain_key, quote_yaml, read_y
 NAME = "bento.yaml"
 
 
-def dump(manifest: BentoManifest) -> bytes:
+def format_manifest(manifest: BentoManifest) -> bytes:
     """The manifest as YAML; the same manifest gives the same bytes."""
     return emit_yaml(codec.plain(manifest), _write_key, quote_yaml).encode()
 
 
-def load(folder: Path) -> BentoManifest:
+def read_manifest(folder: Path) -> BentoManifest:
     """The manifest of a bento's folder. Raises StoreError."""
     try:
         content = (folder / NAME).read_bytes()
     except OSError as error:
         raise StoreError(f"`{folder / NAME}` cannot be read: {(error.strerror or '').lower()}") from error
-    return parse(content, str(folder / NAME))
+    return parse_manifest(content, str(folder / NAME))
 
 
-def parse(content: bytes, where: str = NAME) -> BentoManifest:
+def parse_manifest(content: bytes, where: str = NAME) -> BentoManifest:
     """The manifest in some YAML. Raises StoreError."""
     document = read_yaml(content, where)
     if not isinstance(document, Mapping):

@@ -49,23 +49,25 @@ class Comparison:
     other: tuple[Change, ...] = ()
 
 
-def compare(before: Bento, after: Bento) -> Comparison:
+def diff_bentos(before: Bento, after: Bento) -> Comparison:
     """The differences between two bentos; file contents by their digests. Raises StoreError for a damaged one."""
     one, two = before.manifest, after.manifest
     return Comparison(
         before=one.tag,
         after=two.tag,
-        files=_changes(_files(before), _files(after)),
-        packages=_changes(_packages(one), _packages(two)),
-        config=_changes(_flat(codec.plain(one.config)), _flat(codec.plain(two.config))),
-        api=_changes(_flat(apis.schema(one.graph)), _flat(apis.schema(two.graph))),
-        services=_changes(_services(one), _services(two)),
-        layers=_changes(_layers(one), _layers(two)),
-        other=_changes(_other(one), _other(two)),
+        files=_list_changes(_read_file_digests(before), _read_file_digests(after)),
+        packages=_list_changes(_list_packages(one), _list_packages(two)),
+        config=_list_changes(_flatten_mapping(codec.plain(one.config)), _flatten_mapping(codec.plain(two.config))),
+        api=_list_changes(
+            _flatten_mapping(apis.describe_endpoints(one.graph)), _flatten_mapping(apis.describe_endpoints(two.graph))
+        ),
+        services=_list_changes(_flatten_services(one), _flatten_services(two)),
+        layers=_list_changes(_digest_layers(one), _digest_layers(two)),
+        other=_list_changes(_flatten_rest(one), _flatten_rest(two)),
     )
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+def _list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     names = sorted({*before, *after})
     return tuple(
         Change(what=name, before=before.get(name), after=after.get(name))
@@ -74,7 +76,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Chang
     )
 
 
-def _files(bento: Bento) -> dict[str, str]:
+def _read_file_digests(bento: Bento) -> dict[str, str]:
     try:
         content = (Path(bento.folder) / "files.sha256").read_bytes()
     except OSError as error:
@@ -90,7 +92,7 @@ def _files(bento: Bento) -> dict[str, str]:
     }
 
 
-def _packages(manifest: BentoManifest) -> dict[str, str]:
+def _list_packages(manifest: BentoManifest) -> dict[str, str]:
     found = {}
     for platform, packages in manifest.lock.packages.items():
         for package in packages:
@@ -100,7 +102,7 @@ def _packages(manifest: BentoManifest) -> dict[str, str]:
     return found
 
 
-def _layers(manifest: BentoManifest) -> dict[str, str]:
+def _digest_layers(manifest: BentoManifest) -> dict[str, str]:
     """What each layer of an image is made from, in short: where it is equal, an image shares the layer with the other.
 
     What a base provides is not known here, and into how many layers packages go is the builder's affair.
@@ -109,37 +111,37 @@ def _layers(manifest: BentoManifest) -> dict[str, str]:
     if manifest.dockerfile_template:
         found["template"] = digest_bytes(manifest.dockerfile_template.encode())[7:19]
     if manifest.system_packages or manifest.setup_commands:
-        found["setup"] = _short([manifest.system_packages, manifest.setup_commands])
+        found["setup"] = _digest_value([manifest.system_packages, manifest.setup_commands])
     for platform, packages in manifest.lock.packages.items():
-        found[f"packages ({platform})"] = digest_bytes(lockfile.requirements(packages).encode())[7:19]
+        found[f"packages ({platform})"] = digest_bytes(lockfile.format_requirements(packages).encode())[7:19]
     found["runtime"] = manifest.runtime_digest[7:19]
-    found["config"] = _short([codec.canonical(manifest.graph).decode(), codec.ordered(manifest.config).decode()])
-    found["code"] = _short([manifest.files_digest, manifest.executables])
+    found["config"] = _digest_value([codec.canonical(manifest.graph).decode(), codec.ordered(manifest.config).decode()])
+    found["code"] = _digest_value([manifest.files_digest, manifest.executables])
     return found
 
 
-def _short(value: Json) -> str:
+def _digest_value(value: Json) -> str:
     return digest_bytes(codec.canonical(value))[7:19]
 
 
-def _services(manifest: BentoManifest) -> dict[str, Any]:
+def _flatten_services(manifest: BentoManifest) -> dict[str, Any]:
     services = {
         service.name: {key: value for key, value in codec.plain(service).items() if key not in _OWN}
         for service in manifest.graph.services
     }
-    return _flat({"entry": manifest.graph.entry, "services": services})
+    return _flatten_mapping({"entry": manifest.graph.entry, "services": services})
 
 
-def _other(manifest: BentoManifest) -> dict[str, Any]:
-    return _flat({key: value for key, value in codec.plain(manifest).items() if key not in _ELSEWHERE})
+def _flatten_rest(manifest: BentoManifest) -> dict[str, Any]:
+    return _flatten_mapping({key: value for key, value in codec.plain(manifest).items() if key not in _ELSEWHERE})
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def _flatten_mapping(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys; lists are compared whole."""
     found: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping) and (item or not prefix):
-            found.update(_flat(item, f"{prefix}{key}."))
+            found.update(_flatten_mapping(item, f"{prefix}{key}."))
         else:
             found[f"{prefix}{key}"] = item
     return found

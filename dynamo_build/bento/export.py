@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynamo_build.bento import archive, bento_yaml
-from dynamo_build.bento.store import Store, content_version
-from dynamo_build.bento.verify import expected, shape, verify
+from dynamo_build.bento.store import Store, compute_version
+from dynamo_build.bento.verify import list_expected_digests, verify, verify_structure
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.events import Listener, Progress, ignore
 from dynamo_build.model.bento import Bento
@@ -25,19 +25,19 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
     """
     folder, manifest = Path(bento.folder), bento.manifest
     what = f"the bento `{bento.tag}`"
-    _refuse(shape(folder, manifest), what)
-    digests = expected(folder, manifest)
+    _refuse_damage(verify_structure(folder, manifest), what)
+    digests = list_expected_digests(folder, manifest)
     path = target / f"{manifest.name}-{manifest.version}{SUFFIX}" if target.is_dir() else target
     if atomic.is_stream(path):
         raise StoreError(f"`{path}` is not a file", ["Export into a file, and copy that."])
     place = path.resolve()
     temporary = place.with_name(f".{place.name}.{os.urandom(4).hex()}")
     told = _Told(what="exporting", total=manifest.files_size, on=on)
-    with atomic.reporting("write the archive"):
+    with atomic.wrap_os_error("write the archive"):
         try:
             for folded in (True, False) if compressed else (False,):
                 with temporary.open("wb") as stream:
-                    archive.pack(folder, digests, stream, compressed=folded, progress=told.add)
+                    archive.write_archive(folder, digests, stream, compressed=folded, progress=told.add_bytes)
                     written = stream.tell()
                     if folded and manifest.files_size > max(archive.SMALL, written * archive.RATIO) // 2:
                         continue  # compressed further than any honest file is
@@ -46,28 +46,28 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
                 break
             temporary.replace(place)
         except StoreError as error:
-            _refuse((error.message,), what)
+            _refuse_damage((error.message,), what)
         finally:
             temporary.unlink(missing_ok=True)
     return path
 
 
-def take(path: Path, store: Store, limit: int = archive.LIMIT, on: Listener = ignore) -> Bento:
+def import_bento(path: Path, store: Store, limit: int = archive.LIMIT, on: Listener = ignore) -> Bento:
     """Check an archive and put its bento into the store. Raises StoreError; then nothing of it is left."""
-    with store.staging() as staged:
-        with atomic.reporting(f"read `{path}`"):
+    with store.open_staging() as staged:
+        with atomic.wrap_os_error(f"read `{path}`"):
             stream = path.open("rb")
-        with stream, atomic.reporting("write to the store"):
+        with stream, atomic.wrap_os_error("write to the store"):
             told = _Told(what="importing", total=0, on=on)
-            archive.unpack(stream, staged, limit, told.add)
-        manifest = bento_yaml.load(staged)
-        if bento_yaml.dump(manifest) != (staged / bento_yaml.NAME).read_bytes():
+            archive.extract_archive(stream, staged, limit, told.add_bytes)
+        manifest = bento_yaml.read_manifest(staged)
+        if bento_yaml.format_manifest(manifest) != (staged / bento_yaml.NAME).read_bytes():
             raise StoreError(f"{bento_yaml.NAME} of the archive is not in the form that we write")
-        _refuse(verify(staged, manifest), f"the archive `{path.name}`")
-        tag = _checked_tag(manifest.tag)
-        if manifest.version != content_version(manifest) and _looks_derived(manifest.version):
+        _refuse_damage(verify(staged, manifest), f"the archive `{path.name}`")
+        tag = _parse_tag(manifest.tag)
+        if manifest.version != compute_version(manifest) and _looks_derived(manifest.version):
             raise StoreError(f"the archive says that it is `{tag}`, and its content is not")
-        if bento := store.reuse(manifest):
+        if bento := store.reuse_bento(manifest):
             return bento
         side = {"entry": manifest.graph.entry, "services": list(manifest.graph.names), "size": manifest.files_size}
         return store.put(staged, manifest, side)
@@ -82,12 +82,12 @@ class _Told:
     on: Listener
     done: int = 0
 
-    def add(self, count: int) -> None:
+    def add_bytes(self, count: int) -> None:
         self.done += count
         self.on(Progress(what=self.what, done=self.done, total=max(self.total, self.done) if self.total else 0))
 
 
-def _checked_tag(tag: str) -> str:
+def _parse_tag(tag: str) -> str:
     try:
         if BentoTag.parse(tag).version:
             return tag
@@ -104,7 +104,7 @@ def _looks_derived(version: str) -> bool:
     )
 
 
-def _refuse(wrong: tuple[str, ...], what: str) -> None:
+def _refuse_damage(wrong: tuple[str, ...], what: str) -> None:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise StoreError(f"{what} is damaged: {wrong[0]}{more}", ["Delete it, and build or import it again."])

@@ -29,21 +29,21 @@ class BentoSummary:
     broken: str = ""
 
 
-def summaries(root: Path) -> tuple[BentoSummary, ...]:
+def list_summaries(root: Path) -> tuple[BentoSummary, ...]:
     """All bentos of the store below `root`, the newest first; a damaged one says so. Raises StoreError."""
     found = []
     bentos = str(root / "bentos")
-    with atomic.reporting("read the store"):
-        for name in folders(bentos):
-            for version in folders(f"{bentos}/{name}"):
-                summary = summary_of(bentos, name, version)
+    with atomic.wrap_os_error("read the store"):
+        for name in list_folders(bentos):
+            for version in list_folders(f"{bentos}/{name}"):
+                summary = read_summary(bentos, name, version)
                 # A bento that was deleted since its folder was seen is gone, not damaged.
                 if not summary.broken or os.path.isdir(f"{bentos}/{name}/{version}"):
                     found.append(summary)
     return tuple(sorted(found, key=lambda summary: (summary.created, summary.tag), reverse=True))
 
 
-def summary_of(bentos: str | Path, name: str, version: str) -> BentoSummary:
+def read_summary(bentos: str | Path, name: str, version: str) -> BentoSummary:
     """The line of one bento, from its sidecar."""
     folder = f"{bentos}/{name}/{version}"
     try:
@@ -65,7 +65,7 @@ def summary_of(bentos: str | Path, name: str, version: str) -> BentoSummary:
         return BentoSummary(tag=f"{name}:{version}", broken=f"{SIDE}: {error}")
 
 
-def folders(folder: str | Path) -> list[str]:
+def list_folders(folder: str | Path) -> list[str]:
     """The names of the folders in a folder, sorted; [] when it is not there. Raises OSError."""
     try:
         with os.scandir(folder) as entries:

@@ -14,7 +14,7 @@ from dynamo.sdk import codec
 from dynamo.sdk.config import configured
 from dynamo_build.bento import bento_yaml, sbom
 from dynamo_build.bento.stat_cache import Reading, Stamps
-from dynamo_build.bento.store import Store, content_version
+from dynamo_build.bento.store import Store, compute_version
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Finished, Listener, Progress, Started, ignore
 from dynamo_build.graph import apis
@@ -22,7 +22,7 @@ from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS, BuildPlan, Lock, PlannedFile
 from dynamo_build.packages import lockfile, runtime_wheel
 from dynamo_build.system import atomic
-from dynamo_build.system.copy import copy
+from dynamo_build.system.copy import copy_file
 from dynamo_build.system.digest import digest_bytes, format_digests
 
 _CHUNK = 1 << 20
@@ -45,32 +45,32 @@ def pack(
     env/docker once the rest is in place; what is read is noted in `stamps`. Raises StoreError, GraphError for a file
     that cannot be read any more.
     """
-    wheel = runtime_wheel.made()
+    wheel = runtime_wheel.build_runtime_wheel()
     if all(file.digest for file in plan.files):
         if stamps is not None:
-            stamps.approve(plan.ruling)
-        manifest = _manifest(plan, lock, wheel, _listed(plan))
-        if bento := store.reuse(manifest, plan.project):
+            stamps.approve_rules(plan.ruling)
+        manifest = _build_manifest(plan, lock, wheel, _digest_listing(plan))
+        if bento := store.reuse_bento(manifest, plan.project):
             return bento
     if stamps is not None:
-        stamps.forget()
+        stamps.clear_records()
     on(Started(what="packing"))
-    with store.staging() as staged, atomic.reporting("write the bento"):
+    with store.open_staging() as staged, atomic.wrap_os_error("write the bento"):
         reading = Reading(stamps, plan.ruling) if stamps is not None else None
-        manifest = _manifest(plan, lock, wheel, _copy(plan, staged, reading, on))
+        manifest = _build_manifest(plan, lock, wheel, _copy_files(plan, staged, reading, on))
         if reading:
-            reading.save()
-        if bento := store.reuse(manifest, plan.project):
+            reading.save_records()
+        if bento := store.reuse_bento(manifest, plan.project):
             return bento
         for name, path in (wheels or {}).items():
-            _write(staged / WHEELS / name, path.read_bytes())
-        manifest = _furnish(staged, manifest, wheel, dockerfile)
-        bento = store.put(staged, manifest, _side(plan), plan.project)
+            _write_file(staged / WHEELS / name, path.read_bytes())
+        manifest = _write_derived_files(staged, manifest, wheel, dockerfile)
+        bento = store.put(staged, manifest, _build_sidecar(plan), plan.project)
     on(Finished(what="packed", detail=f"{manifest.files_count} file{'s' * (manifest.files_count != 1)}"))
     return bento
 
 
-def _listed(plan: BuildPlan) -> str:
+def _digest_listing(plan: BuildPlan) -> str:
     """The digest of the list that a plan's files would have, when all of theirs are known."""
     digest = hashlib.sha256()
     for first in range(0, len(plan.files), _CHUNK >> 8):
@@ -78,7 +78,7 @@ def _listed(plan: BuildPlan) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _copy(plan: BuildPlan, staged: Path, reading: Reading | None, on: Listener) -> str:
+def _copy_files(plan: BuildPlan, staged: Path, reading: Reading | None, on: Listener) -> str:
     """Copy the files and list the digests of what was written; gives that of the list.
 
     Raises GraphError for a file that cannot be read.
@@ -97,11 +97,11 @@ def _copy(plan: BuildPlan, staged: Path, reading: Reading | None, on: Listener) 
                 made.add(parent)
             digest, status = _copy_one(plan.project, file, target, moved)
             if reading:
-                reading.note(file.path, status, digest)
+                reading.add_record(file.path, status, digest)
             line = format_digests([(f"src/{file.path}", digest.hex())])
             stream.write(line)
             listed.update(line)
-    moved.tell()
+    moved.report_progress()
     return f"sha256:{listed.hexdigest()}"
 
 
@@ -116,7 +116,7 @@ def _copy_one(project: str, file: PlannedFile, target: str, moved: _Moved) -> tu
     with source:
         status = os.fstat(source.fileno())
         mode = 0o755 if file.executable else 0o644
-        return copy(source, status.st_size, os.path.join(target, file.path), mode, moved.add), status
+        return copy_file(source, status.st_size, os.path.join(target, file.path), mode, moved.add_bytes), status
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,17 +128,17 @@ class _Moved:
     done: int = 0
     told: int = 0
 
-    def add(self, count: int) -> None:
+    def add_bytes(self, count: int) -> None:
         self.done += count
         if self.done - self.told >= _CHUNK:
-            self.tell()
+            self.report_progress()
 
-    def tell(self) -> None:
+    def report_progress(self) -> None:
         self.told = self.done
         self.on(Progress(what="packing", done=self.done, total=max(self.total, self.done)))
 
 
-def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, listing: str) -> BentoManifest:
+def _build_manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, listing: str) -> BentoManifest:
     manifest = BentoManifest(
         name=plan.name,
         version="",
@@ -159,10 +159,10 @@ def _manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, listing: 
         dockerfile_template=plan.dockerfile_template,
         labels=plan.labels,
     )
-    return replace(manifest, version=plan.version or content_version(manifest))
+    return replace(manifest, version=plan.version or compute_version(manifest))
 
 
-def _furnish(
+def _write_derived_files(
     staged: Path,
     manifest: BentoManifest,
     wheel: runtime_wheel.Wheel,
@@ -176,42 +176,42 @@ def _furnish(
     }
     for platform, packages in manifest.lock.packages.items():
         name = f"env/python/requirements-{platform.replace('/', '-')}.txt"
-        written[name] = lockfile.requirements(packages).encode()
+        written[name] = lockfile.format_requirements(packages).encode()
     derived = {
-        "apis/schema.json": codec.pretty(apis.schema(manifest.graph)).encode() + b"\n",
-        "apis/openapi.json": codec.pretty(apis.openapi(manifest.graph, manifest.name, manifest.version)).encode()
+        "apis/schema.json": codec.pretty(apis.describe_endpoints(manifest.graph)).encode() + b"\n",
+        "apis/openapi.json": codec.pretty(apis.build_openapi(manifest.graph, manifest.name, manifest.version)).encode()
         + b"\n",
-        sbom.NAME: codec.pretty(sbom.sbom(manifest)).encode() + b"\n",
+        sbom.NAME: codec.pretty(sbom.build_sbom(manifest)).encode() + b"\n",
     }
     for name, content in {**written, **derived}.items():
-        _write(staged / name, content)
+        _write_file(staged / name, content)
     if dockerfile:
         text = dockerfile(Bento(manifest=manifest, folder=str(staged)))
         derived["env/docker/Dockerfile"] = text.encode()
-        _write(staged / "env/docker/Dockerfile", text.encode())
+        _write_file(staged / "env/docker/Dockerfile", text.encode())
     manifest = replace(manifest, derived={name: digest_bytes(derived[name]) for name in sorted(derived)})
-    _write(staged / bento_yaml.NAME, bento_yaml.dump(manifest))
+    _write_file(staged / bento_yaml.NAME, bento_yaml.format_manifest(manifest))
     return manifest
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write_file(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     path.chmod(0o644)
 
 
-def _side(plan: BuildPlan) -> dict[str, Any]:
+def _build_sidecar(plan: BuildPlan) -> dict[str, Any]:
     """What says where a bento came from; no part of it decides the version."""
     return {
         "entry": plan.graph.entry,
         "services": list(plan.graph.names),
         "size": plan.size,
         "project": plan.project,
-        "git": _git(plan.project),
+        "git": _read_revision(plan.project),
     }
 
 
-def _git(project: str) -> dict[str, Any]:
+def _read_revision(project: str) -> dict[str, Any]:
     """The revision of the project's folder, {} when it is in no repository or there is no git."""
     folder = os.path.realpath(project)
     while not os.path.exists(os.path.join(folder, ".git")):

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.graph import Position, Problem, ServiceGraph
-from dynamo_build.bento.secret_scan import ruling, scan
+from dynamo_build.bento.secret_scan import digest_rules, scan_secrets
 from dynamo_build.bento.stat_cache import Stamps
-from dynamo_build.errors import GraphError, UsageError, counted
+from dynamo_build.errors import GraphError, UsageError, count_problems
 from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile
 from dynamo_build.model.reference import BentoTag
-from dynamo_build.packages.requirements import require
-from dynamo_build.project.files import survey
-from dynamo_build.project.ignore import PatternError, compiled
+from dynamo_build.packages.requirements import collect_requirements
+from dynamo_build.project.files import survey_files
+from dynamo_build.project.ignore import PatternError, compile_pattern
 
 
-def plan(
+def plan_bento(
     graph: ServiceGraph,
     modules: Iterable[str],
     project: Path,
@@ -32,33 +32,33 @@ def plan(
 
     Raises GraphError with every problem of the project, UsageError for a name or a setting.
     """
-    tag = _tag(graph, options)
+    tag = _resolve_tag(graph, options)
     _check_patterns(options)
     try:
-        found = survey(
+        found = survey_files(
             str(project),
             include=options.include,
             exclude=options.exclude,
             without=options.without,
-            known=stamps.digest if stamps is not None else None,
+            known=stamps.find_digest if stamps is not None else None,
         )
     except OSError as error:
         raise UsageError(f"`{project}` cannot be read: {(error.strerror or str(error)).lower()}") from error
     own = tuple(sorted({*modules, *(service.position.file for service in graph.services if service.position.file)}))
-    wanted, unlockable, warnings = require(project, own, options)
+    wanted, unlockable, warnings = collect_requirements(project, own, options)
     problems = [
         *found.problems,
-        *_outside(own, found.files, {problem.where.file for problem in found.problems}),
-        *scan(
+        *_find_unpacked_modules(own, found.files, {problem.where.file for problem in found.problems}),
+        *scan_secrets(
             project, found.files, options.allow_secrets, stamps.ruling.partition(" ")[0] if stamps is not None else ""
         ),
         *unlockable,
-        *_over_budget(found.files, options.budget),
+        *_check_budget(found.files, options.budget),
     ]
     if options.strict:
         problems += warnings
     if problems:
-        raise GraphError(f"the project cannot be packed: {counted(problems)}", problems=problems)
+        raise GraphError(f"the project cannot be packed: {count_problems(problems)}", problems=problems)
     return BuildPlan(
         project=str(project),
         name=tag.name,
@@ -70,10 +70,10 @@ def plan(
         base=options.base,
         system_packages=options.system_packages,
         setup_commands=options.setup_commands,
-        dockerfile_template=_template(project, options.dockerfile_template),
+        dockerfile_template=_read_template(project, options.dockerfile_template),
         labels={name: options.labels[name] for name in sorted(options.labels)},
-        ruling=ruling(options.allow_secrets),
-        warnings=(*warnings, *_large(found.files, options.warn_size)),
+        ruling=digest_rules(options.allow_secrets),
+        warnings=(*warnings, *_find_large_files(found.files, options.warn_size)),
     )
 
 
@@ -81,14 +81,14 @@ def _check_patterns(options: BuildOptions) -> None:
     for name in ("include", "exclude", "allow_secrets"):
         try:
             if patterns := getattr(options, name):
-                compiled(patterns)
+                compile_pattern(patterns)
         except PatternError as error:
             raise UsageError(
                 f"`{name}` contains the invalid pattern `{error.pattern}`", ["See gitignore(5)."]
             ) from error
 
 
-def _template(project: Path, name: str) -> str:
+def _read_template(project: Path, name: str) -> str:
     """The text of the project's own template. Raises UsageError."""
     if not name:
         return ""
@@ -102,7 +102,7 @@ def _template(project: Path, name: str) -> str:
         raise UsageError(f"the Dockerfile template `{name}` cannot be read: {reason.lower()}") from error
 
 
-def _tag(graph: ServiceGraph, options: BuildOptions) -> BentoTag:
+def _resolve_tag(graph: ServiceGraph, options: BuildOptions) -> BentoTag:
     """Name and version as given, the name by default that of the entry service in lower case."""
     name = options.name or re.sub(r"[^a-z0-9_.-]", "-", graph.entry.lower()).strip("-_.")
     tag = BentoTag.parse(f"{name}:{options.version}" if options.version else name)
@@ -111,7 +111,7 @@ def _tag(graph: ServiceGraph, options: BuildOptions) -> BentoTag:
     return tag
 
 
-def _outside(own: Iterable[str], files: Iterable[PlannedFile], reported: set[str]) -> list[Problem]:
+def _find_unpacked_modules(own: Iterable[str], files: Iterable[PlannedFile], reported: set[str]) -> list[Problem]:
     own = frozenset(own)
     packed = {file.path for file in files if file.path in own}
     problems = []
@@ -127,7 +127,7 @@ def _outside(own: Iterable[str], files: Iterable[PlannedFile], reported: set[str
     return problems
 
 
-def _over_budget(files: Iterable[PlannedFile], budget: int) -> list[Problem]:
+def _check_budget(files: Iterable[PlannedFile], budget: int) -> list[Problem]:
     total = sum(file.size for file in files)
     if not budget or total <= budget:
         return []
@@ -139,7 +139,7 @@ def _over_budget(files: Iterable[PlannedFile], budget: int) -> list[Problem]:
     ]
 
 
-def _large(files: Iterable[PlannedFile], least: int) -> list[Problem]:
+def _find_large_files(files: Iterable[PlannedFile], least: int) -> list[Problem]:
     hint = "Weights are better fetched when the worker starts; `.bentoignore` leaves it out."
     return [
         Problem(where=Position(file=file.path), message=f"it is large ({file.size >> 20} MiB)", hint=hint)

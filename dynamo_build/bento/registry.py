@@ -28,42 +28,42 @@ _PLATFORM = "linux/amd64"  # an artifact has none; this one is what its config s
 _CHUNK = 1 << 20
 
 
-def push(bento: Bento, to: ImageReference, registry: Registry, store: Store, on: Listener = ignore) -> str:
+def push_bento(bento: Bento, to: ImageReference, registry: Registry, store: Store, on: Listener = ignore) -> str:
     """Send a bento and give its reference with the digest. Raises StoreError for a damaged one, RegistryError."""
-    with store.staging() as folder:
+    with store.open_staging() as folder:
         path = export.export(bento, folder / "bento.tar", compressed=False)
-        with atomic.reporting("read the archive"):
+        with atomic.wrap_os_error("read the archive"):
             digest, size = digest_file(path), path.stat().st_size
         layer = Layer(digest=digest, diff_id=digest, size=size, media_type=_TAR, source=lambda: path.open("rb"))
-        named = registry.push(_artifact(bento, layer), (to,), on)
+        named = registry.push(_build_artifact(bento, layer), (to,), on)
     return f"{to.with_digest(str(named))}"
 
 
-def pull(reference: ImageReference, registry: Registry, store: Store, limit: int = archive.LIMIT) -> Bento:
+def pull_bento(reference: ImageReference, registry: Registry, store: Store, limit: int = archive.LIMIT) -> Bento:
     """Fetch a bento, check every digest of it, and put it into the store. Raises RegistryError or StoreError."""
     image = registry.pull(reference, _PLATFORM)
-    manifest = documents.parse(image.manifest, f"the manifest of {reference}")
+    manifest = documents.parse_document(image.manifest, f"the manifest of {reference}")
     if manifest.get("artifactType") != KIND or len(image.layers) != 1:
         raise RegistryError(f"`{reference}` is not a bento", ["Name what `dynamo push` printed."])
     if image.layers[0].size > limit:
         raise RegistryError(f"`{reference}` holds more than {limit} bytes")
-    with store.staging() as folder:
+    with store.open_staging() as folder:
         path = folder / "bento.tar"
-        with atomic.reporting("write to the store"), path.open("wb") as target:
+        with atomic.wrap_os_error("write to the store"), path.open("wb") as target:
             blob = image.layers[0].open()
             try:
-                _copied(blob.read, target.write)
+                _copy_stream(blob.read, target.write)
             finally:
                 blob.close()
-        return export.take(path, store, limit)
+        return export.import_bento(path, store, limit)
 
 
-def _copied(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
+def _copy_stream(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
     while data := read(_CHUNK):
         write(data)
 
 
-def _artifact(bento: Bento, layer: Layer) -> OciImage:
+def _build_artifact(bento: Bento, layer: Layer) -> OciImage:
     system, _, architecture = _PLATFORM.partition("/")
     config = {"os": system, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]}}
     written = codec.canonical(config)

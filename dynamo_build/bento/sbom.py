@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from dynamo_build.bento.store import identity
+from dynamo_build.bento.store import compute_identity
 from dynamo_build.model.bento import BentoManifest
 from dynamo_build.model.plan import LockedPackage
 from dynamo_build.packages.runtime_wheel import DISTRIBUTION
@@ -17,22 +17,22 @@ from dynamo_build.packages.runtime_wheel import DISTRIBUTION
 NAME = "env/sbom.cdx.json"
 
 
-def sbom(manifest: BentoManifest) -> dict[str, Any]:
+def build_sbom(manifest: BentoManifest) -> dict[str, Any]:
     """The bill of materials of a bento: its packages for all platforms, and the runtime that it brings."""
     components: dict[str, dict[str, Any]] = {}
     for platform in sorted(manifest.lock.packages):
         for package in manifest.lock.packages[platform]:
-            reference = purl(package)
-            entry = components.setdefault(reference, _component(package, reference))
+            reference = format_purl(package)
+            entry = components.setdefault(reference, _describe_package(package, reference))
             entry["properties"].insert(0, {"name": "dynamo:platform", "value": platform})
-    runtime = _runtime(manifest)
+    runtime = _describe_runtime(manifest)
     components[runtime["bom-ref"]] = runtime
     ordered = [components[reference] for reference in sorted(components)]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{_serial(identity(manifest))}",
+        "serialNumber": f"urn:uuid:{_format_serial(compute_identity(manifest))}",
         "version": 1,
         "metadata": {
             "component": {
@@ -48,7 +48,7 @@ def sbom(manifest: BentoManifest) -> dict[str, Any]:
     }
 
 
-def purl(package: LockedPackage) -> str:
+def format_purl(package: LockedPackage) -> str:
     """The package URL of a locked package; one from a repository carries its address and commit."""
     name = f"pkg:pypi/{quote(package.name, safe='')}"
     if package.source:
@@ -56,7 +56,7 @@ def purl(package: LockedPackage) -> str:
     return f"{name}@{quote(package.version, safe='')}"
 
 
-def _component(package: LockedPackage, reference: str) -> dict[str, Any]:
+def _describe_package(package: LockedPackage, reference: str) -> dict[str, Any]:
     """Several files would do for a package, so their digests are properties and not the component's own."""
     properties = [{"name": "dynamo:file", "value": value} for value in package.hashes]
     if package.marker:
@@ -72,7 +72,7 @@ def _component(package: LockedPackage, reference: str) -> dict[str, Any]:
     }
 
 
-def _runtime(manifest: BentoManifest) -> dict[str, Any]:
+def _describe_runtime(manifest: BentoManifest) -> dict[str, Any]:
     version = manifest.runtime.split("-")[1]
     reference = f"pkg:pypi/{DISTRIBUTION}@{quote(version, safe='')}"
     digest = manifest.runtime_digest.removeprefix("sha256:")
@@ -86,7 +86,7 @@ def _runtime(manifest: BentoManifest) -> dict[str, Any]:
     }
 
 
-def _serial(digest: str) -> str:
+def _format_serial(digest: str) -> str:
     raw = digest.removeprefix("sha256:")
     variant = "89ab"[int(raw[16], 16) & 3]
     return f"{raw[:8]}-{raw[8:12]}-5{raw[13:16]}-{variant}{raw[17:20]}-{raw[20:32]}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build.model.plan import PlannedFile
-from dynamo_build.project.ignore import compiled
+from dynamo_build.project.ignore import compile_pattern
 from dynamo_build.system.digest import digest_bytes
 
 LARGEST = 8 << 20
@@ -57,7 +57,7 @@ _ENTROPY, _SHARE = 3.6, 0.8
 _HINT = "Leave it out by `.bentoignore`, or list it in `allow_secrets` of `[tool.dynamo.build]`."
 
 
-def scan(
+def scan_secrets(
     project: Path, files: Iterable[PlannedFile], allowed: Iterable[str] = (), ruled: str = ""
 ) -> tuple[Problem, ...]:
     """Everything in the files of a project that looks like a secret, with path and line; never its text.
@@ -65,30 +65,31 @@ def scan(
     `ruled` is the ruling that every file of a known digest passed: under the same one it is not looked through again.
     """
     patterns = tuple(allowed)
-    if ruled == ruling(patterns):
+    if ruled == digest_rules(patterns):
         files = [file for file in files if not file.digest]
-    allow = compiled(patterns) if patterns else None
+    allow = compile_pattern(patterns) if patterns else None
     found: list[Problem] = []
     folder = str(project)
     for file in files:
         if allow is not None and allow.match_file(file.path):
             continue
-        if named(file.path):
-            found.append(_problem(file.path, 0, "a file of this name holds secrets"))
+        if has_secret_name(file.path):
+            found.append(_build_problem(file.path, 0, "a file of this name holds secrets"))
         elif file.size <= LARGEST:
             found.extend(
-                _problem(file.path, line, f"{what} is written here") for line, what in _inside(f"{folder}/{file.path}")
+                _build_problem(file.path, line, f"{what} is written here")
+                for line, what in _scan_file(f"{folder}/{file.path}")
             )
     return tuple(found)
 
 
-def ruling(allowed: Iterable[str] = ()) -> str:
+def digest_rules(allowed: Iterable[str] = ()) -> str:
     """What decides about a file beside its content and path: the digest of all rules and of what is allowed."""
     rules = [sorted(_NAMES), _BEGINNINGS, _ENDINGS, _SAMPLES, _PATHS, _TOKENS, _ASSIGNED, _MARKERS]
     return digest_bytes(repr([*rules, LARGEST, _ENTROPY, _SHARE, list(allowed)]).encode())
 
 
-def named(path: str) -> bool:
+def has_secret_name(path: str) -> bool:
     """Whether a file's name says that it holds secrets."""
     name = path.rpartition("/")[2].lower()
     if name.endswith(_SAMPLES):
@@ -100,7 +101,7 @@ def named(path: str) -> bool:
     return path.endswith(_PATHS) or ".ssh/" in path or "credentials" in path.partition("gcloud/")[2]
 
 
-def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
+def find_secrets(content: bytes) -> Iterator[tuple[int, str]]:
     """(line, what it is) of everything in a text that looks like a secret."""
     told = set()
     for marker, what, pattern in _TOKENS:
@@ -112,11 +113,11 @@ def secrets_of(content: bytes) -> Iterator[tuple[int, str]]:
     if any(marker in lowered for marker in _MARKERS):
         for match in re.finditer(_ASSIGNED, content):
             line = content.count(b"\n", 0, match.start()) + 1
-            if line not in told and _random(match[1]):
+            if line not in told and _is_random(match[1]):
                 yield line, "a value that looks like a credential"
 
 
-def _inside(path: str) -> Iterator[tuple[int, str]]:
+def _scan_file(path: str) -> Iterator[tuple[int, str]]:
     try:
         with open(path, "rb", buffering=0) as stream:
             content = stream.read(4096)
@@ -126,10 +127,10 @@ def _inside(path: str) -> Iterator[tuple[int, str]]:
                 content += more
     except OSError:
         return  # the walk has seen it; packing says what is wrong with it now
-    yield from dict.fromkeys(sorted(secrets_of(content)))
+    yield from dict.fromkeys(sorted(find_secrets(content)))
 
 
-def _random(text: bytes) -> bool:
+def _is_random(text: bytes) -> bool:
     """Whether a value has the entropy of a key: digits and letters, near the most that its length can have."""
     counts = Counter(text)
     entropy = -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
@@ -137,5 +138,5 @@ def _random(text: bytes) -> bool:
     return mixed and entropy > _ENTROPY and entropy > _SHARE * math.log2(len(text))
 
 
-def _problem(path: str, line: int, message: str) -> Problem:
+def _build_problem(path: str, line: int, message: str) -> Problem:
     return Problem(where=Position(file=path, line=line), message=message, hint=_HINT)

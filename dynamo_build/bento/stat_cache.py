@@ -40,7 +40,7 @@ class Stamps:
     _records: bytes = b""
 
     @classmethod
-    def of(cls, cache: Path, project: str, *, forget: bool = False) -> Stamps:
+    def load_stamps(cls, cache: Path, project: str, *, forget: bool = False) -> Stamps:
         """What is known of a project; nothing when the file is not there or damaged, or when all is to be read anew."""
         name = digest_bytes(os.fsencode(os.path.realpath(project))).removeprefix("sha256:")[:32]
         stamps = cls(cache / "stamps" / name)
@@ -61,23 +61,23 @@ class Stamps:
     def __len__(self) -> int:
         return len(self._places)
 
-    def digest(self, path: str, status: os.stat_result) -> str:
+    def find_digest(self, path: str, status: os.stat_result) -> str:
         """The hexadecimal digest of a file that did not change, else ""."""
         place = self._places.get(path)
-        if place is None or self._records[place : place + _STAMP.size] != stamp(status):
+        if place is None or self._records[place : place + _STAMP.size] != pack_stamp(status):
             return ""
         return self._records[place + _STAMP.size : place + _RECORD].hex()
 
-    def forget(self) -> None:
+    def clear_records(self) -> None:
         """Give the memory back, once every file is to be read."""
         self._places, self._records = {}, b""
 
-    def approve(self, ruling: str) -> None:
+    def approve_rules(self, ruling: str) -> None:
         """Note that all known files passed these rules too."""
         if ruling != self.ruling and self._places:
             paths = "".join(f"{path}\n" for path in self._places)
             self.ruling = ruling
-            _keep(self.path, ruling, len(self._places), self._records + paths.encode())
+            _write_stamps(self.path, ruling, len(self._places), self._records + paths.encode())
 
 
 @dataclass(slots=True)
@@ -90,23 +90,23 @@ class Reading:
     _records: bytearray = field(default_factory=bytearray)
     _paths: list[str] = field(default_factory=list)
 
-    def note(self, path: str, status: os.stat_result, digest: bytes) -> None:
+    def add_record(self, path: str, status: os.stat_result, digest: bytes) -> None:
         """A file's status before it was read, and the digest of what was read."""
-        if max(status.st_mtime_ns, status.st_ctime_ns) + _GRAIN < self.began and (own := stamp(status)):
+        if max(status.st_mtime_ns, status.st_ctime_ns) + _GRAIN < self.began and (own := pack_stamp(status)):
             self._records += own
             self._records += digest
             self._paths.append(path)
 
-    def save(self) -> None:
+    def save_records(self) -> None:
         """Keep what was noted. A cache that cannot be written is no error."""
         if self._paths:
             for path in self._paths:
                 self._records += path.encode()
                 self._records += b"\n"
-            _keep(self.stamps.path, self.ruling, len(self._paths), self._records)
+            _write_stamps(self.stamps.path, self.ruling, len(self._paths), self._records)
 
 
-def stamp(status: os.stat_result) -> bytes:
+def pack_stamp(status: os.stat_result) -> bytes:
     """What has to be equal for a file to count as unchanged; nothing where a time is beyond what can be kept."""
     try:
         return _STAMP.pack(
@@ -116,10 +116,10 @@ def stamp(status: os.stat_result) -> bytes:
         return b""
 
 
-def _keep(path: Path, ruling: str, count: int, body: bytes | bytearray) -> None:
+def _write_stamps(path: Path, ruling: str, count: int, body: bytes | bytearray) -> None:
     head = f"{_HEAD}\t{ruling}\t{count}\t{zlib.crc32(body)}\n".encode()
     try:
-        with atomic.reporting("write the cache"):
-            atomic.keep(path, head, body)
+        with atomic.wrap_os_error("write the cache"):
+            atomic.write_cache_file(path, head, body)
     except StoreError:
         return

@@ -22,7 +22,7 @@ class Garbage:
 
 def verify_bentos(store: Store, tags: Sequence[str] = ()) -> Mapping[str, tuple[str, ...]]:
     """What is wrong with each bento, by its tag; all bentos without `tags`. Raises StoreError for an unknown tag."""
-    wanted = [str(store.find(tag)) for tag in tags] if tags else [item.tag for item in store.list()]
+    wanted = [str(store.resolve_tag(tag)) for tag in tags] if tags else [item.tag for item in store.list_bentos()]
     problems: dict[str, tuple[str, ...]] = {}
     for tag in wanted:
         try:
@@ -42,12 +42,12 @@ def select_versions(store: Store, names: Sequence[str], *, every: bool = False) 
     for text in names:
         tag = BentoTag.parse(text)
         if every and not tag.version:
-            versions = [item.tag for item in store.list() if item.tag.partition(":")[0] == tag.name]
-            tags += versions or [str(store.find(tag))]
+            versions = [item.tag for item in store.list_bentos() if item.tag.partition(":")[0] == tag.name]
+            tags += versions or [str(store.resolve_tag(tag))]
         elif not tag.version and not text.endswith(":latest"):
             raise UsageError(f"`{text}` names no version", ["Write `name:version`, `name:latest`, or add `--all`."])
         else:
-            tags.append(str(store.find(tag)))
+            tags.append(str(store.resolve_tag(tag)))
     return tuple(dict.fromkeys(tags))
 
 
@@ -58,14 +58,14 @@ def collect_garbage(store: Store, keep: int = 0, *, dry_run: bool = False) -> Ga
     """
     seen: dict[str, int] = {}
     old: list[str] = []
-    for item in store.list():
+    for item in store.list_bentos():
         name = item.tag.partition(":")[0]
         seen[name] = seen.get(name, 0) + 1
-        if keep and seen[name] > keep and item.tag != f"{name}:{store.latest(name)}":
+        if keep and seen[name] > keep and item.tag != f"{name}:{store.find_latest(name)}":
             old.append(item.tag)
     if dry_run:
         return Garbage(deleted=tuple(old))
-    freed = store.clean()
+    freed = store.clean_store()
     for tag in old:
         store.delete(tag)
     return Garbage(deleted=tuple(old), freed=freed)

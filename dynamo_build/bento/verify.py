@@ -11,7 +11,7 @@ from pathlib import Path
 from dynamo.sdk import codec
 from dynamo_build.bento import archive, bento_yaml
 from dynamo_build.bento.stat_cache import Reading, Stamps
-from dynamo_build.bento.store import SIDE, identity
+from dynamo_build.bento.store import SIDE, compute_identity
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS
@@ -22,27 +22,27 @@ from dynamo_build.system.digest import digest_bytes, digest_file
 
 def verify(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
     """What is wrong with a bento's folder, one line a file; empty when nothing is. Raises StoreError for the disk."""
-    return tuple(_wrong(folder, manifest))
+    return tuple(_find_damage(folder, manifest))
 
 
-def shape(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
+def verify_structure(folder: Path, manifest: BentoManifest) -> tuple[str, ...]:
     """As `verify`, without reading the files that the manifest's digests cover: what is missing, added or another."""
-    return tuple(_wrong(folder, manifest, read=False))
+    return tuple(_find_damage(folder, manifest, read=False))
 
 
-def check(bento: Bento, cache: Path) -> None:
+def check_digests(bento: Bento, cache: Path) -> None:
     """See that every file of a bento has its digest; one whose stamp is that of the last check is not read again.
 
     What lies beside them is not looked at. Raises StoreError naming the files that were changed.
     """
     folder, wrong = Path(bento.folder), []
-    stamps = Stamps.of(cache, bento.folder)
+    stamps = Stamps.load_stamps(cache, bento.folder)
     reading = Reading(stamps)
     read = 0
-    for name, digest in expected(folder, bento.manifest).items():
+    for name, digest in list_expected_digests(folder, bento.manifest).items():
         try:
             status = os.lstat(f"{folder}/{name}")
-            known = f"sha256:{stamps.digest(name, status)}"
+            known = f"sha256:{stamps.find_digest(name, status)}"
             if known != digest:
                 read += 1
                 known = digest_file(f"{folder}/{name}") if stat.S_ISREG(status.st_mode) else ""
@@ -52,15 +52,15 @@ def check(bento: Bento, cache: Path) -> None:
         if known != digest:
             wrong.append(f"`{name}` was changed")
         else:
-            reading.note(name, status, bytes.fromhex(digest.removeprefix("sha256:")))
+            reading.add_record(name, status, bytes.fromhex(digest.removeprefix("sha256:")))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise StoreError(f"the bento `{bento.tag}` is damaged: {', '.join(wrong[:3])}{more}", ["Build it again."])
     if read:
-        reading.save()
+        reading.save_records()
 
 
-def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
+def list_expected_digests(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
     """Every file of a bento but its sidecar, with its digest ("" for the manifest). Raises StoreError."""
     try:
         listing = (folder / "files.sha256").read_bytes()
@@ -77,25 +77,25 @@ def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
     }
     for platform, packages in manifest.lock.packages.items():
         name = f"env/python/requirements-{platform.replace('/', '-')}.txt"
-        fixed[name] = lockfile.requirements(packages).encode()
+        fixed[name] = lockfile.format_requirements(packages).encode()
         wanted.update({f"{WHEELS}/{each.wheel}": each.hashes[0] for each in packages if each.wheel and each.hashes})
     wanted.update({name: digest_bytes(content) for name, content in fixed.items()})
     wanted.update(manifest.derived)
     wanted[f"runtime/{manifest.runtime}"] = manifest.runtime_digest
     wanted["files.sha256"] = manifest.files_digest
-    wanted[bento_yaml.NAME] = digest_bytes(bento_yaml.dump(manifest))
+    wanted[bento_yaml.NAME] = digest_bytes(bento_yaml.format_manifest(manifest))
     unsafe = [name for name in wanted if not is_safe_path(name)]
     if unsafe:
         raise StoreError(f"the manifest names the unsafe path {unsafe[0]!r}")
     return wanted
 
 
-def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Iterator[str]:
-    changed = _other_manifest(folder, manifest)
+def _find_damage(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Iterator[str]:
+    changed = _is_manifest_changed(folder, manifest)
     if changed:
         yield f"`{bento_yaml.NAME}` was changed"
     try:
-        wanted = expected(folder, manifest)
+        wanted = list_expected_digests(folder, manifest)
     except StoreError as error:
         yield error.message
         return
@@ -121,11 +121,13 @@ def _wrong(folder: Path, manifest: BentoManifest, *, read: bool = True) -> Itera
                 yield f"`{found}` does not belong to it"
 
 
-def _other_manifest(folder: Path, manifest: BentoManifest) -> bool:
+def _is_manifest_changed(folder: Path, manifest: BentoManifest) -> bool:
     """Whether bento.yaml is another one than was noted when it was built, be it rewritten consistently."""
     try:
         side = json.loads((folder / SIDE).read_bytes())
         noted, written = str(side.get("identity", "")), str(side.get("manifest", ""))
-        return (noted not in ("", identity(manifest))) or (written not in ("", digest_file(folder / bento_yaml.NAME)))
+        return (noted not in ("", compute_identity(manifest))) or (
+            written not in ("", digest_file(folder / bento_yaml.NAME))
+        )
     except (OSError, ValueError, AttributeError):
         return False

@@ -16,7 +16,7 @@ from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
 
 
-def deliver(
+def deliver_image(
     image: OciImage,
     plan: ImagePlan,
     to: Destination,
@@ -52,8 +52,8 @@ def deliver(
             surroundings.registry(target).push(image, (target,), note_event)
             reference = str(target)
         case ToEngine():
-            address = to.address or docker_engine.available(surroundings.environment)
-            reference = docker_engine.load(image, to.reference, address, on, surroundings.environment)
+            address = to.address or docker_engine.find_engine(surroundings.environment)
+            reference = docker_engine.load_image(image, to.reference, address, on, surroundings.environment)
     return Image(
         reference=reference,
         digest=image.digest,
@@ -97,20 +97,20 @@ class EarlyUploads:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
-    def send(self, layer: Layer) -> None:
+    def start_upload(self, layer: Layer) -> None:
         """Begin to send a layer; nothing where the image goes elsewhere."""
         if self._references:
             first = self._references[0]
             registry = self._surroundings.registry(first)
-            self._sending.append(self._pool.submit(registry.prepare, layer, first, self._heard))
+            self._sending.append(self._pool.submit(registry.prepare, layer, first, self._note_event))
 
-    def sent(self) -> dict[str, bool]:
+    def wait_for_uploads(self) -> dict[str, bool]:
         """Wait for all; whether each was sent, or was there already, by digest. Raises RegistryError."""
         for sending in self._sending:
             sending.result()
         return self._sent
 
-    def _heard(self, event: Event) -> None:
+    def _note_event(self, event: Event) -> None:
         if isinstance(event, LayerPushed):
             self._sent[event.digest] = event.was_sent
         else:

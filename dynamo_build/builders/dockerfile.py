@@ -56,19 +56,19 @@ class Recipe:
     command: str
 
 
-def dockerfile(plan: image.ImagePlan, *, buildkit: bool) -> str:
+def render_dockerfile(plan: image.ImagePlan, *, buildkit: bool) -> str:
     """The Dockerfile of a plan: with cache and bind mounts for BuildKit, or in the form that any engine takes.
 
     The base is `ARG BASE_IMAGE`, without a default. Raises UsageError for a value that no Dockerfile can hold, and
     for a template of the project's that is wrong.
     """
-    recipe = recipe_of(plan, buildkit=buildkit)
+    recipe = build_recipe(plan, buildkit=buildkit)
     if plan.template:
         return templating.render_extension(plan.template, TEMPLATE, image=recipe)
-    return templating.render(TEMPLATE, image=recipe)
+    return templating.render_template(TEMPLATE, image=recipe)
 
 
-def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
+def build_recipe(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
     """The plan as the template sees it. Raises UsageError."""
     requirements = wheels = wheel = ""
     packages, runtime = image.PACKAGES, image.RUNTIME
@@ -78,19 +78,19 @@ def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
     for layer in plan.layers:
         match layer:
             case image.SystemPackages():
-                system += [_matching(_DEBIAN_PACKAGE, name, "a Debian package") for name in layer.names]
+                system += [_match_pattern(_DEBIAN_PACKAGE, name, "a Debian package") for name in layer.names]
             case image.SetupCommand():
-                setup.append(_command(layer.command))
+                setup.append(_format_command(layer.command))
             case image.PackagesLayer():
                 requirements = requirements_path(plan)
                 wheels = WHEELS if layer.wheels else ""
             case image.WheelLayer():
-                wheel, runtime = context_path(plan, layer.wheel), _path(layer.target)
+                wheel, runtime = context_path(plan, layer.wheel), _escape_path(layer.target)
             case image.FilesLayer():
-                copies.append((f"{context_path(plan, layer.folder)}/", f"{_path(layer.target).rstrip('/')}/"))
+                copies.append((f"{context_path(plan, layer.folder)}/", f"{_escape_path(layer.target).rstrip('/')}/"))
     return Recipe(
         buildkit=buildkit,
-        secrets=tuple(sorted(_matching(_SECRET, secret.id, "the id of a secret") for secret in plan.secrets)),
+        secrets=tuple(sorted(_match_pattern(_SECRET, secret.id, "the id of a secret") for secret in plan.secrets)),
         system_packages=tuple(sorted(set(system))),
         setup_commands=tuple(setup),
         packages=packages,
@@ -100,14 +100,14 @@ def recipe_of(plan: image.ImagePlan, *, buildkit: bool) -> Recipe:
         wheel=wheel,
         wheel_name=PurePosixPath(wheel).name,
         copies=tuple(dict.fromkeys(copies)),
-        environment=_environment(plan.environment),
-        labels=_pairs(plan.labels, _LABEL, "a label"),
-        working_directory=_path(plan.working_directory),
+        environment=_format_environment(plan.environment),
+        labels=_format_pairs(plan.labels, _LABEL, "a label"),
+        working_directory=_escape_path(plan.working_directory),
         ports=tuple(sorted(plan.ports)),
-        user=_matching(_USER, plan.user, "a user"),
-        health=_json(image.HEALTH),
-        entrypoint=_json(plan.entrypoint),
-        command=_json(plan.command) if plan.command else "",
+        user=_match_pattern(_USER, plan.user, "a user"),
+        health=_encode_json(image.HEALTH),
+        entrypoint=_encode_json(plan.entrypoint),
+        command=_encode_json(plan.command) if plan.command else "",
     )
 
 
@@ -125,44 +125,46 @@ def context_path(plan: image.ImagePlan, path: str) -> str:
         raise UsageError(f"`{path}` is not in the bento") from None
     if ".." in PurePosixPath(relative).parts:
         raise UsageError(f"`{path}` is not in the bento")
-    return _path(relative)
+    return _escape_path(relative)
 
 
-def _environment(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _format_environment(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """PATH last and over the base's own, which only the builder of the image knows."""
     own = {name: value for name, value in environment.items() if name != "PATH"}
-    return (*_pairs(own, _VARIABLE, "an environment variable"), ("PATH", f'"{image.PACKAGES}/bin:${{PATH}}"'))
+    return (*_format_pairs(own, _VARIABLE, "an environment variable"), ("PATH", f'"{image.PACKAGES}/bin:${{PATH}}"'))
 
 
-def _pairs(values: Mapping[str, str], names: re.Pattern[str], what: str) -> tuple[tuple[str, str], ...]:
-    return tuple((_matching(names, name, f"the name of {what}"), _quoted(values[name])) for name in sorted(values))
+def _format_pairs(values: Mapping[str, str], names: re.Pattern[str], what: str) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (_match_pattern(names, name, f"the name of {what}"), _quote_value(values[name])) for name in sorted(values)
+    )
 
 
-def _quoted(value: str) -> str:
+def _quote_value(value: str) -> str:
     if any(character in value for character in "\n\r\0"):
         raise UsageError(f"{value!r} has line breaks, which a value in a Dockerfile cannot contain")
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
 
 
-def _command(command: str) -> str:
+def _format_command(command: str) -> str:
     """A setup command as RUN takes it: as written where its text means the same there, else as a JSON array."""
     plain = command.strip()
     if not plain:
         raise UsageError("a setup command is empty")
     if "\n" in plain or plain[0] in "-[#" or plain[-1] in "\\`" or "<<" in plain or not plain.isprintable():
-        return _json(["/bin/sh", "-c", command])
+        return _encode_json(["/bin/sh", "-c", command])
     return plain
 
 
-def _path(path: str) -> str:
-    return _matching(_PATH, path, "a path that a Dockerfile can hold as it is")
+def _escape_path(path: str) -> str:
+    return _match_pattern(_PATH, path, "a path that a Dockerfile can hold as it is")
 
 
-def _matching(pattern: re.Pattern[str], value: str, what: str) -> str:
+def _match_pattern(pattern: re.Pattern[str], value: str, what: str) -> str:
     if not pattern.fullmatch(value):
         raise UsageError(f"{value!r} is not {what}")
     return value
 
 
-def _json(words: tuple[str, ...] | list[str]) -> str:
+def _encode_json(words: tuple[str, ...] | list[str]) -> str:
     return json.dumps(list(words))

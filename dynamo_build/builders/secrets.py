@@ -31,7 +31,7 @@ _SHORT = 6
 _PLAIN = {"machine", "default", "account", "password", "macdef"}
 
 
-def parsed(given: str, environment: Mapping[str, str]) -> BuildSecret:
+def parse_secret(given: str, environment: Mapping[str, str]) -> BuildSecret:
     """A secret as the command line names it. Raises UsageError, also when there is no such file or variable."""
     fields = dict(part.partition("=")[::2] for part in given.split(","))
     name, path, variable = (
@@ -50,7 +50,7 @@ def parsed(given: str, environment: Mapping[str, str]) -> BuildSecret:
     return BuildSecret(id=name, path=str(Path(path).expanduser().absolute()) if path else "", variable=variable)
 
 
-def content(secret: BuildSecret, environment: Mapping[str, str]) -> str:
+def read_secret(secret: BuildSecret, environment: Mapping[str, str]) -> str:
     """The secret itself. Raises UsageError when it cannot be read."""
     if secret.variable:
         return environment.get(secret.variable, "")
@@ -60,13 +60,13 @@ def content(secret: BuildSecret, environment: Mapping[str, str]) -> str:
         raise UsageError(f"the secret `{secret.id}` cannot be read: {error}") from error
 
 
-def options(secrets: Sequence[BuildSecret]) -> list[str]:
+def command_options(secrets: Sequence[BuildSecret]) -> list[str]:
     """As docker, buildah and podman take them: names of files and variables, never what is in them."""
     sources = (f"id={one.id},src={one.path}" if one.path else f"id={one.id},env={one.variable}" for one in secrets)
     return [word for source in sources for word in ("--secret", source)]
 
 
-def arguments(given: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
+def build_arguments(given: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
     """Build arguments as these programs take them. A value that the environment has, such as a proxy with its login, is
     taken from there: what stands in a command is there for all users of the machine to see.
     """
@@ -75,7 +75,7 @@ def arguments(given: Mapping[str, str], environment: Mapping[str, str]) -> list[
 
 
 @contextlib.contextmanager
-def variables(secrets: Sequence[BuildSecret], environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+def secret_variables(secrets: Sequence[BuildSecret], environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     """The environment for a child that installs packages: NETRC and UV_CONFIG_FILE name files, what pip's settings
     say of indexes is told to uv, and any other id is a variable.
 
@@ -89,20 +89,20 @@ def variables(secrets: Sequence[BuildSecret], environment: Mapping[str, str]) ->
         for secret in secrets:
             variable = {NETRC: "NETRC", UV: "UV_CONFIG_FILE"}.get(secret.id, "")
             if secret.id == PIP:
-                found |= _indexes(content(secret, environment))
+                found |= _read_indexes(read_secret(secret, environment))
             elif not variable:
-                found[secret.id] = content(secret, environment).rstrip("\n")
+                found[secret.id] = read_secret(secret, environment).rstrip("\n")
             else:
                 place = Path(folder, secret.id)
                 if secret.path:
                     shutil.copyfile(secret.path, place)
                 else:
-                    place.write_text(content(secret, environment))
+                    place.write_text(read_secret(secret, environment))
                 found[variable] = str(place)
         yield found
 
 
-def _indexes(settings: str) -> dict[str, str]:
+def _read_indexes(settings: str) -> dict[str, str]:
     """What pip's settings say of indexes, as uv takes it."""
     read = configparser.RawConfigParser()
     with contextlib.suppress(configparser.Error):
@@ -116,16 +116,16 @@ class Mask:
     """Replaces secrets in what is said, by us and by programs."""
 
     def __init__(self, secrets: Sequence[BuildSecret], environment: Mapping[str, str]) -> None:
-        words = {word for secret in secrets for word in _words(content(secret, environment))}
+        words = {word for secret in secrets for word in _secret_words(read_secret(secret, environment))}
         self._words = sorted(words, key=len, reverse=True)
 
-    def text(self, said: str) -> str:
+    def mask_text(self, said: str) -> str:
         """The text without them."""
         for word in self._words:
             said = said.replace(word, "***")
         return said
 
-    def listener(self, on: Listener) -> Listener:
+    def mask_events(self, on: Listener) -> Listener:
         """Hands on events without them."""
         if not self._words:
             return on
@@ -133,25 +133,25 @@ class Mask:
         def mask_event(event: Event) -> None:
             fields: dict[str, Any] = {name: getattr(event, name) for name in event.__dataclass_fields__}
             changed: dict[str, Any] = {
-                name: self.text(value) for name, value in fields.items() if isinstance(value, str)
+                name: self.mask_text(value) for name, value in fields.items() if isinstance(value, str)
             }
             on(replace(event, **changed))
 
         return mask_event
 
     @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
+    def mask_errors(self) -> Iterator[None]:
         """An error of ours leaves without them."""
         try:
             yield
         except DynamoError as error:
-            error.message = self.text(error.message)
-            error.hints = tuple(self.text(hint) for hint in error.hints)
+            error.message = self.mask_text(error.message)
+            error.hints = tuple(self.mask_text(hint) for hint in error.hints)
             error.args = (error.message,)
             raise
 
 
-def _words(secret: str) -> set[str]:
+def _secret_words(secret: str) -> set[str]:
     """What of a file of settings or logins must not be said: all, its words, and passwords in addresses."""
     found = {secret.strip()}
     for line in secret.splitlines():

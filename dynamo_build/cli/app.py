@@ -111,27 +111,27 @@ def dynamo(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
-    signals.listen()
+    signals.install_handler()
     try:
         code = run(arguments)
-        late = signals.close()
+        late = signals.ignore_interrupts()
     except KeyboardInterrupt:
-        signals.close()
+        signals.ignore_interrupts()
         late = True
     if late:
-        console.say("interrupted")
+        console.print_line("interrupted")
         code = INTERRUPTED
     sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit code. Bugs are not caught: they keep their traceback."""
-    console.suit(sys.stdout, sys.stderr)
+    console.accept_encodings(sys.stdout, sys.stderr)
     try:
         _refuse_foreign_runtime()
         result = app(args=arguments, prog_name="dynamo", standalone_mode=False)
         if result == INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
-            console.say("interrupted")
+            console.print_line("interrupted")
         return result if isinstance(result, int) else 0
     except DynamoError as error:
         console.show_error(error)
@@ -144,22 +144,22 @@ def run(arguments: list[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         if context is not None:
             hint = f"See `{context.command_path} --help`."
-        console.show_error(UsageError(_sentence(error.format_message()), [hint]))
+        console.show_error(UsageError(_format_sentence(error.format_message()), [hint]))
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        console.say("interrupted")
+        console.print_line("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
         return BROKEN_PIPE
     except Exception as error:
-        if not signals.caused(error):
+        if not signals.is_interrupt(error):
             raise
-        console.say("interrupted")
+        console.print_line("interrupted")
         return INTERRUPTED
 
 
-def _sentence(text: str) -> str:
+def _format_sentence(text: str) -> str:
     text = " ".join(text.split()).rstrip(".")
     return text[:1].lower() + text[1:]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, checked_output
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, check_output
 
 if TYPE_CHECKING:
     from dynamo_build.model.plan import BuildPlan
@@ -68,7 +68,7 @@ def build(
     from dynamo_build.pipeline import build
     from dynamo_build.project import settings
 
-    checked_output(output)
+    check_output(output)
     project = Path(working_dir)
     if not project.is_dir():
         raise UsageError(f"`{working_dir}` is not a folder", ["Name the folder that holds the graph's module."])
@@ -77,7 +77,7 @@ def build(
         "build.version": version,
         "build.platforms": [part.strip() for part in platform.split(",")] if platform else None,
         "build.python": python,
-        "build.labels": settings.pairs(label, "--label") if label else None,
+        "build.labels": settings.parse_pairs(label, "--label") if label else None,
         "build.timeout": timeout,
         "build.config_file": config_file or None,
         "build.strict": strict or None,
@@ -87,33 +87,33 @@ def build(
         "build.offline": offline or None,
         "build.rehash": rehash or None,
     }
-    chosen = settings.load(project, os.environ, flags)
+    chosen = settings.load_settings(project, os.environ, flags)
     options = chosen.build_options(arguments=tuple(context.args))
-    listener = console.listener(quiet or output != "text")
+    listener = console.create_listener(quiet or output != "text")
     for note in chosen.notes:
         listener(Warned(text=note))
     if show_config:
-        from dynamo_build.graph.config import table
+        from dynamo_build.graph.config import format_config_values
 
         values = build.show_config(target, project, options, listener)
-        console.emit(values, output, text=lambda: table(values))
+        console.print_result(values, output, text=lambda: format_config_values(values))
         return
     if dry_run:
         planned = build.plan_build(target, project, options, listener)
-        console.emit(planned, output, text=lambda: _files(planned), name=planned.name)
+        console.print_result(planned, output, text=lambda: _format_files(planned), name=planned.name)
         return
     bento = build.build(target, project, options, listener)
-    size = console.size(bento.manifest.files_size)
+    size = console.format_size(bento.manifest.files_size)
     count = bento.manifest.files_count
     text = f"{bento.tag}  ({count} file{'s' * (count != 1)}, {size})\n{bento.folder}"
-    console.emit(bento, output, text=text, name=bento.tag)
+    console.print_result(bento, output, text=text, name=bento.tag)
 
 
-def _files(planned: BuildPlan) -> str:
+def _format_files(planned: BuildPlan) -> str:
     largest = sorted(planned.files, key=lambda file: (-file.size, file.path))
-    lines = [f"{console.size(file.size):>12}  {file.path}" for file in largest[:_LARGEST]]
+    lines = [f"{console.format_size(file.size):>12}  {file.path}" for file in largest[:_LARGEST]]
     if len(largest) > _LARGEST:
         rest = sum(file.size for file in largest[_LARGEST:])
-        lines.append(f"{console.size(rest):>12}  … {len(largest) - _LARGEST} more")
-    lines.append(f"{console.size(planned.size):>12}  {len(largest)} files")
+        lines.append(f"{console.format_size(rest):>12}  … {len(largest) - _LARGEST} more")
+    lines.append(f"{console.format_size(planned.size):>12}  {len(largest)} files")
     return "\n".join(lines)

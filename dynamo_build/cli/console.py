@@ -34,15 +34,15 @@ _RESET, _RED, _YELLOW, _DIM, _BOLD = "\033[0m", "\033[31m", "\033[33m", "\033[2m
 _PLAIN = {"└": "`", "├": "|", "│": "|", "─": "-", "…": "...", "–": "-", "·": "-", "→": "->", "×": "x", "≥": ">="}
 
 
-def suit(*streams: Any) -> None:
+def accept_encodings(*streams: Any) -> None:
     """Let streams of any encoding take any text: a name in another alphabet must not end a command."""
-    codecs.register_error("dynamo", _plain)
+    codecs.register_error("dynamo", _replace_unencodable)
     for stream in streams:
         if (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="dynamo")
 
 
-def _plain(error: UnicodeError) -> tuple[str, int]:
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     bad = error.object[error.start : error.end]
@@ -50,12 +50,12 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(shown), error.end
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """One line on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-def _paint(text: str, *codes: str) -> str:
+def _color_text(text: str, *codes: str) -> str:
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return "".join(codes) + text + _RESET if coloured else text
 
@@ -63,9 +63,9 @@ def _paint(text: str, *codes: str) -> str:
 def show_problem(problem: Problem, kind: str = "error") -> None:
     """One problem of a graph: `file:line: error: message`, and its hint below."""
     place = f"{problem.where}: " if str(problem.where) else ""
-    say(place + _paint(f"{kind}: ", _RED if kind == "error" else _YELLOW, _BOLD) + problem.message)
+    print_line(place + _color_text(f"{kind}: ", _RED if kind == "error" else _YELLOW, _BOLD) + problem.message)
     if problem.hint:
-        say(_paint("  hint: ", _DIM) + problem.hint)
+        print_line(_color_text("  hint: ", _DIM) + problem.hint)
 
 
 def show_error(error: DynamoError) -> None:
@@ -73,12 +73,12 @@ def show_error(error: DynamoError) -> None:
     if isinstance(error, GraphError):
         for problem in error.problems:
             show_problem(problem)
-    say(_paint("error: ", _RED, _BOLD) + error.message)
+    print_line(_color_text("error: ", _RED, _BOLD) + error.message)
     for hint in error.hints:
-        say(_paint("  hint: ", _DIM) + hint)
+        print_line(_color_text("  hint: ", _DIM) + hint)
 
 
-def listener(quiet: bool = False) -> Listener:
+def create_listener(quiet: bool = False) -> Listener:
     """A listener for this terminal: progress bars on a terminal, plain lines elsewhere."""
     return _Talk(quiet)
 
@@ -94,38 +94,38 @@ class _Talk:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Warned):
-            self._line(_paint("warning: ", _YELLOW, _BOLD) + event.text)
+            self._print_line(_color_text("warning: ", _YELLOW, _BOLD) + event.text)
         elif isinstance(event, DashboardStarted):
-            self._line(f"dashboard at {event.address}")
+            self._print_line(f"dashboard at {event.address}")
         elif self.quiet:
             return
         elif isinstance(event, Progress):
-            self._progress(event)
+            self._draw_progress(event)
         elif isinstance(event, Started):
             self.begun[event.what] = time.monotonic()
             if self.terminal:
-                self._draw(f"{event.what} …")
+                self._draw_line(f"{event.what} …")
         elif isinstance(event, Table):
-            self._table(event)
+            self._draw_table(event)
         elif isinstance(event, Output):
-            self._line(_paint(event.line, _DIM))
+            self._print_line(_color_text(event.line, _DIM))
         elif isinstance(event, Noted):
-            self._line(event.text)
+            self._print_line(event.text)
         elif isinstance(event, LayerPushed):
-            self._line(f"layer {event.digest}: {event.how}")
+            self._print_line(f"layer {event.digest}: {event.how}")
         elif isinstance(event, Finished):
-            self._line(event.what + (f": {event.detail}" if event.detail else ""))
+            self._print_line(event.what + (f": {event.detail}" if event.detail else ""))
 
-    def _line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         if self.lines:
             sys.stderr.write(f"\033[{self.lines}A\033[J")
             self.lines = 0
         if self.pending:
             sys.stderr.write("\r\033[K")
             self.pending = False
-        say(text)
+        print_line(text)
 
-    def _table(self, table: Table) -> None:
+    def _draw_table(self, table: Table) -> None:
         """The rows in place of those drawn before; the last ones where the terminal is too low for all."""
         if not self.terminal:
             return
@@ -138,27 +138,27 @@ class _Talk:
         sys.stderr.flush()
         self.lines, self.pending = len(rows), False
 
-    def _draw(self, text: str) -> None:
+    def _draw_line(self, text: str) -> None:
         width = max(20, (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1)
         sys.stderr.write("\r\033[K" + text[:width])
         sys.stderr.flush()
         self.pending = True
 
-    def _progress(self, event: Progress) -> None:
+    def _draw_progress(self, event: Progress) -> None:
         now = time.monotonic()
         self.begun.setdefault(event.what, now)
         if not self.terminal or (now - self.drawn < 0.1 and event.done < event.total):
             return
         self.drawn = now
-        shown = size if event.unit == "bytes" else str
+        shown = format_size if event.unit == "bytes" else str
         text = f"{event.what} {shown(event.done)}"
         if event.total:
             rest = (now - self.begun[event.what]) / max(event.done, 1) * (event.total - event.done)
             text += f"/{shown(event.total)} {100 * event.done // event.total}% ETA {rest:.0f}s"
-        self._draw(text)
+        self._draw_line(text)
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Bytes for people: `12.3 MiB`."""
     amount, unit = float(count), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
@@ -168,7 +168,7 @@ def size(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def emit(value: Any, output: str, *, text: Callable[[], str] | str, name: str = "") -> None:
+def print_result(value: Any, output: str, *, text: Callable[[], str] | str, name: str = "") -> None:
     """Print a result on stdout as `text`, `json`, `yaml` or `name` (`name`: the bare tag, reference or path)."""
     from dynamo.sdk import codec
 

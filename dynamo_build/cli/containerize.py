@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, Quiet, Tag, checked_output
+from dynamo_build.cli.options import OutputForm, Quiet, Tag, check_output
 
 if TYPE_CHECKING:
     from dynamo_build.model.image import Destination, Image, ImagePlan
@@ -84,17 +84,17 @@ def containerize(
     from dynamo_build import catalog
     from dynamo_build.bento import store
     from dynamo_build.model.image import ContainerizeOptions
-    from dynamo_build.oci.budget import parsed
+    from dynamo_build.oci.budget import parse_size
     from dynamo_build.pipeline import containerize
     from dynamo_build.project import settings
 
-    checked_output(output)
-    listener = console.listener(quiet or output != "text")
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    bento = store.chosen(tag, Path.cwd(), around, listener)
+    check_output(output)
+    listener = console.create_listener(quiet or output != "text")
+    around = catalog.default_surroundings(insecure=tuple(insecure or ()))
+    bento = store.select_bento(tag, Path.cwd(), around, listener)
     options = ContainerizeOptions(
         bases=tuple(base or ()),
-        base=str(settings.load(Path.cwd(), os.environ, {})["image.base"]),
+        base=str(settings.load_settings(Path.cwd(), os.environ, {})["image.base"]),
         builder=builder,
         platform=platform,
         references=tuple(image_tag or ()),
@@ -107,34 +107,39 @@ def containerize(
         cache_to=cache_to,
         override=allow_override,
         jobs=jobs,
-        budget=parsed(budget),
+        budget=parse_size(budget),
         attest=attest,
         secrets=tuple(secret or ()),
     )
     if dry_run:
         planned = containerize.plan_images(bento, options, around, listener)
-        console.emit(
-            [{"plan": plan, "to": to} for plan, to in planned], output, text=lambda: _plans(planned), name=bento.tag
+        console.print_result(
+            [{"plan": plan, "to": to} for plan, to in planned],
+            output,
+            text=lambda: _format_plans(planned),
+            name=bento.tag,
         )
         return
     images = containerize.containerize(bento, options, around, listener)
     names = "\n".join(image.reference for image in images)
-    console.emit(images[0] if len(images) == 1 else images, output, text=lambda: _images(images), name=names)
+    console.print_result(
+        images[0] if len(images) == 1 else images, output, text=lambda: _format_images(images), name=names
+    )
 
 
-def _images(images: tuple[Image, ...]) -> str:
+def _format_images(images: tuple[Image, ...]) -> str:
     lines = []
     for image in images:
-        lines.append(f"{image.reference}  ({console.size(image.size)}, {image.platform})")
+        lines.append(f"{image.reference}  ({console.format_size(image.size)}, {image.platform})")
         if image.digest not in image.reference:
             lines.append(image.digest)
         for layer in image.layers:
             sent = "" if layer.sent else "  there already"
-            lines.append(f"{console.size(layer.size):>12}  {layer.name or 'layer'}{sent}")
+            lines.append(f"{console.format_size(layer.size):>12}  {layer.name or 'layer'}{sent}")
     return "\n".join(lines)
 
 
-def _plans(planned: tuple[tuple[ImagePlan, Destination], ...]) -> str:
+def _format_plans(planned: tuple[tuple[ImagePlan, Destination], ...]) -> str:
     lines = []
     for plan, to in planned:
         lines.append(f"{plan.name}:{plan.version} for {', '.join(plan.services)} ({plan.platform})")

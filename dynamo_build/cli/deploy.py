@@ -10,7 +10,7 @@ import typer
 
 from dynamo_build import catalog
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Tag, checked_output, seconds
+from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Tag, check_output, parse_seconds
 from dynamo_build.model.deployment import DEFAULT_TARGET
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def deploy(
 
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
-    from dynamo_build.bento.store import chosen
+    from dynamo_build.bento.store import select_bento
     from dynamo_build.deploy.kubernetes.objects import files
     from dynamo_build.deploy.place import PlaceOptions
     from dynamo_build.pipeline.deploy import DeployOptions
@@ -92,28 +92,28 @@ def deploy(
     from dynamo_build.project import settings
     from dynamo_build.seams import ApplyOptions
 
-    checked_output(output)
-    files.checked_form(form, output_dir)
-    listener = console.listener(quiet)
-    limit = seconds(timeout) if timeout else 0.0
+    check_output(output)
+    files.check_form(form, output_dir)
+    listener = console.create_listener(quiet)
+    limit = parse_seconds(timeout) if timeout else 0.0
     given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
     flags = {f"deploy.{key}": value or None for key, value in {**given, "context": cluster}.items()}
-    declared = settings.load(Path.cwd(), os.environ, flags)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    catalog.target(declared["deploy.target"], around)
+    declared = settings.load_settings(Path.cwd(), os.environ, flags)
+    around = catalog.default_surroundings(insecure=tuple(insecure or ()))
+    catalog.find_target(declared["deploy.target"], around)
     applying = apply or wait or server_dry_run
     options = DeployOptions(
         place=PlaceOptions(
             name=declared["deploy.name"],
             namespace=declared["deploy.namespace"],
             target=declared["deploy.target"],
-            environment=settings.pairs(env or [], "--env"),
-            secrets=tuple(_secret(item) for item in env_from_secret or ()),
+            environment=settings.parse_pairs(env or [], "--env"),
+            secrets=tuple(_parse_secret(item) for item in env_from_secret or ()),
             nats=declared["deploy.nats"],
             options=_target_options(declared, target, option or [], nats_image),
         ),
         images=tuple(set_image or ()),
-        containerize=_containerize(declared, base),
+        containerize=_build_containerize_options(declared, base),
         config_file=config_file,
         arguments=tuple(context.args),
         form=form,
@@ -131,39 +131,44 @@ def deploy(
             wait=limit,
         ),
     )
-    done = run(chosen(tag, Path.cwd(), around, listener), options, listener, around)
+    done = run(select_bento(tag, Path.cwd(), around, listener), options, listener, around)
     manifests = done.manifests
     if done.state == "compared":
-        console.emit(
+        console.print_result(
             done.changes, output, text="\n".join(done.changes) or "nothing would change", name=manifests.deployment
         )
     elif done.state == "planned":
-        console.emit(_result(done), output, text=lambda: _plan(done.deployment, manifests), name=manifests.deployment)
+        console.print_result(
+            _build_result(done),
+            output,
+            text=lambda: _format_plan(done.deployment, manifests),
+            name=manifests.deployment,
+        )
     elif output == "text" and done.state == "rendered":
-        print(f"{output_dir}\n" if output_dir else files.rendered(manifests, form), end="")
+        print(f"{output_dir}\n" if output_dir else files.render_manifests(manifests, form), end="")
     else:
-        console.emit(_result(done), output, text=manifests.deployment, name=manifests.deployment)
+        console.print_result(_build_result(done), output, text=manifests.deployment, name=manifests.deployment)
 
 
 def _target_options(declared: Settings, target: str, given: list[str], nats_image: str) -> dict[str, Any]:
     """The project's options are those of its own target; a flag is taken over them."""
     from dynamo_build.project import settings
 
-    ours = not target or settings.load(Path.cwd(), os.environ, {})["deploy.target"] == target
+    ours = not target or settings.load_settings(Path.cwd(), os.environ, {})["deploy.target"] == target
     found: dict[str, Any] = dict(declared["deploy.options"]) if ours else {}
     found = {key.replace("_", "-"): value for key, value in found.items()}
-    flags = {key.replace("_", "-"): value for key, value in settings.pairs(given, "--option").items()}
+    flags = {key.replace("_", "-"): value for key, value in settings.parse_pairs(given, "--option").items()}
     return {**found, **flags, **({"nats-image": nats_image} if nats_image else {})}
 
 
-def _containerize(declared: Settings, base: list[str] | None) -> ContainerizeOptions:
+def _build_containerize_options(declared: Settings, base: list[str] | None) -> ContainerizeOptions:
     from dynamo_build.model.image import ContainerizeOptions
 
     registry = str(declared["deploy.registry"]).rstrip("/")
     return ContainerizeOptions(bases=tuple(base or ()), base=str(declared["image.base"]), registry=registry)
 
 
-def _secret(text: str) -> SecretReference:
+def _parse_secret(text: str) -> SecretReference:
     from dynamo_build.errors import UsageError
     from dynamo_build.model.deployment import SecretReference
 
@@ -174,7 +179,7 @@ def _secret(text: str) -> SecretReference:
     return SecretReference(variable=variable, secret=secret, key=key)
 
 
-def _result(done: Deployed) -> dict[str, Any]:
+def _build_result(done: Deployed) -> dict[str, Any]:
     """The outcome for programs: `state` is planned, rendered, checked, applied or ready."""
     return {
         "deployment": done.manifests.deployment,
@@ -186,17 +191,17 @@ def _result(done: Deployed) -> dict[str, Any]:
             {"service": workload.service, "image": workload.image, "replicas": workload.replicas}
             for workload in done.deployment.workloads
         ],
-        "objects": [_object(item) for item in done.manifests.items],
+        "objects": [_format_object(item) for item in done.manifests.items],
         "files": [str(path) for path in done.files],
     }
 
 
-def _object(item: Manifest) -> str:
+def _format_object(item: Manifest) -> str:
     document = item.document
     return f"{document['kind']}/{document['metadata']['name']}" if "kind" in document else f"{item.file} file"
 
 
-def _plan(deployment: Deployment, manifests: Manifests) -> str:
+def _format_plan(deployment: Deployment, manifests: Manifests) -> str:
     from dynamo_build.deploy.place import UNBUILT
 
     lines = [f"{manifests.deployment} from {deployment.bento}, target {manifests.target}"]

@@ -8,8 +8,18 @@ import typer
 
 from dynamo_build.cli import console
 from dynamo_build.cli.deployment_changes import delete, restart, rollback, scale
-from dynamo_build.cli.deployment_options import Context, Name, Namespace, Services, Timeout, Wait, find, reach, table
-from dynamo_build.cli.options import OutputForm, Quiet, checked_output, seconds
+from dynamo_build.cli.deployment_options import (
+    Context,
+    Name,
+    Namespace,
+    Services,
+    Timeout,
+    Wait,
+    find_deployment,
+    format_table,
+    open_connection,
+)
+from dynamo_build.cli.options import OutputForm, Quiet, check_output, parse_seconds
 
 if TYPE_CHECKING:
     from dynamo_build.deploy.cluster.status import DeploymentStatus
@@ -40,23 +50,24 @@ def list_(
 
     Example: dynamo deployment list -A
     """
-    from dynamo_build.deploy.cluster.status import statuses
+    from dynamo_build.deploy.cluster.status import list_statuses
 
-    checked_output(output)
-    connection, space = reach(namespace, context)
-    found = tuple(statuses(connection, "" if everywhere else space))
+    check_output(output)
+    connection, space = open_connection(namespace, context)
+    found = tuple(list_statuses(connection, "" if everywhere else space))
     if output == "name":
         for item in found:
             print(f"{item.namespace}/{item.name}" if everywhere else item.name)
         return
     if output == "text" and not found:
-        console.say("there is no deployment" + ("" if everywhere else f" in the namespace {space}"))
+        console.print_line("there is no deployment" + ("" if everywhere else f" in the namespace {space}"))
         return
     rows = [("NAMESPACE", "NAME", "BENTO", "TARGET", "REVISION", "STATE", "READY")]
     rows += [
-        (one.namespace, one.name, one.bento, one.target, str(one.revision), one.state, _ready(one)) for one in found
+        (one.namespace, one.name, one.bento, one.target, str(one.revision), one.state, _format_ready(one))
+        for one in found
     ]
-    console.emit(found, output, text=lambda: table(rows))
+    console.print_result(found, output, text=lambda: format_table(rows))
 
 
 @group.command()
@@ -73,17 +84,17 @@ def get(
 
     Example: dynamo deployment get frontend --manifests > frontend.yaml
     """
-    from dynamo_build.deploy.cluster.revision import manifests_of
-    from dynamo_build.deploy.cluster.status import status
+    from dynamo_build.deploy.cluster.revision import read_manifests
+    from dynamo_build.deploy.cluster.status import read_status
     from dynamo_build.deploy.kubernetes.objects import files
 
-    checked_output(output)
-    files.checked_form(form)
-    connection, parent = find(name, namespace, context)
+    check_output(output)
+    files.check_form(form)
+    connection, parent = find_deployment(name, namespace, context)
     if manifests or revision:
-        print(files.rendered(manifests_of(connection, parent, revision), form), end="")
+        print(files.render_manifests(read_manifests(connection, parent, revision), form), end="")
         return
-    found = status(connection, parent, objects=True)
+    found = read_status(connection, parent, objects=True)
 
     def text() -> str:
         rows = {
@@ -93,7 +104,7 @@ def get(
             "target": found.target,
             "revision": str(found.revision),
             "created": found.created,
-            "state": f"{found.state} ({_ready(found)})",
+            "state": f"{found.state} ({_format_ready(found)})",
         }
         images = dict.fromkeys(workload.image for workload in found.workloads)
         lines = [f"{key:9} {value}" for key, value in rows.items()]
@@ -101,7 +112,7 @@ def get(
             [*lines, *(f"image     {image}" for image in images), *(f"object    {o}" for o in found.objects)]
         )
 
-    console.emit(found, output, text=text, name=found.name)
+    console.print_result(found, output, text=text, name=found.name)
 
 
 @group.command()
@@ -119,21 +130,21 @@ def status(
     Example: dynamo deployment status frontend --wait
     """
     from dynamo_build.deploy.cluster import status as statuses
-    from dynamo_build.deploy.cluster.revision import manifests_of
-    from dynamo_build.deploy.cluster.wait import until_ready
+    from dynamo_build.deploy.cluster.revision import read_manifests
+    from dynamo_build.deploy.cluster.wait import wait_until_ready
 
-    checked_output(output)
-    budget = seconds(timeout)
-    connection, parent = find(name, namespace, context)
+    check_output(output)
+    budget = parse_seconds(timeout)
+    connection, parent = find_deployment(name, namespace, context)
     if wait:
-        until_ready(connection, manifests_of(connection, parent), budget, console.listener(quiet))
-    found = statuses.status(connection, parent)
+        wait_until_ready(connection, read_manifests(connection, parent), budget, console.create_listener(quiet))
+    found = statuses.read_status(connection, parent)
     rows = [("SERVICE", "WORKLOAD", "READY", "STATE", "REASON")]
     rows += [
         (one.service or "-", f"{one.kind}/{one.name}", f"{one.ready}/{one.wanted}", one.state, one.reason)
         for one in found.workloads
     ]
-    console.emit(found, output, text=lambda: table(rows), name=found.state)
+    console.print_result(found, output, text=lambda: format_table(rows), name=found.state)
     if found.state != statuses.READY:
         raise typer.Exit(NOT_READY)
 
@@ -151,13 +162,13 @@ def diff(
 
     Example: dynamo deployment diff frontend --revision 3
     """
-    from dynamo_build.deploy.cluster.diff import diff as against
-    from dynamo_build.deploy.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.diff import diff_manifests as against
+    from dynamo_build.deploy.cluster.revision import read_manifests
 
-    checked_output(output)
-    connection, parent = find(name, namespace, context)
-    lines = tuple(against(manifests_of(connection, parent, revision), connection))
-    console.emit(lines, output, text="\n".join(lines) or "nothing differs", name=name)
+    check_output(output)
+    connection, parent = find_deployment(name, namespace, context)
+    lines = tuple(against(read_manifests(connection, parent, revision), connection))
+    console.print_result(lines, output, text="\n".join(lines) or "nothing differs", name=name)
     if lines and exit_code:
         raise typer.Exit(DIFFERS)
 
@@ -168,10 +179,10 @@ def history(name: Name, namespace: Namespace = "", context: Context = "", output
 
     Example: dynamo deployment history frontend
     """
-    from dynamo_build.deploy.cluster.revision import history as kept
+    from dynamo_build.deploy.cluster.revision import list_revisions as kept
 
-    checked_output(output)
-    connection, parent = find(name, namespace, context)
+    check_output(output)
+    connection, parent = find_deployment(name, namespace, context)
     found = kept(connection, parent)
     if output == "name":
         for item in found:
@@ -181,7 +192,7 @@ def history(name: Name, namespace: Namespace = "", context: Context = "", output
     rows += [
         (str(item.number), item.bento, item.digest[:12], item.created, "*" if item.current else "") for item in found
     ]
-    console.emit(found, output, text=lambda: table(rows))
+    console.print_result(found, output, text=lambda: format_table(rows))
 
 
 @group.command()
@@ -201,11 +212,11 @@ def logs(
     Example: dynamo deployment logs frontend Worker --follow
     """
     from dynamo.sdk import codec
-    from dynamo_build.deploy.cluster.logs import logs as lines
+    from dynamo_build.deploy.cluster.logs import read_logs as lines
 
-    checked_output(output)
-    age = int(seconds(since)) if since else 0
-    connection, parent = find(name, namespace, context)
+    check_output(output)
+    age = int(parse_seconds(since)) if since else 0
+    connection, parent = find_deployment(name, namespace, context)
     space = str(parent["metadata"]["namespace"])
     wanted = tuple(services or ())
     for line in lines(connection, space, name, wanted, follow=follow, tail=tail, since=age, previous=previous):
@@ -213,7 +224,7 @@ def logs(
         print(line.text if output == "name" else shown, flush=follow)
 
 
-def _ready(found: DeploymentStatus) -> str:
+def _format_ready(found: DeploymentStatus) -> str:
     ready = sum(workload.ready for workload in found.workloads)
     return f"{ready}/{sum(workload.wanted for workload in found.workloads)}"
 
@@ -234,12 +245,12 @@ def port_forward(
 
     Example: dynamo deployment port-forward frontend --port 8080
     """
-    from dynamo_build.deploy.cluster.forward import forward
+    from dynamo_build.deploy.cluster.forward import open_forward
 
-    connection, parent = find(name, namespace, context)
+    connection, parent = find_deployment(name, namespace, context)
     space = str(parent["metadata"]["namespace"])
-    listener = console.listener(quiet)
-    with forward(connection, space, name, service, remote=remote, local=port, on=listener) as made:
+    listener = console.create_listener(quiet)
+    with open_forward(connection, space, name, service, remote=remote, local=port, on=listener) as made:
         print(f"http://127.0.0.1:{made.port}", flush=True)
         made.serve()
 

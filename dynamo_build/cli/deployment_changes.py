@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.deployment_options import Context, Name, Namespace, Services, Timeout, Wait, find
-from dynamo_build.cli.options import OutputForm, Quiet, checked_output, seconds
+from dynamo_build.cli.deployment_options import Context, Name, Namespace, Services, Timeout, Wait, find_deployment
+from dynamo_build.cli.options import OutputForm, Quiet, check_output, parse_seconds
 
 if TYPE_CHECKING:
     from dynamo_build.deploy.cluster.connection import Connection
@@ -35,17 +35,17 @@ def rollback(
 
     Example: dynamo deployment rollback frontend --to 3 --wait
     """
-    from dynamo_build.deploy.cluster.alter import earlier
+    from dynamo_build.deploy.cluster.alter import find_earlier_revision
 
-    checked_output(output)
-    budget = seconds(timeout) if wait else 0
-    listener = console.listener(quiet)
-    connection, parent = find(name, namespace, context)
-    number, manifests = earlier(connection, parent, to)
-    _apply(connection, manifests, listener, force=force, wait=budget, dry_run=server_dry_run)
+    check_output(output)
+    budget = parse_seconds(timeout) if wait else 0
+    listener = console.create_listener(quiet)
+    connection, parent = find_deployment(name, namespace, context)
+    number, manifests = find_earlier_revision(connection, parent, to)
+    _apply_manifests(connection, manifests, listener, force=force, wait=budget, dry_run=server_dry_run)
     state = "checked" if server_dry_run else "ready" if wait else "applied"
     result = {"deployment": name, "namespace": manifests.namespace, "restored": number, "state": state}
-    console.emit(result, output, text=f"{name} is back at revision {number}", name=name)
+    console.print_result(result, output, text=f"{name} is back at revision {number}", name=name)
 
 
 def restart(
@@ -63,17 +63,17 @@ def restart(
     Example: dynamo deployment restart frontend Worker
     """
     from dynamo_build.deploy.cluster import alter
-    from dynamo_build.deploy.cluster.revision import manifests_of
-    from dynamo_build.deploy.cluster.wait import until_ready
+    from dynamo_build.deploy.cluster.revision import read_manifests
+    from dynamo_build.deploy.cluster.wait import wait_until_ready
 
-    checked_output(output)
-    budget = seconds(timeout)
-    connection, parent = find(name, namespace, context)
-    touched = alter.restart(connection, parent, tuple(services or ()))
+    check_output(output)
+    budget = parse_seconds(timeout)
+    connection, parent = find_deployment(name, namespace, context)
+    touched = alter.restart_workloads(connection, parent, tuple(services or ()))
     if wait:
-        until_ready(connection, manifests_of(connection, parent), budget, console.listener(quiet))
+        wait_until_ready(connection, read_manifests(connection, parent), budget, console.create_listener(quiet))
     result = {"deployment": name, "namespace": parent["metadata"]["namespace"], "restarted": list(touched)}
-    console.emit(result, output, text="\n".join(touched), name=name)
+    console.print_result(result, output, text="\n".join(touched), name=name)
 
 
 def scale(
@@ -91,19 +91,19 @@ def scale(
 
     Example: dynamo deployment scale frontend Worker=4
     """
-    from dynamo_build.deploy.cluster.alter import scaled
-    from dynamo_build.deploy.cluster.revision import manifests_of
+    from dynamo_build.deploy.cluster.alter import scale_manifests
+    from dynamo_build.deploy.cluster.revision import read_manifests
 
-    checked_output(output)
-    wanted = _counts(replicas)
-    budget = seconds(timeout) if wait else 0
-    listener = console.listener(quiet)
-    connection, parent = find(name, namespace, context)
-    manifests = scaled(manifests_of(connection, parent), wanted)
-    _apply(connection, manifests, listener, force=force, wait=budget)
+    check_output(output)
+    wanted = _parse_counts(replicas)
+    budget = parse_seconds(timeout) if wait else 0
+    listener = console.create_listener(quiet)
+    connection, parent = find_deployment(name, namespace, context)
+    manifests = scale_manifests(read_manifests(connection, parent), wanted)
+    _apply_manifests(connection, manifests, listener, force=force, wait=budget)
     result = {"deployment": name, "namespace": manifests.namespace, "replicas": wanted}
     text = "\n".join(f"{service} {count}" for service, count in wanted.items())
-    console.emit(result, output, text=text, name=name)
+    console.print_result(result, output, text=text, name=name)
 
 
 def delete(
@@ -120,23 +120,23 @@ def delete(
 
     Example: dynamo deployment delete frontend --yes
     """
-    from dynamo_build.deploy.cluster.remove import remove
+    from dynamo_build.deploy.cluster.remove import remove_deployment
     from dynamo_build.errors import UsageError
 
-    checked_output(output)
-    budget = seconds(timeout)
-    connection, parent = find(name, namespace, context)
+    check_output(output)
+    budget = parse_seconds(timeout)
+    connection, parent = find_deployment(name, namespace, context)
     space = str(parent["metadata"]["namespace"])
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("there is nobody to ask whether to delete", ["Say so with --yes."])
         typer.confirm(f"Delete {name} in {space} on {connection.host}?", abort=True, err=True)
-    gone = remove(connection, parent, budget, console.listener(quiet), claims=claims)
+    gone = remove_deployment(connection, parent, budget, console.create_listener(quiet), claims=claims)
     result = {"deployment": name, "namespace": space, "removed": list(gone)}
-    console.emit(result, output, text=name, name=name)
+    console.print_result(result, output, text=name, name=name)
 
 
-def _apply(
+def _apply_manifests(
     connection: Connection,
     manifests: Manifests,
     listener: Listener,
@@ -145,14 +145,14 @@ def _apply(
     wait: float,
     dry_run: bool = False,
 ) -> None:
-    from dynamo_build.deploy.cluster.deploy import apply
+    from dynamo_build.deploy.cluster.deploy import apply_manifests
     from dynamo_build.seams import ApplyOptions, Surroundings
 
     options = ApplyOptions(force=force, wait=wait, dry_run=dry_run)
-    apply(manifests, Surroundings(applying=options), listener, connection)
+    apply_manifests(manifests, Surroundings(applying=options), listener, connection)
 
 
-def _counts(texts: list[str]) -> dict[str, int]:
+def _parse_counts(texts: list[str]) -> dict[str, int]:
     from dynamo_build.errors import UsageError
 
     found: dict[str, int] = {}

@@ -19,7 +19,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until all is ready.")]
 Timeout = Annotated[str, typer.Option(metavar="TIME", help="How long to wait, such as 90s or 30m.")]
 
 
-def reach(namespace: str, context: str) -> tuple[Connection, str]:
+def open_connection(namespace: str, context: str) -> tuple[Connection, str]:
     """The cluster, and the namespace: as given, else as the project says. Raises DeployError or ToolMissing."""
     import os
 
@@ -27,20 +27,20 @@ def reach(namespace: str, context: str) -> tuple[Connection, str]:
     from dynamo_build.project import settings
 
     flags = {"deploy.namespace": namespace or None, "deploy.context": context or None}
-    declared = settings.load(Path.cwd(), os.environ, flags)
+    declared = settings.load_settings(Path.cwd(), os.environ, flags)
     connection = Connection(kubeconfig=os.environ.get("KUBECONFIG", ""), context=declared["deploy.context"])
     return connection, str(declared["deploy.namespace"])
 
 
-def find(name: str, namespace: str, context: str) -> tuple[Connection, Mapping[str, Any]]:
+def find_deployment(name: str, namespace: str, context: str) -> tuple[Connection, Mapping[str, Any]]:
     """The cluster and a deployment's parent object. Raises DeployError when there is none of that name."""
-    from dynamo_build.deploy.cluster.members import parent_of
+    from dynamo_build.deploy.cluster.members import find_parent
 
-    connection, space = reach(namespace, context)
-    return connection, parent_of(connection, name, space)
+    connection, space = open_connection(namespace, context)
+    return connection, find_parent(connection, name, space)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
+def format_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

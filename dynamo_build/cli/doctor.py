@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def doctor(
@@ -25,21 +25,23 @@ def doctor(
     """
     from dynamo_build import catalog
     from dynamo_build.errors import ToolMissing
-    from dynamo_build.pipeline.doctor import BROKEN, diagnose, repair
+    from dynamo_build.pipeline.doctor import BROKEN, diagnose, repair_store
     from dynamo_build.project import settings
 
-    checked_output(output)
-    repaired = repair(os.environ) if fix else ()
+    check_output(output)
+    repaired = repair_store(os.environ) if fix else ()
     for line in repaired:
-        console.say(line)
+        console.print_line(line)
     project = Path.cwd()
-    found = diagnose(project, settings.load(project, os.environ, {}), catalog.surroundings(), online=online)
+    found = diagnose(
+        project, settings.load_settings(project, os.environ, {}), catalog.default_surroundings(), online=online
+    )
     lines = []
     for finding in found:
         lines.append(f"{finding.state:<8} {finding.name:<14} {finding.seen}")
         if finding.hint:
             lines.append(f"{'':<8} {'':<14} needed for {finding.needed_for}. {finding.hint}")
     bad = [finding.name for finding in found if finding.state == BROKEN]
-    console.emit(found, output, text="\n".join(lines), name="\n".join(bad))
+    console.print_result(found, output, text="\n".join(lines), name="\n".join(bad))
     if bad:
         raise ToolMissing(f"broken here: {', '.join(bad)}", ["The lines above say what to do about each."])

@@ -40,9 +40,9 @@ def graph(
     from dynamo_build.system import atomic
 
     options = DrawOptions(target=target, tag=tag, running=running, form=form, output_file=output_file)
-    drawing = draw(Path(working_dir), options, console.listener(quiet=True))
+    drawing = draw(Path(working_dir), options, console.create_listener(quiet=True))
     if not output_file:
         print(drawing.text, end="")
         return
-    atomic.put(Path(output_file), drawing.text)
-    console.say(f"{output_file}: {len(drawing.graph.services)} services")
+    atomic.write_output(Path(output_file), drawing.text)
+    console.print_line(f"{output_file}: {len(drawing.graph.services)} services")

@@ -42,7 +42,7 @@ def login(
     else:
         raise UsageError("there is no terminal to ask for a password", ["Pipe it in, with --password-stdin."])
     done = login(host, username, secret, os.environ, insecure=insecure)
-    console.say(f"logged in to {done.host} as {done.user}; kept in {done.place}")
+    console.print_line(f"logged in to {done.host} as {done.user}; kept in {done.place}")
 
 
 def logout(host: Host) -> None:
@@ -53,4 +53,4 @@ def logout(host: Host) -> None:
     from dynamo_build.pipeline.login import logout, parse_host
 
     name = parse_host(host)
-    console.say(f"logged out of {name}" if logout(host, os.environ) else f"there was no login for {name}")
+    console.print_line(f"logged out of {name}" if logout(host, os.environ) else f"there was no login for {name}")

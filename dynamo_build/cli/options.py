@@ -29,14 +29,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")
 _OUTPUTS = ("text", "json", "yaml", "name")
 
 
-def checked_output(output: str) -> str:
+def check_output(output: str) -> str:
     """The output form, refused before any work is done. Raises UsageError."""
     if output not in _OUTPUTS:
         raise UsageError(f"`{output}` is not an output format", ["Use text, json, yaml or name."])
     return output
 
 
-def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+def split_service_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     """What is the command's own, and what sets keys of services: `--Service.key=value`, wherever it stands."""
     from dynamo.sdk.arguments import is_value
 
@@ -61,13 +61,13 @@ class ServiceCommand(TyperCommand):
     """A command that takes `--Service.key=value` besides its own options; they are `context.args`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        own, theirs = split(args)
+        own, theirs = split_service_arguments(args)
         super().parse_args(ctx, own)
         ctx.args = theirs
         return theirs
 
 
-def seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """`90s`, `30m`, `2h` or a bare number of seconds. Raises UsageError."""
     number, unit = (text[:-1], text[-1]) if text and text[-1] in "smh" else (text, "s")
     if not (number.isascii() and number.isdigit()) or int(number) == 0:

@@ -36,27 +36,27 @@ def resolve(
     Example: dynamo resolve -f job.yaml --registry registry.example/team | kubectl apply -f -
     """
     from dynamo_build import catalog
-    from dynamo_build.bento.store import chosen
+    from dynamo_build.bento.store import select_bento
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
-    from dynamo_build.image.resolve import Mention, mentions, resolved
+    from dynamo_build.image.resolve import Mention, find_mentions, replace_mentions
     from dynamo_build.model.image import ContainerizeOptions
     from dynamo_build.pipeline.deploy import DeployOptions, deliver_images
     from dynamo_build.project import settings
 
-    declared = settings.load(Path.cwd(), os.environ, {"deploy.registry": registry or None})
+    declared = settings.load_settings(Path.cwd(), os.environ, {"deploy.registry": registry or None})
     place = str(declared["deploy.registry"]).rstrip("/")
     building = ContainerizeOptions(bases=tuple(base or ()), base=str(declared["image.base"]), registry=place)
     options = DeployOptions(images=tuple(set_image or ()), containerize=building)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    listener = console.listener(quiet)
-    texts = [(name, _read(name)) for name in files]
-    found_in = {name: tuple(mentions(text, name)) for name, text in texts}
+    around = catalog.default_surroundings(insecure=tuple(insecure or ()))
+    listener = console.create_listener(quiet)
+    texts = [(name, _read_text(name)) for name in files]
+    found_in = {name: tuple(find_mentions(text, name)) for name, text in texts}
     for name in [name for name, found in found_in.items() if not found]:
         listener(Warned(text=f"`{name}` names no service as dynamo://NAME:VERSION/SERVICE, and stays as it is"))
     wanted = dict.fromkeys(mention for found in found_in.values() for mention in found)
     bentos = {(one.name, one.version): f"{one.name}:{one.version}".rstrip(":") for one in wanted}
-    opened = {key: chosen(tag, Path.cwd(), around) for key, tag in bentos.items()}
+    opened = {key: select_bento(tag, Path.cwd(), around) for key, tag in bentos.items()}
     for mention in wanted:
         names = opened[mention.name, mention.version].manifest.graph.names
         if mention.service not in names:
@@ -65,11 +65,11 @@ def resolve(
     for key, bento in opened.items():
         found = deliver_images(bento, options, around, listener)
         images |= {one: found[one.service] for one in wanted if (one.name, one.version) == key}
-    parts = [resolved(text, images, name) for name, text in texts]
+    parts = [replace_mentions(text, images, name) for name, text in texts]
     print("---\n".join(part if part.endswith("\n") else f"{part}\n" for part in parts), end="")
 
 
-def _read(name: str) -> str:
+def _read_text(name: str) -> str:
     from dynamo_build.errors import UsageError
 
     try:

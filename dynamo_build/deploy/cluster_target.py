@@ -27,49 +27,49 @@ class ClusterTarget:
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """Apply, prune what the deployment no longer has, wait when asked. Raises DeployError or ToolMissing."""
-        from dynamo_build.deploy.cluster.deploy import apply
+        from dynamo_build.deploy.cluster.deploy import apply_manifests
 
-        return apply(manifests, self.surroundings, on)
+        return apply_manifests(manifests, self.surroundings, on)
 
     def check(self, manifests: Manifests, *, strict: bool, version: str) -> tuple[Finding, ...]:
         """Mistakes in the objects. `strict` adds the API's schema, which takes a second to load. Raises UsageError."""
-        from dynamo_build.deploy.kubernetes.checks.version_rules import minor_version
-        from dynamo_build.deploy.kubernetes.objects.files import token_secrets
+        from dynamo_build.deploy.kubernetes.checks.version_rules import parse_minor_version
+        from dynamo_build.deploy.kubernetes.objects.files import find_token_secrets
 
-        minor = minor_version(version)
+        minor = parse_minor_version(version)
         documents = [item.document for item in manifests.items]
-        provided = {("Secret", name) for name in token_secrets(documents)}
+        provided = {("Secret", name) for name in find_token_secrets(documents)}
         if strict:
-            from dynamo_build.deploy.cluster.check import check
+            from dynamo_build.deploy.cluster.check import check_documents
 
-            return tuple(check(documents, manifests.namespace, provided, minor))
-        from dynamo_build.deploy.kubernetes.checks.rules import findings
+            return tuple(check_documents(documents, manifests.namespace, provided, minor))
+        from dynamo_build.deploy.kubernetes.checks.rules import collect_findings
 
-        return tuple(findings(documents, manifests.namespace, provided, minor))
+        return tuple(collect_findings(documents, manifests.namespace, provided, minor))
 
     def reach(self) -> None:
         """Ask the cluster for its version. Raises DeployError or ToolMissing."""
-        from dynamo_build.deploy.cluster.deploy import connect
+        from dynamo_build.deploy.cluster.deploy import connect_cluster
 
-        connect(self.surroundings).version()
+        connect_cluster(self.surroundings).get_version()
 
     def diff(self, manifests: Manifests) -> tuple[str, ...]:
         """One line for each field that an apply would change. Raises DeployError or ToolMissing."""
         from dynamo_build.deploy.cluster import diff
-        from dynamo_build.deploy.cluster.deploy import connect
+        from dynamo_build.deploy.cluster.deploy import connect_cluster
 
-        return tuple(diff.diff(manifests, connect(self.surroundings)))
+        return tuple(diff.diff_manifests(manifests, connect_cluster(self.surroundings)))
 
     def write_tree(self, form: str, manifests: Manifests, deployment: Deployment) -> Mapping[str, str]:
         """A Helm chart, or a kustomize base with an overlay for each environment."""
         if form == "helm":
-            from dynamo_build.deploy.kubernetes.objects.helm import helm
+            from dynamo_build.deploy.kubernetes.objects.helm import render_helm
 
-            return helm(manifests, deployment)
-        from dynamo_build.deploy.kubernetes.objects.graph import environments
-        from dynamo_build.deploy.kubernetes.objects.kustomize import kustomize
+            return render_helm(manifests, deployment)
+        from dynamo_build.deploy.kubernetes.objects.graph import list_environments
+        from dynamo_build.deploy.kubernetes.objects.kustomize import render_kustomize
 
         def render_as(environment: str) -> Manifests:
             return self.render(replace(deployment, options={**deployment.options, "environment": environment}))
 
-        return kustomize(render_as(""), {name: render_as(name) for name in environments(deployment)})
+        return render_kustomize(render_as(""), {name: render_as(name) for name in list_environments(deployment)})

@@ -22,7 +22,7 @@ PLATFORM = "dynamo.platform"
 _CUDA_PACKAGE = re.compile(r"nvidia-cuda-runtime(-cu\d+)?|torch")
 
 
-def fit(
+def check_images(
     bento: Bento, deployment: Deployment, images: Mapping[str, ImageReference], surroundings: Surroundings
 ) -> Iterator[Finding]:
     """What does not fit. `images` are those of the services, or the bases that they will be built over.
@@ -36,22 +36,22 @@ def fit(
         reference = images[workload.service]
         for platform in wanted:
             if (reference, platform) not in seen:
-                seen[reference, platform] = _look(reference, platform, surroundings)
+                seen[reference, platform] = _pull_image(reference, platform, surroundings)
             elif isinstance(seen[reference, platform], DynamoError):
                 continue
-            for message, warning in _misfits(bento, workload, platform, seen[reference, platform]):
+            for message, warning in _find_misfits(bento, workload, platform, seen[reference, platform]):
                 where = f"service {workload.service}"
                 yield Finding(where=where, path=str(reference), message=message, warning=warning)
 
 
-def _look(reference: ImageReference, platform: str, surroundings: Surroundings) -> OciImage | DynamoError:
+def _pull_image(reference: ImageReference, platform: str, surroundings: Surroundings) -> OciImage | DynamoError:
     try:
         return surroundings.registry(reference).pull(reference, platform)
     except DynamoError as error:
         return error
 
 
-def _misfits(
+def _find_misfits(
     bento: Bento, workload: Workload, platform: str, image: OciImage | DynamoError
 ) -> Iterator[tuple[str, bool]]:
     if isinstance(image, DynamoError):
@@ -59,7 +59,7 @@ def _misfits(
         return
     if image.platform != platform:
         yield f"is for {image.platform}, and the pods may land on {platform}", False
-    said = _said(image)
+    said = _read_platform_label(image)
     packages = (package.name for package in bento.manifest.lock.packages.get(platform, ()))
     brings = any(_CUDA_PACKAGE.fullmatch(name) for name in packages)
     if workload.resources.gpu not in ("", "0") and said is not None and "cuda" not in said and not brings:
@@ -68,7 +68,7 @@ def _misfits(
         yield "stands on a base that is for trying out (label dynamo.production)", True
 
 
-def _said(image: OciImage) -> Mapping[str, Any] | None:
+def _read_platform_label(image: OciImage) -> Mapping[str, Any] | None:
     """None when the base says nothing, so that nothing can be held against it."""
     if PLATFORM not in image.labels:
         return None

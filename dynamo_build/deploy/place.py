@@ -18,7 +18,7 @@ from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo.sdk.references import REFERENCE, secret_variable
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.broker import brokers
+from dynamo_build.model.broker import parse_brokers
 from dynamo_build.model.deployment import DEFAULT_TARGET, Deployment, SecretReference, Workload
 from dynamo_build.model.reference import ImageReference
 
@@ -56,7 +56,7 @@ class PlaceOptions:
 UNBUILT = f"sha256:{'0' * 64}"
 
 
-def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Deployment:
+def place_bento(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Deployment:
     """A deployment of a bento. `images` maps each service to a reference with a digest.
 
     Raises UsageError for a service without an image, an image without a digest, a variable that has two values, a
@@ -80,22 +80,22 @@ def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Dep
         target=options.target,
         entry=graph.entry,
         workloads=tuple(
-            _workload(graph, service, images[service.name], options, resolved) for service in graph.services
+            _build_workload(graph, service, images[service.name], options, resolved) for service in graph.services
         ),
         config=resolved,
-        nats=",".join(each.url for each in brokers(options.nats)),
+        nats=",".join(each.url for each in parse_brokers(options.nats)),
         options=target_options,
     )
 
 
-def _workload(
+def _build_workload(
     graph: ServiceGraph, service: ServiceSpec, image: str, options: PlaceOptions, config: Mapping[str, Any]
 ) -> Workload:
     gpu = service.resources.gpu not in ("", "0")
     secret = {item.variable for item in options.secrets}
     # The worker sets those that refer to something, once it knows what.
-    own = {key: value for key, value in service.envs.items() if key not in secret and not refers(value)}
-    referred = tuple(item for item in secrets_of(service, config) if item.variable not in secret)
+    own = {key: value for key, value in service.envs.items() if key not in secret and not has_reference(value)}
+    referred = tuple(item for item in list_secret_references(service, config) if item.variable not in secret)
     return Workload(
         service=service.name,
         image=image,
@@ -149,13 +149,15 @@ def _check_namespace(namespace: str) -> None:
         )
 
 
-def named_images(named: Sequence[str], services: Sequence[str]) -> dict[str, str]:
+def parse_named_images(named: Sequence[str], services: Sequence[str]) -> dict[str, str]:
     """`[SERVICE=]REFERENCE@DIGEST` texts as a reference for each service they name. Raises UsageError.
 
     `@FILE` stands for the images in what `dynamo containerize -o json` printed.
     """
     found: dict[str, str] = {}
-    texts = [one for text in named for one in (_delivered(Path(text[1:])) if text.startswith("@") else [text])]
+    texts = [
+        one for text in named for one in (_read_delivered_images(Path(text[1:])) if text.startswith("@") else [text])
+    ]
     for text in sorted(texts, key=lambda item: "=" in item):
         service, equals, reference = text.rpartition("=")
         if equals and service not in services:
@@ -165,7 +167,7 @@ def named_images(named: Sequence[str], services: Sequence[str]) -> dict[str, str
     return found
 
 
-def _delivered(path: Path) -> list[str]:
+def _read_delivered_images(path: Path) -> list[str]:
     try:
         content = json.loads(path.read_text())
         images = content if isinstance(content, list) else [content]
@@ -186,13 +188,13 @@ def _check_digest(text: str, service: str) -> None:
         )
 
 
-def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretReference, ...]:
+def list_secret_references(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretReference, ...]:
     """The secrets that a service's own configuration, the common one and its variables refer to, by variable.
 
     Raises UsageError where two of them would have the same variable.
     """
     found: dict[str, SecretReference] = {}
-    for text in _texts([config.get(service.name), config.get("Common"), dict(service.envs)]):
+    for text in _list_texts([config.get(service.name), config.get("Common"), dict(service.envs)]):
         for _, secret, key in REFERENCE.findall(text):
             if not secret:
                 continue
@@ -206,17 +208,17 @@ def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretR
     return tuple(found[name] for name in sorted(found))
 
 
-def refers(text: str) -> bool:
+def has_reference(text: str) -> bool:
     """Whether the worker replaces something in the text when it starts."""
     return bool(REFERENCE.search(text))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _list_texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _texts(item)
+            yield from _list_texts(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _texts(item)
+            yield from _list_texts(item)

@@ -10,20 +10,20 @@ from typing import Any
 from dynamo.sdk.graph import EndpointSpec, ServiceGraph
 
 
-def schema(graph: ServiceGraph) -> dict[str, Any]:
+def describe_endpoints(graph: ServiceGraph) -> dict[str, Any]:
     """Every endpoint of every service with the schemas of its request and answer."""
     services = {
         service.name: {
             "namespace": service.namespace,
             "dynamo": service.dynamo,
-            "endpoints": {endpoint.name: _endpoint(endpoint) for endpoint in service.endpoints},
+            "endpoints": {endpoint.name: _describe_endpoint(endpoint) for endpoint in service.endpoints},
         }
         for service in graph.services
     }
     return {"entry": graph.entry, "services": services}
 
 
-def openapi(graph: ServiceGraph, name: str, version: str) -> dict[str, Any]:
+def build_openapi(graph: ServiceGraph, name: str, version: str) -> dict[str, Any]:
     """The HTTP routes of the graph. A route that two services have is shown for the entry."""
     paths: dict[str, Any] = {}
     components: dict[str, Any] = {}
@@ -32,7 +32,7 @@ def openapi(graph: ServiceGraph, name: str, version: str) -> dict[str, Any]:
             if endpoint.transport != "http":
                 continue
             method = endpoint.http_method.lower()
-            operation = _operation(endpoint, service.name, components)
+            operation = _build_operation(endpoint, service.name, components)
             paths.setdefault(f"/{endpoint.name.lstrip('/')}", {}).setdefault(method, operation)
     document: dict[str, Any] = {"openapi": "3.1.0", "info": {"title": name, "version": version}, "paths": paths}
     if components:
@@ -40,7 +40,7 @@ def openapi(graph: ServiceGraph, name: str, version: str) -> dict[str, Any]:
     return document
 
 
-def _endpoint(endpoint: EndpointSpec) -> dict[str, Any]:
+def _describe_endpoint(endpoint: EndpointSpec) -> dict[str, Any]:
     return {
         "transport": endpoint.transport,
         "streaming": endpoint.streaming,
@@ -49,15 +49,15 @@ def _endpoint(endpoint: EndpointSpec) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: EndpointSpec, service: str, components: dict[str, Any]) -> dict[str, Any]:
+def _build_operation(endpoint: EndpointSpec, service: str, components: dict[str, Any]) -> dict[str, Any]:
     media = "text/event-stream" if endpoint.streaming else "application/json"
-    answer = _hoisted(dict(endpoint.response_schema), components)
+    answer = _hoist_definitions(dict(endpoint.response_schema), components)
     operation: dict[str, Any] = {
         "operationId": f"{service}.{endpoint.method}",
         "tags": [service],
         "responses": {"200": {"description": "The answer", "content": {media: {"schema": answer}}}},
     }
-    request = _hoisted(dict(endpoint.request_schema), components)
+    request = _hoist_definitions(dict(endpoint.request_schema), components)
     if endpoint.http_method.upper() == "GET":
         members = request.get("properties", {})
         required = request.get("required", [])
@@ -71,15 +71,15 @@ def _operation(endpoint: EndpointSpec, service: str, components: dict[str, Any])
     return operation
 
 
-def _hoisted(schema: Any, components: dict[str, Any]) -> Any:
+def _hoist_definitions(schema: Any, components: dict[str, Any]) -> Any:
     """The schema with its definitions moved to the document's components."""
     if isinstance(schema, list):
-        return [_hoisted(item, components) for item in schema]
+        return [_hoist_definitions(item, components) for item in schema]
     if not isinstance(schema, dict):
         return schema
     for name, definition in schema.get("$defs", {}).items():
-        components.setdefault(name, _hoisted(definition, components))
-    moved = {key: _hoisted(item, components) for key, item in schema.items() if key != "$defs"}
+        components.setdefault(name, _hoist_definitions(definition, components))
+    moved = {key: _hoist_definitions(item, components) for key, item in schema.items() if key != "$defs"}
     if isinstance(moved.get("$ref"), str):
         moved["$ref"] = moved["$ref"].replace("#/$defs/", "#/components/schemas/")
     return moved

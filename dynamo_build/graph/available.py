@@ -45,7 +45,7 @@ class Provided:
         return tuple(sorted(self.packages - REAL - self.standard))
 
 
-def provided(
+def find_provided_modules(
     wanted: Requirements,
     lock: Lock | None = None,
     *,
@@ -60,108 +60,112 @@ def provided(
     asked only where an import is not known otherwise.
     """
     imports = tuple(imports)
-    names = dict(_wanted(wanted))
+    names = dict(_list_wanted_names(wanted))
     if lock is not None:
         names |= {package.name: package.version for packages in lock.packages.values() for package in packages}
     found = {name.partition(".")[0] for name in (*runtime_only, *base)} | _RUNTIME
     for name in names:
         found |= modules_of(name)
-    standard = _standard(wanted.python)
+    standard = _list_standard_modules(wanted.python)
     # What may fail to import must fail, or not, alike on every machine: for it, what is installed here says nothing.
     unknown = {each.top for each in imports if each.need == "needed"} - standard - found - REAL
-    found |= _installed(unknown, names, exact=lock is not None)
+    found |= _find_installed(unknown, names, exact=lock is not None)
     left = {each.top for each in imports} - standard - found - REAL
     if left and lock is not None and recorded is not None:
         found |= recorded(lock) & left
-    asked = len(wanted.lines) > len(_own_lines()) or bool(wanted.local)
+    asked = len(wanted.lines) > len(_list_own_lines()) or bool(wanted.local)
     return Provided(standard=standard, packages=frozenset(found), complete=lock is not None or not asked)
 
 
-def missing(reached: Reached, has: Provided, project: Path) -> tuple[tuple[Import, ...], tuple[Import, ...]]:
+def find_missing_imports(
+    reached: Reached, has: Provided, project: Path
+) -> tuple[tuple[Import, ...], tuple[Import, ...]]:
     """Imports that nothing provides: those that fail with their file, and those that fail when their function runs."""
     found = [each for each in reached.imports if each.top not in has]
     if found and (not reached.files or any(_extends_path(project / file) for file in reached.files)):
-        found = [each for each in found if not _elsewhere(each.top, project)]
+        found = [each for each in found if not _find_nested_folder(each.top, project)]
     needed = tuple(each for each in found if each.need == "needed")
     return needed, tuple(each for each in found if each.need == "deferred")
 
 
-def unavailable(each: Import, has: Provided, project: Path, python: str) -> Problem:
+def explain_missing_import(each: Import, has: Provided, project: Path, python: str) -> Problem:
     """The problem of an import that nothing provides, with the line to add."""
     if each.top in sys.stdlib_module_names or any(each.top in names for names in REMOVED.values()):
         message = f"`{each.top}` is not in the standard library of Python {python}"
         return Problem(where=each.where, message=message, hint="Import what took its place.")
     message = f"`{each.top}` is imported, but no requirement of the project provides it"
     own = {path.stem for path in project.glob("*.py")}
-    best = closest(each.top, {*own, *has.stand_ins, *REAL, *_public(has.standard)}, cutoff=0.8)
+    best = closest(each.top, {*own, *has.stand_ins, *REAL, *_select_public(has.standard)}, cutoff=0.8)
     if best:
         return Problem(where=each.where, message=message, hint=f"Did you mean `{best}`?")
-    name = next((name for name, modules in sorted(MODULES.items()) if each.top in modules), _distribution(each.top))
+    name = next(
+        (name for name, modules in sorted(MODULES.items()) if each.top in modules), _guess_distribution(each.top)
+    )
     line = (
         f'`"{name}",` to `dependencies` in pyproject.toml' if _has_project(project) else f"`{name}` to requirements.txt"
     )
     hint = f'Add {line}; if only the image has it, `runtime_only = ["{each.top}"]` to `[tool.dynamo.build]`.'
-    if folder := _elsewhere(each.top, project):
+    if folder := _find_nested_folder(each.top, project):
         own_name = f"{folder.replace('/', '.')}.{each.top}"
         there = f"`{folder}` has a module of that name: import it as `{own_name}`, or run the command in `{folder}`."
         hint = f"{there} Only where a package is meant: a{hint[1:]}"
     return Problem(where=each.where, message=message, hint=hint)
 
 
-def _distribution(module: str) -> str:
+def _guess_distribution(module: str) -> str:
     return module.strip("_").replace("_", "-") or module
 
 
-def needed_for(has: Provided, imports: Iterable[Import]) -> Provided:
+def add_modules(has: Provided, imports: Iterable[Import]) -> Provided:
     """With these modules too, so that a graph can be described although something is missing."""
     return replace(has, packages=has.packages | {each.top for each in imports})
 
 
 def modules_of(distribution: str) -> frozenset[str]:
     """The top-level modules that a distribution is known or supposed to have."""
-    name = lockfile.normalised(distribution)
+    name = lockfile.normalize_name(distribution)
     found = {name.replace("-", "_"), *MODULES.get(name, ())}
     found |= {module for prefix, module in PREFIXES.items() if name.startswith(prefix)}
     return frozenset(found)
 
 
-def _wanted(wanted: Requirements) -> Iterator[tuple[str, str]]:
+def _list_wanted_names(wanted: Requirements) -> Iterator[tuple[str, str]]:
     for line in wanted.lines:
         if match := _NAME.match(line):
-            yield lockfile.normalised(match[0]), ""
+            yield lockfile.normalize_name(match[0]), ""
     for package in wanted.local:
         yield package.name, ""
 
 
-def _own_lines() -> tuple[str, ...]:
+def _list_own_lines() -> tuple[str, ...]:
     from dynamo_build.packages import runtime_wheel
 
-    return runtime_wheel.requirements()
+    return runtime_wheel.list_runtime_requirements()
 
 
-def _standard(python: str) -> frozenset[str]:
+def _list_standard_modules(python: str) -> frozenset[str]:
     """The standard library of a Python, from that of the running one and what changed between the two."""
     found = {*sys.stdlib_module_names, "__main__"}
-    wanted = _number(python)
+    wanted = _parse_version(python)
     for version, names in REMOVED.items():
-        if _number(version) <= wanted:
+        if _parse_version(version) <= wanted:
             found -= names
-        elif _number(version) <= sys.version_info[:2]:
+        elif _parse_version(version) <= sys.version_info[:2]:
             found |= names
     for version, names in ADDED.items():
-        found = found | names if _number(version) <= wanted else found - names
+        found = found | names if _parse_version(version) <= wanted else found - names
     return frozenset(found)
 
 
-def _number(version: str) -> tuple[int, ...]:
+def _parse_version(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-def _public(names: Collection[str]) -> Iterator[str]:
+def _select_public(names: Collection[str]) -> Iterator[str]:
     return (name for name in names if not name.startswith("_"))
 
 
-def _installed(modules: Collection[str], names: Mapping[str, str], *, exact: bool) -> set[str]:
+def _find_installed(modules: Collection[str], names: Mapping[str, str], *, exact: bool) -> set[str]:
     """Those of the modules that a package of these names has, as its files say where it is installed here."""
     if not modules:
         return set()
@@ -191,7 +195,7 @@ def _extends_path(file: Path) -> bool:
         return False
 
 
-def _elsewhere(module: str, project: Path) -> str:
+def _find_nested_folder(module: str, project: Path) -> str:
     """The folder deeper in the project that has a module, for code that extends `sys.path` to find it; "" for none."""
     for pattern in (f"*/{module}.py", f"*/{module}/__init__.py", f"*/*/{module}.py", f"*/*/{module}/__init__.py"):
         for path in sorted(project.glob(pattern)):

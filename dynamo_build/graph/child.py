@@ -14,9 +14,9 @@ from typing import IO
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import Discovery, Problem
-from dynamo_build.errors import GraphError, UsageError, counted
+from dynamo_build.errors import GraphError, UsageError, count_problems
 from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
-from dynamo_build.system.process import started, wait
+from dynamo_build.system.process import start_program, wait_for_exit
 
 # dynamo.sdk.describe.BUG: a defect of ours. The toolchain must not import the module that runs the author's code.
 _BUG = 70
@@ -28,7 +28,7 @@ _TAIL_BYTES = 64 * 1024
 _TARGET = re.compile(r"[^:\s]*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 
 
-def explore(
+def explore_graph(
     target: str,
     project: Path,
     *,
@@ -54,27 +54,27 @@ def explore(
         )
     on(Started(what="discover"))
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
-        code = _run(target, project.resolve(), timeout, stand_ins, closed, report, output)
-        said = _tail(output)
-        found = _read(report, code, timeout, said)
+        code = _run_child(target, project.resolve(), timeout, stand_ins, closed, report, output)
+        said = _read_tail(output)
+        found = _read_report(report, code, timeout, said)
     for line in said:
         on(Output(line=line))
     for warning in found.warnings:
-        on(Warned(text=told(warning)))
+        on(Warned(text=format_problem(warning)))
     if found.graph is None:
-        raise failure(target, found.problems, said)
+        raise build_graph_error(target, found.problems, said)
     count = len(found.graph.services)
     on(Finished(what="discover", detail=f"{count} service{'s' if count != 1 else ''}"))
     return found
 
 
-def told(problem: Problem) -> str:
+def format_problem(problem: Problem) -> str:
     """A problem on one line: where, what was seen, what to do."""
     where = f"{problem.where}: " if problem.where.file else ""
     return f"{where}{problem.message}" + (f" — {problem.hint}" if problem.hint else "")
 
 
-def _run(
+def _run_child(
     target: str,
     project: Path,
     timeout: float,
@@ -95,7 +95,7 @@ def _run(
     environment.pop("DYNAMO_IMAGE", None)
     try:
         # Its whole group is ended, in every case: the author's code may have started programs of its own.
-        with started(
+        with start_program(
             [*command, "--", target],
             cwd=project,
             env=environment,
@@ -104,18 +104,18 @@ def _run(
             stderr=subprocess.STDOUT,
             pass_fds=(report.fileno(),),
         ) as child:
-            return wait(child, timeout + _GRACE)
+            return wait_for_exit(child, timeout + _GRACE)
     except subprocess.TimeoutExpired:
         return -signal.SIGALRM
 
 
-def _tail(output: IO[bytes]) -> list[str]:
+def _read_tail(output: IO[bytes]) -> list[str]:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _TAIL_BYTES))
     return output.read().decode("utf-8", "replace").splitlines()[-_TAIL:]
 
 
-def _read(report: IO[bytes], code: int, timeout: float, said: Sequence[str]) -> Discovery:
+def _read_report(report: IO[bytes], code: int, timeout: float, said: Sequence[str]) -> Discovery:
     report.seek(0)
     document = report.read()
     if code == _BUG:
@@ -138,8 +138,8 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def failure(target: str, problems: Sequence[Problem], said: Sequence[str] = ()) -> GraphError:
+def build_graph_error(target: str, problems: Sequence[Problem], said: Sequence[str] = ()) -> GraphError:
     """The error that holds these problems; `said` are the last lines that the code printed."""
     hints = [f"The code printed, last: {line}" for line in said[-3:] if line.strip()]
     whose = f"the graph of `{target}`" if target else "the project"
-    return GraphError(f"{whose} has {counted(problems)}", hints, problems)
+    return GraphError(f"{whose} has {count_problems(problems)}", hints, problems)

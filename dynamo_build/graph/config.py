@@ -22,7 +22,7 @@ from dynamo.sdk.config import (
 )
 from dynamo.sdk.graph import Position, Problem, ServiceGraph, ServiceSpec
 from dynamo.sdk.references import REFERENCE
-from dynamo_build.errors import GraphError, StoreError, UsageError, counted
+from dynamo_build.errors import GraphError, StoreError, UsageError, count_problems
 from dynamo_build.system.yaml import read_yaml
 
 _BEGUN = re.compile(r"\$\{(?:env|secret):[^}]*\}?")
@@ -32,7 +32,7 @@ _SECRET_KEY = re.compile(
 _HINT = "Write `${env:NAME}` or `${secret:name/key}`: the worker resolves it when it starts."
 
 
-def read(path: Path) -> Mapping[str, Any]:
+def read_config(path: Path) -> Mapping[str, Any]:
     """A YAML file with a section per service; {} for an empty one. Raises UsageError with file and line."""
     try:
         content = path.read_bytes()
@@ -53,7 +53,7 @@ def read(path: Path) -> Mapping[str, Any]:
     return parsed
 
 
-def given(name: str, text: str) -> Mapping[str, Any]:
+def parse_config(name: str, text: str) -> Mapping[str, Any]:
     """The configuration in an environment variable, as JSON or YAML; {} for an empty one. Raises UsageError."""
     if not text.strip():
         return {}
@@ -67,7 +67,7 @@ def given(name: str, text: str) -> Mapping[str, Any]:
     return parsed
 
 
-def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+def resolve_config(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     """The resolved configuration: {service: keys}, `Common` among them when there is one; keys stay in their order.
 
     Raises GraphError with every problem, UsageError for an argument of another form.
@@ -77,29 +77,33 @@ def configure(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequence[
     except ArgumentError as error:
         raise UsageError(str(error), ["See `dynamo serve --help`."]) from error
     config: Mapping[str, Any] = merge(dict(file), given)
-    problems = [*validate(graph, config), *_literal_secrets(graph, config), *_misformed(graph, config)]
+    problems = [
+        *validate(graph, config),
+        *_find_literal_secrets(graph, config),
+        *_find_malformed_references(graph, config),
+    ]
     if problems:
-        raise GraphError(f"the configuration does not match the graph: {counted(problems)}", problems=problems)
+        raise GraphError(f"the configuration does not match the graph: {count_problems(problems)}", problems=problems)
     return {name: config[name] for name in sorted(config)}
 
 
-def _literal_secrets(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, value in _leaves(config, ()):
-        if _secret(path[-1], value):
+def _find_literal_secrets(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, value in _walk_leaves(config, ()):
+        if _is_literal_secret(path[-1], value):
             where = next((service.position for service in graph.services if service.name == path[0]), Position())
             name = ".".join(path)
             yield Problem(where=where, message=f"`{name}` is named like a secret and holds a literal", hint=_HINT)
     for service in graph.services:
         for name, value in service.envs.items():
-            if _secret(name, value):
+            if _is_literal_secret(name, value):
                 message = (
                     f"the environment variable `{name}` of `{service.name}` is named like a secret and holds a literal"
                 )
                 yield Problem(where=service.position, message=message, hint=_HINT)
 
 
-def _misformed(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
-    texts = [(".".join(path), Position(), value) for path, value in _leaves(config, ())]
+def _find_malformed_references(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
+    texts = [(".".join(path), Position(), value) for path, value in _walk_leaves(config, ())]
     texts += [
         (f"{each.name}: {name}", each.position, text) for each in graph.services for name, text in each.envs.items()
     ]
@@ -110,17 +114,17 @@ def _misformed(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Probl
                 yield Problem(where=where, message=f"invalid reference `{found}` in `{name}`", hint=hint)
 
 
-def _secret(key: str, value: Any) -> bool:
+def _is_literal_secret(key: str, value: Any) -> bool:
     return isinstance(value, str) and bool(value) and bool(_SECRET_KEY.search(key)) and not REFERENCE.search(value)
 
 
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _walk_leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, (*path, str(key)))
+            yield from _walk_leaves(item, (*path, str(key)))
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, path)
+            yield from _walk_leaves(item, path)
     elif path:
         yield path, value
 
@@ -164,23 +168,23 @@ class _Set:
     source: str
 
 
-def shown(graph: ServiceGraph, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[ConfigValue, ...]:
+def trace_values(graph: ServiceGraph, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[ConfigValue, ...]:
     """The values under `layers`, which are named configurations, the lowest first."""
     marked: dict[str, Any] = {}
     plain: dict[str, Any] = {}
     for source, layer in layers:
-        marked = merge(marked, _marked(dict(layer), source))
+        marked = merge(marked, _mark_source(dict(layer), source))
         plain = merge(plain, dict(layer))
     after = {service.name: service for service in configured(graph, plain).services}
     found: list[ConfigValue] = []
     for service in graph.services:
-        found += _of_service(service, after[service.name], marked)
+        found += _trace_service(service, after[service.name], marked)
     if isinstance(common := marked.get(COMMON), dict):
-        found += [_value(COMMON, key, item) for key, item in _sourced_leaves(common, "")]
+        found += [_build_value(COMMON, key, item) for key, item in _walk_sourced_leaves(common, "")]
     return tuple(found)
 
 
-def table(values: Sequence[ConfigValue]) -> str:
+def format_config_values(values: Sequence[ConfigValue]) -> str:
     """The values for people: name, value, source."""
     lines = [(f"{item.service}.{item.key}", json.dumps(item.value, ensure_ascii=False)) for item in values]
     first = max((len(name) for name, _ in lines), default=0)
@@ -189,7 +193,7 @@ def table(values: Sequence[ConfigValue]) -> str:
     return "\n".join(f"{text}  {item.source}" for text, item in zip(texts, values, strict=True))
 
 
-def _of_service(before: ServiceSpec, after: ServiceSpec, marked: Mapping[str, Any]) -> Iterator[ConfigValue]:
+def _trace_service(before: ServiceSpec, after: ServiceSpec, marked: Mapping[str, Any]) -> Iterator[ConfigValue]:
     given = marked.get(before.name)
     own = dict(given) if isinstance(given, dict) else {}
     overrides = own.pop(OVERRIDES, None)
@@ -198,15 +202,15 @@ def _of_service(before: ServiceSpec, after: ServiceSpec, marked: Mapping[str, An
     common = marked.get(COMMON)
     shared = {name: common[name] for name in names if name in common} if isinstance(common, dict) else {}
     defaults = {item.name: _Set(item.default, "constructor default") for item in before.parameters if not item.required}
-    for key, item in _sourced_leaves({**defaults, **shared, **own}, ""):
-        yield _value(before.name, key, item)
-    changed = dict(_sourced_leaves(overrides, "")) if isinstance(overrides, dict) else {}
-    for key, setting in _sourced_leaves(_marked(_arguments(after), "decorator"), ""):
+    for key, item in _walk_sourced_leaves({**defaults, **shared, **own}, ""):
+        yield _build_value(before.name, key, item)
+    changed = dict(_walk_sourced_leaves(overrides, "")) if isinstance(overrides, dict) else {}
+    for key, setting in _walk_sourced_leaves(_mark_source(_collect_arguments(after), "decorator"), ""):
         source = changed.get(key) or changed.get(key.partition(".")[0]) or setting
-        yield _value(before.name, f"{OVERRIDES}.{key}", _Set(setting.value, source.source))
+        yield _build_value(before.name, f"{OVERRIDES}.{key}", _Set(setting.value, source.source))
 
 
-def _arguments(service: ServiceSpec) -> dict[str, Any]:
+def _collect_arguments(service: ServiceSpec) -> dict[str, Any]:
     """What a decorator says, under the names that it and `ServiceArgs` have for it."""
     resources = {name: value for name, value in codec.plain(service.resources).items() if value != {}}
     resources |= resources.pop("custom", {})
@@ -222,19 +226,19 @@ def _arguments(service: ServiceSpec) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in ("", {})}
 
 
-def _marked(value: Any, source: str) -> Any:
+def _mark_source(value: Any, source: str) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _marked(item, source) for key, item in value.items()}
+        return {str(key): _mark_source(item, source) for key, item in value.items()}
     return _Set(value, source)
 
 
-def _sourced_leaves(value: Any, path: str) -> Iterator[tuple[str, _Set]]:
+def _walk_sourced_leaves(value: Any, path: str) -> Iterator[tuple[str, _Set]]:
     if isinstance(value, _Set):
         yield path, value
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
-            yield from _sourced_leaves(item, f"{path}.{key}" if path else str(key))
+            yield from _walk_sourced_leaves(item, f"{path}.{key}" if path else str(key))
 
 
-def _value(service: str, key: str, item: _Set) -> ConfigValue:
+def _build_value(service: str, key: str, item: _Set) -> ConfigValue:
     return ConfigValue(service=service, key=key, value=item.value, source=item.source)

@@ -11,12 +11,18 @@ from dynamo.sdk import compatible
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
 from dynamo_build.errors import GraphError, LockError
 from dynamo_build.events import Listener, Noted, ignore
-from dynamo_build.graph.available import Provided, missing, needed_for, provided, unavailable
-from dynamo_build.graph.child import explore, failure
-from dynamo_build.graph.imports import Reached, reach, start_of
+from dynamo_build.graph.available import (
+    Provided,
+    add_modules,
+    explain_missing_import,
+    find_missing_imports,
+    find_provided_modules,
+)
+from dynamo_build.graph.child import build_graph_error, explore_graph
+from dynamo_build.graph.imports import Reached, find_start_file, follow_imports
 from dynamo_build.model.plan import BuildOptions, Lock, Requirements
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.requirements import collect_requirements
 
 _Draft = TypeVar("_Draft")
 
@@ -37,7 +43,7 @@ class Found:
         return self.discovery.graph
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         return self.has.complete
 
 
@@ -62,16 +68,16 @@ def settle_graph(
     # that come as dependencies of others. The second one knows the lock, and describes the graph again only if such an
     # import turned out otherwise. Its result is not locked again, so this ends: two branches that each need a package
     # which only the other one asks for would alternate for ever.
-    found = find(target, project, options, on, recorded=recorded)
+    found = find_graph(target, project, options, on, recorded=recorded)
     drafted = draft(found)
     locked = lock(drafted)
-    if found.settled:
+    if found.is_settled:
         return found, drafted, locked
-    settled = find(target, project, options, on, lock=locked, before=found, recorded=recorded)
+    settled = find_graph(target, project, options, on, lock=locked, before=found, recorded=recorded)
     return settled, drafted if settled.graph == found.graph else draft(settled), locked
 
 
-def find(
+def find_graph(
     target: str,
     project: Path,
     options: BuildOptions,
@@ -86,14 +92,14 @@ def find(
     `recorded` gives the modules of locked wheels. Raises GraphError with all problems, of the graph and of its imports,
     and UsageError.
     """
-    reached = before.reached if before else reach(project, start_of(target, project))
+    reached = before.reached if before else follow_imports(project, find_start_file(target, project))
     # The text of files says which modules they import, but not which ones they import by a computed name: the child
     # reports those. Their own imports may need stand-ins, so the graph is described once more. Files are only ever
     # added, and what the second description adds is not looked into: two rounds bound the time that a build takes.
     for _ in range(2):
-        wanted, _, _ = require(project, reached.files, options)
-        locked = lock or _lock(project, options, wanted)
-        has = provided(
+        wanted, _, _ = collect_requirements(project, reached.files, options)
+        locked = lock or _read_current_lock(project, options, wanted)
+        has = find_provided_modules(
             wanted,
             locked,
             runtime_only=(*options.runtime_only, *compatible.used(project, reached.files)),
@@ -101,26 +107,30 @@ def find(
             imports=reached.imports,
             recorded=recorded,
         )
-        needed, deferred = missing(reached, has, project)
-        if before and _same(before.has, has, reached):
+        needed, deferred = find_missing_imports(reached, has, project)
+        if before and _has_same_imports(before.has, has, reached):
             discovery = before.discovery
             if has.complete and needed:
-                raise failure(target, [unavailable(each, has, project, wanted.python) for each in needed])
+                raise build_graph_error(
+                    target, [explain_missing_import(each, has, project, wanted.python) for each in needed]
+                )
             break
-        problems = [unavailable(each, has, project, wanted.python) for each in needed] if has.complete else []
-        stand_ins = needed_for(has, needed).stand_ins
-        discovery = _explored(target, project, options, stand_ins, problems, on)
-        further = reach(project, {*reached.files, *discovery.modules})
+        problems = (
+            [explain_missing_import(each, has, project, wanted.python) for each in needed] if has.complete else []
+        )
+        stand_ins = add_modules(has, needed).stand_ins
+        discovery = _explore_target(target, project, options, stand_ins, problems, on)
+        further = follow_imports(project, {*reached.files, *discovery.modules})
         if further.files == reached.files:
             break
         reached = further
     if not before and (used := discovery.graph.stand_ins if discovery.graph else ()):
         on(Noted(text=f"stood in for {', '.join(used)} while the graph was imported"))
-    told = tuple(unavailable(each, has, project, wanted.python) for each in deferred) if has.complete else ()
+    told = tuple(explain_missing_import(each, has, project, wanted.python) for each in deferred) if has.complete else ()
     return Found(discovery=discovery, reached=reached, has=has, lock=locked, warnings=told)
 
 
-def _explored(
+def _explore_target(
     target: str,
     project: Path,
     options: BuildOptions,
@@ -129,26 +139,26 @@ def _explored(
     on: Listener,
 ) -> Discovery:
     try:
-        found = explore(target, project, timeout=options.timeout, stand_ins=tuple(stand_ins), closed=True, on=on)
+        found = explore_graph(target, project, timeout=options.timeout, stand_ins=tuple(stand_ins), closed=True, on=on)
     except GraphError as error:
         if not problems:
             raise
-        raise failure(target, [*problems, *error.problems]) from error
+        raise build_graph_error(target, [*problems, *error.problems]) from error
     if problems:
-        raise failure(target, problems)
+        raise build_graph_error(target, problems)
     return found
 
 
-def _lock(project: Path, options: BuildOptions, wanted: Requirements) -> Lock | None:
+def _read_current_lock(project: Path, options: BuildOptions, wanted: Requirements) -> Lock | None:
     path = project / lockfile.NAME
-    if options.upgrade or not wanted.lock or not lockfile.fits(path, wanted):
+    if options.upgrade or not wanted.lock or not lockfile.is_lock_current(path, wanted):
         return None
     try:
-        return lockfile.load(path)[1]
+        return lockfile.read_lock(path)[1]
     except LockError:
         return None
 
 
-def _same(before: Provided, now: Provided, reached: Reached) -> bool:
+def _has_same_imports(before: Provided, now: Provided, reached: Reached) -> bool:
     """Whether what may fail to import fails as it did before."""
     return all((each.top in before) == (each.top in now) for each in reached.imports if each.need != "needed")

@@ -42,7 +42,7 @@ class Reached:
     imports: tuple[Import, ...]
 
 
-def start_of(target: str, project: Path) -> tuple[str, ...]:
+def find_start_file(target: str, project: Path) -> tuple[str, ...]:
     """The file that a target names, relative to the project; () when its text alone does not say."""
     where = target.partition(":")[0]
     if where.endswith(".py"):
@@ -51,14 +51,14 @@ def start_of(target: str, project: Path) -> tuple[str, ...]:
     return tuple(_files_of(where, project)[-1:]) if where else ()
 
 
-def reach(project: Path, files: Iterable[str]) -> Reached:
+def follow_imports(project: Path, files: Iterable[str]) -> Reached:
     """Follow imports from these files through the project. A file that is no Python is left to those who run it."""
     waiting = sorted(set(files), reverse=True)
     seen = set(waiting)
     found: dict[tuple[str, str, str], Import] = {}
     while waiting:
         file = waiting.pop()
-        for module, line, need in _read(project, file):
+        for module, line, need in _read_imports(project, file):
             own = _files_of(module, project)
             for other in own:
                 if other not in seen:
@@ -80,7 +80,7 @@ def imports_of(project: Path, files: Iterable[str], known: Container[str] = ()) 
     for file in sorted(files):
         if known and not _mentions_other(project / file, known):
             continue
-        for module, line, need in _read(project, file):
+        for module, line, need in _read_imports(project, file):
             yield Import(module=module, where=Position(file=file, line=line), need=need)
 
 
@@ -107,13 +107,13 @@ def _is_folder(module: str, project: Path) -> bool:
     return folder.is_dir() and any(folder.rglob("*.py"))
 
 
-def _read(project: Path, file: str) -> Iterator[tuple[str, int, Need]]:
+def _read_imports(project: Path, file: str) -> Iterator[tuple[str, int, Need]]:
     try:
         tree = ast.parse((project / file).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return
     package = file.removesuffix(".py").split("/")[:-1]
-    for node, need in sorted(_imports(tree.body, "needed"), key=lambda found: found[0].lineno):
+    for node, need in sorted(_walk_imports(tree.body, "needed"), key=lambda found: found[0].lineno):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield name.name, node.lineno, need
@@ -149,7 +149,7 @@ def _mentions_other(path: Path, known: Container[str]) -> bool:
     return False
 
 
-def _imports(body: Iterable[ast.stmt], need: Need) -> Iterator[tuple[ast.Import | ast.ImportFrom, Need]]:
+def _walk_imports(body: Iterable[ast.stmt], need: Need) -> Iterator[tuple[ast.Import | ast.ImportFrom, Need]]:
     waiting: list[tuple[ast.AST, Need]] = [(statement, need) for statement in body]
     while waiting:
         node, need = waiting.pop()
@@ -158,14 +158,18 @@ def _imports(body: Iterable[ast.stmt], need: Need) -> Iterator[tuple[ast.Import 
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             waiting += [(inner, "deferred" if need == "needed" else need) for inner in node.body]
         elif isinstance(node, ast.If):
-            waiting += [] if _only_for_types(node.test) else [(inner, _weaker(need)) for inner in node.body]
-            waiting += [(inner, need if _only_for_types(node.test) else _weaker(need)) for inner in node.orelse]
-        elif isinstance(node, (ast.Try, ast.TryStar)) and any(_catches(handler.type) for handler in node.handlers):
+            waiting += [] if _only_for_types(node.test) else [(inner, _weaken_need(need)) for inner in node.body]
+            waiting += [(inner, need if _only_for_types(node.test) else _weaken_need(need)) for inner in node.orelse]
+        elif isinstance(node, (ast.Try, ast.TryStar)) and any(
+            _catches_import_error(handler.type) for handler in node.handlers
+        ):
             inner_nodes = [*node.body, *node.orelse, *(each for handler in node.handlers for each in handler.body)]
-            waiting += [(inner, _weaker(need)) for inner in inner_nodes]
+            waiting += [(inner, _weaken_need(need)) for inner in inner_nodes]
             waiting += [(inner, need) for inner in node.finalbody]
         elif isinstance(node, (ast.With, ast.AsyncWith)):
-            need = _weaker(need) if any(_suppresses(item.context_expr) for item in node.items) else need
+            need = (
+                _weaken_need(need) if any(_suppresses_import_error(item.context_expr) for item in node.items) else need
+            )
             waiting += [(inner, need) for inner in node.body]
         elif isinstance(node, (ast.stmt, ast.ExceptHandler, ast.match_case)):
             children = ast.iter_child_nodes(node)
@@ -174,7 +178,7 @@ def _imports(body: Iterable[ast.stmt], need: Need) -> Iterator[tuple[ast.Import 
             ]
 
 
-def _weaker(need: Need) -> Need:
+def _weaken_need(need: Need) -> Need:
     return "guarded" if need == "needed" else need
 
 
@@ -184,16 +188,16 @@ def _only_for_types(test: ast.expr) -> bool:
     )
 
 
-def _catches(caught: ast.expr | None) -> bool:
+def _catches_import_error(caught: ast.expr | None) -> bool:
     if caught is None:
         return True
     names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
     return any(isinstance(name, ast.Name) and name.id in _GUARDS for name in names)
 
 
-def _suppresses(expression: ast.expr) -> bool:
+def _suppresses_import_error(expression: ast.expr) -> bool:
     if not isinstance(expression, ast.Call):
         return False
     function = expression.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name == "suppress" and any(_catches(argument) for argument in expression.args)
+    return name == "suppress" and any(_catches_import_error(argument) for argument in expression.args)

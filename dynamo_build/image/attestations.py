@@ -16,7 +16,7 @@ from dynamo_build.errors import UsageError
 from dynamo_build.model.image import ImagePlan, PackagesLayer, WheelLayer
 from dynamo_build.model.report import ImageReport, LayerReport, Part
 from dynamo_build.oci.image import OciImage
-from dynamo_build.packages.base_labels import provided
+from dynamo_build.packages.base_labels import list_provided_packages
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 SPDX = "application/spdx+json"
@@ -25,17 +25,17 @@ _CREATED = "1980-01-01T00:00:00Z"
 BUILD_TYPE = "https://dynamo-build.dev/image/v1"
 
 
-def materials(form: str, image: OciImage, report: ImageReport) -> tuple[str, dict[str, Any]]:
+def build_image_sbom(form: str, image: OciImage, report: ImageReport) -> tuple[str, dict[str, Any]]:
     """The media type and the bill of materials of an image, `cyclonedx` or `spdx`. Raises UsageError."""
-    packages = _packages(image, report)
+    packages = _list_packages(image, report)
     if form == "cyclonedx":
-        return CYCLONEDX, _cyclonedx(report, packages)
+        return CYCLONEDX, _build_cyclonedx(report, packages)
     if form == "spdx":
-        return SPDX, _spdx(report, packages)
+        return SPDX, _build_spdx(report, packages)
     raise UsageError(f"unknown form of bill of materials `{form}`", ["Use cyclonedx or spdx."])
 
 
-def provenance(image: OciImage, report: ImageReport) -> dict[str, Any]:
+def build_provenance(image: OciImage, report: ImageReport) -> dict[str, Any]:
     """How the image was made: from which bento, over which base, with what packages and by which compressor."""
     labels = image.labels
     parameters = {
@@ -44,7 +44,9 @@ def provenance(image: OciImage, report: ImageReport) -> dict[str, Any]:
         "lock": labels.get("dynamo.lock", ""),
         "platform": report.platform,
     }
-    dependencies = [{"uri": purl(part), "annotations": {"layer": layer}} for layer, part in _own(report)]
+    dependencies = [
+        {"uri": format_part_purl(part), "annotations": {"layer": layer}} for layer, part in _list_own_packages(report)
+    ]
     if report.base:
         algorithm, _, value = report.base.partition(":")
         dependencies.insert(0, {"uri": "base", "digest": {algorithm: value}})
@@ -69,7 +71,7 @@ def provenance(image: OciImage, report: ImageReport) -> dict[str, Any]:
     }
 
 
-def planned(plan: ImagePlan, report: ImageReport) -> ImageReport:
+def add_planned_packages(plan: ImagePlan, report: ImageReport) -> ImageReport:
     """The report with the packages that the plan put into the image, for when its layers are not to be read again."""
     found = [
         Part(name=package.name, version=package.version, size=0, files=0)
@@ -85,23 +87,23 @@ def planned(plan: ImagePlan, report: ImageReport) -> ImageReport:
     return replace(report, layers=(own,))
 
 
-def purl(part: Part) -> str:
+def format_part_purl(part: Part) -> str:
     """The package URL of a package in a layer."""
     return f"pkg:pypi/{quote(part.name, safe='')}@{quote(part.version, safe='')}"
 
 
-def _own(report: ImageReport) -> list[tuple[str, Part]]:
+def _list_own_packages(report: ImageReport) -> list[tuple[str, Part]]:
     return sorted(
         ((layer.digest, part) for layer in report.layers for part in layer.parts if part.version),
         key=lambda item: (item[1].name, item[1].version),
     )
 
 
-def _packages(image: OciImage, report: ImageReport) -> list[tuple[Part, str]]:
+def _list_packages(image: OciImage, report: ImageReport) -> list[tuple[Part, str]]:
     """Packages and where they come from: the digest of a layer, or the base that says that it has them."""
-    found = [(part, layer) for layer, part in _own(report)]
+    found = [(part, layer) for layer, part in _list_own_packages(report)]
     seen = {part.name for part, _ in found}
-    brought = provided(image.labels)
+    brought = list_provided_packages(image.labels)
     found += [
         (Part(name=name, version=version, size=0, files=0), "base")
         for name, version in brought.items()
@@ -110,14 +112,14 @@ def _packages(image: OciImage, report: ImageReport) -> list[tuple[Part, str]]:
     return sorted(found, key=lambda item: (item[0].name, item[0].version))
 
 
-def _cyclonedx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dict[str, Any]:
+def _build_cyclonedx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dict[str, Any]:
     components = [
         {
             "type": "library",
-            "bom-ref": purl(part),
+            "bom-ref": format_part_purl(part),
             "name": part.name,
             "version": part.version,
-            "purl": purl(part),
+            "purl": format_part_purl(part),
             "properties": [{"name": "dynamo:layer", "value": layer}],
         }
         for part, layer in packages
@@ -133,7 +135,7 @@ def _cyclonedx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dic
                 "bom-ref": report.digest,
                 "name": report.bento or report.reference,
                 "version": report.digest,
-                "properties": _properties(report),
+                "properties": _build_properties(report),
             }
         },
         "components": components,
@@ -141,12 +143,12 @@ def _cyclonedx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dic
     }
 
 
-def _properties(report: ImageReport) -> list[dict[str, str]]:
+def _build_properties(report: ImageReport) -> list[dict[str, str]]:
     said: Mapping[str, str] = {"base": report.base, "platform": report.platform, "python": report.python}
     return [{"name": f"dynamo:{name}", "value": value} for name, value in said.items() if value]
 
 
-def _spdx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dict[str, Any]:
+def _build_spdx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dict[str, Any]:
     root = "SPDXRef-image"
     items = [
         {
@@ -156,7 +158,11 @@ def _spdx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dict[str
             "downloadLocation": "NOASSERTION",
             "filesAnalyzed": False,
             "externalRefs": [
-                {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl(part)}
+                {
+                    "referenceCategory": "PACKAGE-MANAGER",
+                    "referenceType": "purl",
+                    "referenceLocator": format_part_purl(part),
+                }
             ],
         }
         for number, (part, _) in enumerate(packages, 1)
@@ -185,6 +191,6 @@ def _spdx(report: ImageReport, packages: Sequence[tuple[Part, str]]) -> dict[str
     }
 
 
-def canonical(document: Mapping[str, Any]) -> bytes:
+def encode_document(document: Mapping[str, Any]) -> bytes:
     """The bytes under which a document is attached."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

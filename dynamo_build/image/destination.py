@@ -18,7 +18,7 @@ from dynamo_build.seams import default_home
 NOTHING = "none"
 
 
-def destination(
+def choose_destination(
     name: str, version: str, service: str, options: ContainerizeOptions, environment: Mapping[str, str], on: Listener
 ) -> Destination:
     """The destination of one image. `service` is "" for the image of the entry; others get it into their tag.
@@ -27,7 +27,9 @@ def destination(
     """
     if options.push and options.folder:
         raise UsageError("`--push` and `--output-dir` are two destinations", ["Give one of them."])
-    references = tuple(_own(reference, service) for reference in _references(name, version, options))
+    references = tuple(
+        _add_service_suffix(reference, service) for reference in _parse_references(name, version, options)
+    )
     if options.push:
         if any(reference.folder for reference in references):
             raise UsageError("`--push` is for registries", ["Leave it out to write the folder."])
@@ -39,7 +41,7 @@ def destination(
         return ToFolder(folder=first.folder, tag=first.tag)
     if first.scheme:
         raise UsageError(f"`{first}` names an image in another registry", ["Add `--push`."])
-    address = docker_engine.available(environment)
+    address = docker_engine.find_engine(environment)
     if address:
         return ToEngine(reference=first, address=address)
     folder = default_home(environment).absolute() / "images" / name
@@ -47,7 +49,7 @@ def destination(
     return ToFolder(folder=str(folder), tag=first.tag)
 
 
-def earlier(
+def choose_cache_sources(
     to: Destination, service: str, platform: str, options: ContainerizeOptions
 ) -> tuple[tuple[ImageReference, ...], str]:
     """Images whose layers may be used again, and the tag under which the next build finds this one ("" for none).
@@ -58,12 +60,12 @@ def earlier(
     if not isinstance(to, ToRegistry):
         return named, ""
     tag = options.cache_to or f"dynamo-cache-{platform.rpartition('/')[2]}"
-    last = _own(to.references[0].with_tag(tag), service)
+    last = _add_service_suffix(to.references[0].with_tag(tag), service)
     own = () if NOTHING in options.cache_from else (*to.references, last)
     return (*named, *own), "" if options.cache_to == NOTHING else last.tag
 
 
-def _references(name: str, version: str, options: ContainerizeOptions) -> tuple[ImageReference, ...]:
+def _parse_references(name: str, version: str, options: ContainerizeOptions) -> tuple[ImageReference, ...]:
     if not options.references:
         if options.push and not options.registry:
             raise UsageError(
@@ -90,6 +92,6 @@ def _references(name: str, version: str, options: ContainerizeOptions) -> tuple[
     return tuple(found)
 
 
-def _own(reference: ImageReference, service: str) -> ImageReference:
+def _add_service_suffix(reference: ImageReference, service: str) -> ImageReference:
     suffix = re.sub(r"[^a-z0-9]+", "-", service.lower()).strip("-")
     return replace(reference, tag=f"{reference.tag}-{suffix}"[-128:]) if suffix else reference

@@ -16,12 +16,12 @@ _KINDS = {"setting": "Settings", "base": "Base", "package": "Packages", "file": 
 _STYLE = "td { overflow-wrap: anywhere; } svg.map { max-width: 100%; height: auto; }"
 
 
-def page(found: ImageDiff, before: ImageReport, after: ImageReport, size: Callable[[int], str]) -> str:
+def render_diff_page(found: ImageDiff, before: ImageReport, after: ImageReport, size: Callable[[int], str]) -> str:
     """A page that asks nothing of any other place; what the picture says is in the first table too."""
     title = f"{found.before} → {found.after}"
     told = f"{size(found.moved)} to move, {size(found.shared)} shared"
     tables = "\n".join(
-        _differences(heading, [change for change in found.changes if change.kind == kind])
+        _render_changes(heading, [change for change in found.changes if change.kind == kind])
         for kind, heading in _KINDS.items()
     )
     return f"""<!doctype html>
@@ -38,13 +38,13 @@ def page(found: ImageDiff, before: ImageReport, after: ImageReport, size: Callab
 <h1>{escape(found.before)} <span aria-label="to">→</span> {escape(found.after)}</h1>
 <p>{escape(told)}</p>
 <figure tabindex="0" aria-label="The layers after, drawn by their size">
-{treemap(told, list(_areas(before, after, size)))}</figure>
+{render_treemap(told, list(_build_areas(before, after, size)))}</figure>
 <table>
 <caption>Layers</caption>
 <thead><tr><th scope="col">Layer</th><th scope="col">Before</th><th scope="col">After</th>\
 <th scope="col">A pull</th></tr></thead>
 <tbody>
-{_layers(before, after, size)}
+{_render_layers(before, after, size)}
 </tbody>
 </table>
 {tables}
@@ -54,7 +54,7 @@ def page(found: ImageDiff, before: ImageReport, after: ImageReport, size: Callab
 """
 
 
-def _areas(before: ImageReport, after: ImageReport, size: Callable[[int], str]) -> Iterator[Area]:
+def _build_areas(before: ImageReport, after: ImageReport, size: Callable[[int], str]) -> Iterator[Area]:
     had = {layer.digest for layer in before.layers}
     for layer in after.layers:
         moved = layer.digest not in had
@@ -67,31 +67,31 @@ def _areas(before: ImageReport, after: ImageReport, size: Callable[[int], str]) 
         yield Area(name=name, size=layer.size, told=size(layer.size), parts=parts)
 
 
-def _layers(before: ImageReport, after: ImageReport, size: Callable[[int], str]) -> str:
+def _render_layers(before: ImageReport, after: ImageReport, size: Callable[[int], str]) -> str:
     has = {layer.digest for layer in after.layers}
     gone = [layer for layer in before.layers if layer.digest not in has]
     had = {layer.digest for layer in before.layers}
     rows = []
     for layer in after.layers:
         if layer.digest in had:
-            rows.append(_row(layer.name, size(layer.size), size(layer.size), "shares it"))
+            rows.append(_render_row(layer.name, size(layer.size), size(layer.size), "shares it"))
             continue
         was = next((each for each in gone if each.name == layer.name), None)
         if was is not None:
             gone.remove(was)
-        rows.append(_row(layer.name, _told(was, size), size(layer.size), "moves it"))
-    rows += [_row(layer.name, size(layer.size), "–", "leaves it") for layer in gone]
+        rows.append(_render_row(layer.name, _format_size(was, size), size(layer.size), "moves it"))
+    rows += [_render_row(layer.name, size(layer.size), "–", "leaves it") for layer in gone]
     return "\n".join(rows)
 
 
-def _told(layer: LayerReport | None, size: Callable[[int], str]) -> str:
+def _format_size(layer: LayerReport | None, size: Callable[[int], str]) -> str:
     return size(layer.size) if layer is not None else "–"
 
 
-def _differences(heading: str, changes: list[Change]) -> str:
+def _render_changes(heading: str, changes: list[Change]) -> str:
     if not changes:
         return f"<p>{heading}: no difference.</p>"
-    rows = "\n".join(_row(change.what, change.before or "–", change.after or "–") for change in changes)
+    rows = "\n".join(_render_row(change.what, change.before or "–", change.after or "–") for change in changes)
     return (
         f"<details open>\n<summary>{heading}: {len(changes)}</summary>\n<table>\n<caption>{heading}</caption>\n"
         '<thead><tr><th scope="col">What</th><th scope="col">Before</th><th scope="col">After</th></tr></thead>\n'
@@ -99,7 +99,7 @@ def _differences(heading: str, changes: list[Change]) -> str:
     )
 
 
-def _row(name: str, *cells: str) -> str:
+def _render_row(name: str, *cells: str) -> str:
     return f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
@@ -132,7 +132,7 @@ class _Place:
     height: float
 
 
-def treemap(title: str, areas: Sequence[Area]) -> str:
+def render_treemap(title: str, areas: Sequence[Area]) -> str:
     """An SVG document of its own; every area has a tooltip, and asks nothing of any other place."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="map" role="img" aria-label="{escape(title)}" '
@@ -141,7 +141,7 @@ def treemap(title: str, areas: Sequence[Area]) -> str:
     )
 
 
-def treemap_page(title: str, areas: Sequence[Area]) -> str:
+def render_treemap_page(title: str, areas: Sequence[Area]) -> str:
     """The picture in a treemap_page, with a table that says the same to those who cannot see it."""
     rows = "\n".join(
         f"<tr><td>{escape(area.name)}</td><td>{escape(part.name)}</td><td>{escape(part.told)}</td></tr>"
@@ -152,22 +152,22 @@ def treemap_page(title: str, areas: Sequence[Area]) -> str:
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         "<style>body { font-family: ui-sans-serif, system-ui, sans-serif; margin: 2rem; }\n"
         "td { padding: .2rem .8rem; border-bottom: 1px solid #d0d7de; }</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{treemap(title, areas)}<table>\n{rows}\n</table>\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n{render_treemap(title, areas)}<table>\n{rows}\n</table>\n</body>\n</html>\n"
     )
 
 
 def _draw_areas(areas: Sequence[Area]) -> str:
     lines = []
-    for number, (area, place) in enumerate(_squares(areas, _Place(0, 0, WIDTH, HEIGHT))):
+    for number, (area, place) in enumerate(_lay_out_squares(areas, _Place(0, 0, WIDTH, HEIGHT))):
         colour = _COLOURS[number % len(_COLOURS)]
-        lines.append(_box(area, place, colour, "head"))
+        lines.append(_render_box(area, place, colour, "head"))
         inner = _Place(place.x + 2, place.y + _HEAD, place.width - 4, place.height - _HEAD - 2)
         if inner.width > 4 and inner.height > 4:
-            lines += [_box(part, within, colour, "part") for part, within in _squares(area.parts, inner)]
+            lines += [_render_box(part, within, colour, "part") for part, within in _lay_out_squares(area.parts, inner)]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _box(area: Area, place: _Place, colour: str, kind: str) -> str:
+def _render_box(area: Area, place: _Place, colour: str, kind: str) -> str:
     shown = ""
     letters = int(place.width / 6.5) - 1
     if place.height >= 14 and letters >= 4:
@@ -180,7 +180,7 @@ def _box(area: Area, place: _Place, colour: str, kind: str) -> str:
     )
 
 
-def _squares(areas: Sequence[Area], place: _Place) -> list[tuple[Area, _Place]]:
+def _lay_out_squares(areas: Sequence[Area], place: _Place) -> list[tuple[Area, _Place]]:
     rest = sorted((area for area in areas if area.size > 0), key=lambda area: (-area.size, area.name))
     total = sum(area.size for area in rest)
     if not total:
@@ -190,7 +190,9 @@ def _squares(areas: Sequence[Area], place: _Place) -> list[tuple[Area, _Place]]:
     while rest:
         side = min(place.width, place.height)
         count = 1
-        while count < len(rest) and _worst(rest[: count + 1], side, scale) <= _worst(rest[:count], side, scale):
+        while count < len(rest) and _measure_worst(rest[: count + 1], side, scale) <= _measure_worst(
+            rest[:count], side, scale
+        ):
             count += 1
         row, rest = rest[:count], rest[count:]
         thick = sum(area.size for area in row) * scale / side if side else 0.0
@@ -209,7 +211,7 @@ def _squares(areas: Sequence[Area], place: _Place) -> list[tuple[Area, _Place]]:
     return found
 
 
-def _worst(row: Sequence[Area], side: float, scale: float) -> float:
+def _measure_worst(row: Sequence[Area], side: float, scale: float) -> float:
     """How far the least square of a row is from one."""
     total = sum(area.size for area in row) * scale
     if not total or not side:

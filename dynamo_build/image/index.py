@@ -17,7 +17,7 @@ from dynamo_build.oci import documents
 from dynamo_build.seams import Surroundings
 
 
-def part(to: Destination, platform: str) -> Destination:
+def derive_destination(to: Destination, platform: str) -> Destination:
     """Where the image of one platform goes: into the repository by digest alone, into a folder under a tag of its own.
 
     Raises UsageError for an engine, which holds one platform under a name.
@@ -33,7 +33,7 @@ def part(to: Destination, platform: str) -> Destination:
             )
 
 
-def join(images: Sequence[Image], to: Destination, surroundings: Surroundings, on: Listener) -> Image:
+def join_images(images: Sequence[Image], to: Destination, surroundings: Surroundings, on: Listener) -> Image:
     """Write the index of these images where they were sent, under the names that were asked for."""
     if isinstance(to, ToRegistry):
         names = to.references

@@ -27,7 +27,7 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.base_labels import without
+from dynamo_build.packages.base_labels import exclude_provided
 
 ENVIRONMENT = {
     "PYTHONPATH": f"{SOURCE}:{RUNTIME}:{PACKAGES}",
@@ -63,7 +63,7 @@ def group_images(
     return tuple((ImageReference.parse(base), tuple(sorted(names))) for base, names in groups.items())
 
 
-def layer(
+def plan_image(
     bento: Bento,
     base: ImageReference,
     platform: str,
@@ -90,31 +90,31 @@ def layer(
         services=tuple(services) or manifest.graph.names,
         base=base,
         platform=platform,
-        layers=_layers(bento, platform, given or {}, override=override),
+        layers=_plan_layers(bento, platform, given or {}, override=override),
         environment=ENVIRONMENT,
-        labels=_labels(manifest, base),
+        labels=_build_labels(manifest, base),
         working_directory=SOURCE,
         template=manifest.dockerfile_template,
     )
 
 
-def schema_digest(graph: ServiceGraph) -> str:
+def digest_schema(graph: ServiceGraph) -> str:
     """The digest of a graph's canonical form."""
     return f"sha256:{hashlib.sha256(codec.canonical(graph)).hexdigest()}"
 
 
-def _layers(bento: Bento, platform: str, given: Mapping[str, str], *, override: bool) -> tuple[PlannedLayer, ...]:
+def _plan_layers(bento: Bento, platform: str, given: Mapping[str, str], *, override: bool) -> tuple[PlannedLayer, ...]:
     manifest, folder = bento.manifest, Path(bento.folder)
     layers: list[PlannedLayer] = []
     if manifest.system_packages:
         layers.append(SystemPackages(names=manifest.system_packages))
     layers += [SetupCommand(command=command) for command in manifest.setup_commands]
     locked = manifest.lock.packages.get(platform, ())
-    packages = without(locked, given, override=override)
+    packages = exclude_provided(locked, given, override=override)
     if packages:
-        requirements = _read(folder / f"env/python/requirements-{platform.replace('/', '-')}.txt")
+        requirements = _read_text(folder / f"env/python/requirements-{platform.replace('/', '-')}.txt")
         if len(packages) < len(locked):
-            requirements = lockfile.requirements(packages)
+            requirements = lockfile.format_requirements(packages)
         layers.append(
             PackagesLayer(
                 packages=packages,
@@ -127,12 +127,12 @@ def _layers(bento: Bento, platform: str, given: Mapping[str, str], *, override: 
     layers += [
         WheelLayer(wheel=f"runtime/{manifest.runtime}", target=RUNTIME),
         FilesLayer(name="config", folder="config", paths=("config.json", "graph.json"), target=CONFIGURATION),
-        FilesLayer(name="code", folder="src", paths=_sources(folder), target=SOURCE),
+        FilesLayer(name="code", folder="src", paths=_list_sources(folder), target=SOURCE),
     ]
     return tuple(layers)
 
 
-def _labels(manifest: BentoManifest, base: ImageReference) -> Mapping[str, str]:
+def _build_labels(manifest: BentoManifest, base: ImageReference) -> Mapping[str, str]:
     """OCI annotations and ours. Neither place nor time: the same bento over the same base is the same image."""
     return {
         **manifest.labels,
@@ -140,14 +140,14 @@ def _labels(manifest: BentoManifest, base: ImageReference) -> Mapping[str, str]:
         "org.opencontainers.image.version": manifest.version,
         **({"org.opencontainers.image.base.digest": base.digest} if base.digest else {}),
         "dynamo.bento": manifest.tag,
-        "dynamo.graph": schema_digest(manifest.graph),
+        "dynamo.graph": digest_schema(manifest.graph),
         "dynamo.lock": f"sha256:{hashlib.sha256(codec.canonical(manifest.lock)).hexdigest()}",
     }
 
 
-def _sources(folder: Path) -> tuple[str, ...]:
+def _list_sources(folder: Path) -> tuple[str, ...]:
     found = []
-    for line in _read(folder / "files.sha256").splitlines():
+    for line in _read_text(folder / "files.sha256").splitlines():
         match = _LINE.fullmatch(line)
         if match is None or not match.group(2).startswith("src/"):
             raise StoreError(f"`{folder / 'files.sha256'}` is damaged", ["Build the bento again."])
@@ -155,7 +155,7 @@ def _sources(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -165,7 +165,7 @@ def _read(path: Path) -> str:
 VARIABLE = "DYNAMO_IMAGE"
 
 
-def bases(
+def resolve_bases(
     manifest: BentoManifest, options: ContainerizeOptions, environment: Mapping[str, str]
 ) -> Mapping[str, ImageReference]:
     """A base for every service: `--base [SERVICE=]REF`, then the service's `image=`, then DYNAMO_IMAGE, then settings.

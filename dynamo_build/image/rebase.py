@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.image.report import OURS, notes_of, own_layers
+from dynamo_build.image.report import OURS, count_own_layers, read_annotations
 from dynamo_build.model.image import PACKAGES
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
-from dynamo_build.packages.base_labels import provided
+from dynamo_build.packages.base_labels import list_provided_packages
 
 _BASE = "org.opencontainers.image.base.digest"
 _NAME = "org.opencontainers.image.base.name"
@@ -25,44 +25,44 @@ _NAME = "org.opencontainers.image.base.name"
 _OF_THE_BASE = ("dynamo.python", "dynamo.platform", "dynamo.packages", "dynamo.production")
 
 
-def rebase(
+def rebase_image(
     image: OciImage, base: OciImage, name: ImageReference, before: OciImage | None = None, *, force: bool = False
 ) -> OciImage:
     """The image over `base`. `before` is the old base, if it can be had: what it set is then taken back.
 
     Raises ImageBuildError with everything that would not fit, unless `force` is given, and for images not made here.
     """
-    own = own_layers(image)
+    own = count_own_layers(image)
     if not own or not image.labels.get(_BASE):
         raise ImageBuildError(
             "the image does not say which of its layers are its base", ["Only images that were built with oci can be."]
         )
-    if (wrong := misfits(image, base)) and not force:
+    if (wrong := find_misfits(image, base)) and not force:
         raise ImageBuildError(
             f"the image does not fit over `{name}`: {'; '.join(wrong)}",
             ["Build the image again over the new base with `dynamo containerize`."],
         )
     history = [item for item in image.document.get("history") or [] if str(item.get("created_by", "")).startswith(OURS)]
     below = list(base.document.get("history") or [])
-    settings = _settings(image, base, before)
+    settings = _merge_settings(image, base, before)
     config = {
         **image.document,
         "history": [*below, *history[-own:]],
         "config": {**settings, "Labels": {**settings["Labels"], _BASE: name.digest or base.digest}},
     }
-    notes = {**notes_of(image), _BASE: name.digest or base.digest}
+    notes = {**read_annotations(image), _BASE: name.digest or base.digest}
     notes.pop(_NAME, None)
     if not name.folder and name.host.partition(":")[0] not in ("localhost", "127.0.0.1", "[::1]"):
         notes[_NAME] = str(replace(name, digest=""))
     return OciImage.compose(config, (*base.layers, *image.layers[len(image.layers) - own :]), notes)
 
 
-def misfits(image: OciImage, base: OciImage) -> list[str]:
+def find_misfits(image: OciImage, base: OciImage) -> list[str]:
     """What of the image would not hold over the base."""
     found = []
     if image.platform != base.platform:
         found.append(f"the image is for {image.platform}, the base for {base.platform}")
-    old, new = _said(image, "dynamo.python"), _said(base, "dynamo.python")
+    old, new = _read_label(image, "dynamo.python"), _read_label(base, "dynamo.python")
     exact = image.labels.get("dynamo.bytecode", "none") not in ("none", "")
     was, now = str(old.get("version", "")), str(new.get("version", ""))
     if was and (now if exact else now.rpartition(".")[0]) != (was if exact else was.rpartition(".")[0]):
@@ -70,25 +70,27 @@ def misfits(image: OciImage, base: OciImage) -> list[str]:
         found.append(f"it was made for Python {was}{why}; the base has {now or 'none that it names'}")
     if old.get("executable") and old.get("executable") != new.get("executable"):
         found.append(f"its scripts start {old.get('executable')}, the base has {new.get('executable') or 'none'}")
-    old, new = _said(image, "dynamo.platform"), _said(base, "dynamo.platform")
+    old, new = _read_label(image, "dynamo.platform"), _read_label(base, "dynamo.platform")
     for name in ("glibc", "cuda"):
-        if _number(old.get(name)) > _number(new.get(name)):
+        if _parse_version(old.get(name)) > _parse_version(new.get(name)):
             found.append(f"it was made over {name} {old.get(name)}, the base has {new.get(name) or 'none'}")
-    if _number(old.get("cuda"))[:1] != _number(new.get("cuda"))[:1] and _number(old.get("cuda")):
+    if _parse_version(old.get("cuda"))[:1] != _parse_version(new.get("cuda"))[:1] and _parse_version(old.get("cuda")):
         found.append(f"it was made over CUDA {old.get('cuda')}, the base has {new.get('cuda') or 'none'}")
-    has = provided(base.labels)
-    for package, version in sorted(provided(image.labels).items()):
+    has = list_provided_packages(base.labels)
+    for package, version in sorted(list_provided_packages(image.labels).items()):
         if has.get(package) != version:
             found.append(f"its base brought {package} {version}, the new one {has.get(package) or 'none'}")
     return list(dict.fromkeys(found))
 
 
-def _settings(image: OciImage, base: OciImage, before: OciImage | None) -> dict[str, Any]:
+def _merge_settings(image: OciImage, base: OciImage, before: OciImage | None) -> dict[str, Any]:
     ours, theirs, old = dict(image.settings), base.settings, before.settings if before else {}
-    environment = _pairs(theirs)
-    was = _pairs(old)
-    environment |= {key: value for key, value in _pairs(ours).items() if was.get(key) != value and key != "PATH"}
-    environment["PATH"] = f"{PACKAGES}/bin:{_pairs(theirs).get('PATH') or '/usr/local/bin:/usr/bin:/bin'}"
+    environment = _parse_environment(theirs)
+    was = _parse_environment(old)
+    environment |= {
+        key: value for key, value in _parse_environment(ours).items() if was.get(key) != value and key != "PATH"
+    }
+    environment["PATH"] = f"{PACKAGES}/bin:{_parse_environment(theirs).get('PATH') or '/usr/local/bin:/usr/bin:/bin'}"
     gone = {key for key, value in (old.get("Labels") or {}).items() if image.labels.get(key) == value}
     labels = {key: value for key, value in image.labels.items() if key not in gone and key not in _OF_THE_BASE}
     return {
@@ -100,11 +102,11 @@ def _settings(image: OciImage, base: OciImage, before: OciImage | None) -> dict[
     }
 
 
-def _pairs(settings: Mapping[str, Any]) -> dict[str, str]:
+def _parse_environment(settings: Mapping[str, Any]) -> dict[str, str]:
     return dict(str(item).partition("=")[::2] for item in settings.get("Env") or ())
 
 
-def _said(image: OciImage, label: str) -> Mapping[str, Any]:
+def _read_label(image: OciImage, label: str) -> Mapping[str, Any]:
     try:
         found = json.loads(image.labels.get(label, "{}"))
     except (ValueError, RecursionError):
@@ -112,5 +114,5 @@ def _said(image: OciImage, label: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _number(version: object) -> tuple[int, ...]:
+def _parse_version(version: object) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", str(version or ""))[:3])

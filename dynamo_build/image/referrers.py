@@ -27,13 +27,13 @@ EMPTY = "application/vnd.oci.empty.v1+json"
 LARGEST = 64 << 20
 
 
-def layer(content: bytes, kind: str) -> Layer:
+def make_document_layer(content: bytes, kind: str) -> Layer:
     """Bytes as a layer of an artifact."""
     digest = documents.digest_of(content)
     return Layer(digest=digest, diff_id=digest, size=len(content), media_type=kind, source=lambda: io.BytesIO(content))
 
 
-def attach(
+def attach_document(
     subject: ImageReference, content: bytes, kind: str, suffix: str, registry: Registry, on: Listener = ignore
 ) -> str:
     """Put a document beside an image that is named by its digest, and list it. Gives the document's reference.
@@ -53,45 +53,47 @@ def attach(
         },
         "layers": [{"mediaType": kind, "digest": documents.digest_of(content), "size": len(content)}],
         "subject": {
-            "mediaType": documents.parse(described, f"the manifest of {subject}").get("mediaType", documents.MANIFEST),
+            "mediaType": documents.parse_document(described, f"the manifest of {subject}").get(
+                "mediaType", documents.MANIFEST
+            ),
             "digest": documents.digest_of(described),
             "size": len(described),
         },
     }
     written = codec.canonical(manifest)
-    artifact = OciImage(manifest=written, config=b"{}", layers=(layer(content, kind),))
+    artifact = OciImage(manifest=written, config=b"{}", layers=(make_document_layer(content, kind),))
     digest = documents.digest_of(described)
-    named = beside(subject, digest, suffix)
+    named = derive_tag(subject, digest, suffix)
     registry.push(artifact, (named,), on)
-    _list(subject, digest, {"mediaType": documents.MANIFEST, "artifactType": kind}, written, registry, on)
+    _add_to_index(subject, digest, {"mediaType": documents.MANIFEST, "artifactType": kind}, written, registry, on)
     return str(named if named.host == LAYOUT else named.with_digest(artifact.digest))
 
 
-def listed(subject: ImageReference, registry: Registry) -> tuple[Document, ...]:
+def list_documents(subject: ImageReference, registry: Registry) -> tuple[Document, ...]:
     """What is listed for an image, which is named by its digest. Raises RegistryError."""
     return tuple(
-        Document(kind=str(entry.get("artifactType", "")), digest=documents.descriptor(entry, "the index")[0])
-        for entry in _listed(subject, subject.digest, registry)
+        Document(kind=str(entry.get("artifactType", "")), digest=documents.parse_descriptor(entry, "the index")[0])
+        for entry in _read_index(subject, subject.digest, registry)
     )
 
 
-def read(where: ImageReference, entry: Mapping[str, Any], registry: Registry) -> bytes:
+def read_document_blob(where: ImageReference, entry: Mapping[str, Any], registry: Registry) -> bytes:
     """The blob of a descriptor, checked and of bounded size. Raises RegistryError."""
-    digest, size, _ = documents.descriptor(entry, f"the manifest of {where}")
+    digest, size, _ = documents.parse_descriptor(entry, f"the manifest of {where}")
     if size > LARGEST:
         raise RegistryError(f"a document of `{where}` is larger than {LARGEST >> 20} MiB")
     with contextlib.closing(Verified(registry.blob(where, digest, size), digest, size)) as stream:
         return stream.read()
 
 
-def beside(subject: ImageReference, digest: str, suffix: str = "") -> ImageReference:
+def derive_tag(subject: ImageReference, digest: str, suffix: str = "") -> ImageReference:
     """The tag next to an image: `sha256-…` lists what refers to it, with a suffix it is one document."""
     return subject.with_tag(digest.replace(":", "-") + (f".{suffix}" if suffix else ""))
 
 
-def _listed(subject: ImageReference, digest: str, registry: Registry) -> list[Mapping[str, Any]]:
+def _read_index(subject: ImageReference, digest: str, registry: Registry) -> list[Mapping[str, Any]]:
     try:
-        index = documents.parse(registry.document(beside(subject, digest)), "the index of documents")
+        index = documents.parse_document(registry.document(derive_tag(subject, digest)), "the index of documents")
     except RegistryError as error:
         if error.status == 404:
             return []
@@ -100,11 +102,13 @@ def _listed(subject: ImageReference, digest: str, registry: Registry) -> list[Ma
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
-def _list(
+def _add_to_index(
     subject: ImageReference, digest: str, entry: Mapping[str, str], manifest: bytes, registry: Registry, on: Listener
 ) -> None:
     added = {**entry, "digest": documents.digest_of(manifest), "size": len(manifest)}
-    kept = [item for item in _listed(subject, digest, registry) if item.get("artifactType") != entry["artifactType"]]
+    kept = [
+        item for item in _read_index(subject, digest, registry) if item.get("artifactType") != entry["artifactType"]
+    ]
     entries = sorted([*kept, added], key=lambda item: (str(item.get("artifactType")), str(item["digest"])))
     index = {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": entries}
-    registry.push_index(codec.canonical(index), (beside(subject, digest),), on)
+    registry.push_index(codec.canonical(index), (derive_tag(subject, digest),), on)

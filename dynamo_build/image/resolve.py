@@ -26,21 +26,21 @@ class Mention:
         return f"dynamo://{self.name}:{self.version or 'latest'}/{self.service}"
 
 
-def mentions(text: str, where: str) -> tuple[Mention, ...]:
+def find_mentions(text: str, where: str) -> tuple[Mention, ...]:
     """Every mention outside of comments, once, in order. Raises UsageError with the line of one that is not right."""
-    return tuple(dict.fromkeys(_parsed(match, where, number) for number, _, match in _found(text)))
+    return tuple(dict.fromkeys(_parse_mention(match, where, number) for number, _, match in _match_mentions(text)))
 
 
-def resolved(text: str, images: Mapping[Mention, str], where: str) -> str:
+def replace_mentions(text: str, images: Mapping[Mention, str], where: str) -> str:
     """The text with each mention replaced; all else, comments and order too, stays byte for byte."""
     lines = text.splitlines(keepends=True)
-    for number, line, match in reversed(list(_found(text))):
-        reference = images[_parsed(match, where, number)]
+    for number, line, match in reversed(list(_match_mentions(text))):
+        reference = images[_parse_mention(match, where, number)]
         lines[number - 1] = line[: match.start()] + reference + lines[number - 1][match.end() :]
     return "".join(lines)
 
 
-def _found(text: str) -> list[tuple[int, str, re.Match[str]]]:
+def _match_mentions(text: str) -> list[tuple[int, str, re.Match[str]]]:
     return [
         (number, line, match)
         for number, line in enumerate(text.splitlines(keepends=True), 1)
@@ -49,7 +49,7 @@ def _found(text: str) -> list[tuple[int, str, re.Match[str]]]:
     ]
 
 
-def _parsed(match: re.Match[str], where: str, number: int) -> Mention:
+def _parse_mention(match: re.Match[str], where: str, number: int) -> Mention:
     hint = "Write it as `dynamo://name:version/Service`."
     try:
         tag = BentoTag.parse(match["tag"])

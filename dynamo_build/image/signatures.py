@@ -17,7 +17,7 @@ from typing import Any
 from dynamo.sdk import codec
 from dynamo_build.errors import RegistryError, ToolMissing, UsageError
 from dynamo_build.events import Listener, ignore
-from dynamo_build.image.referrers import beside, layer, read
+from dynamo_build.image.referrers import derive_tag, make_document_layer, read_document_blob
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
@@ -28,7 +28,7 @@ SIGNATURE = "dev.cosignproject.cosign/signature"
 _TYPE = "cosign container image signature"
 
 
-def sign(
+def sign_image(
     image: ImageReference, key: Path, registry: Registry, password: str = "", on: Listener = ignore
 ) -> tuple[str, str]:
     """Sign what the reference points to now. Gives the digest and where the signature is.
@@ -39,7 +39,7 @@ def sign(
     payload = codec.canonical(
         {
             "critical": {
-                "identity": {"docker-reference": _identity(image)},
+                "identity": {"docker-reference": _format_identity(image)},
                 "image": {"docker-manifest-digest": digest},
                 "type": _TYPE,
             },
@@ -47,16 +47,16 @@ def sign(
         }
     )
     signature = base64.b64encode(_sign_content(payload, key, password)).decode()
-    to = beside(image, digest, "sig")
-    kept = [(entry, content) for entry, content in _signatures(to, registry) if content != payload]
-    added = layer(payload, PAYLOAD)
+    to = derive_tag(image, digest, "sig")
+    kept = [(entry, content) for entry, content in _read_signatures(to, registry) if content != payload]
+    added = make_document_layer(payload, PAYLOAD)
     entry = {
         "mediaType": PAYLOAD,
         "digest": added.digest,
         "size": added.size,
         "annotations": {SIGNATURE: signature},
     }
-    layers = [*(layer(content, PAYLOAD) for _, content in kept), added]
+    layers = [*(make_document_layer(content, PAYLOAD) for _, content in kept), added]
     config = codec.canonical(
         {
             "architecture": "",
@@ -77,16 +77,16 @@ def sign(
     return digest, str(to)
 
 
-def verify(image: ImageReference, key: Path, registry: Registry) -> str:
+def verify_image(image: ImageReference, key: Path, registry: Registry) -> str:
     """The digest of the image, if a signature by this key's owner is there for it.
 
     Raises RegistryError where there is none, UsageError for the key.
     """
     fits = _load_verifier(key)
     digest = str(registry.resolve(image))
-    found = _signatures(beside(image, digest, "sig"), registry)
+    found = _read_signatures(derive_tag(image, digest, "sig"), registry)
     for entry, payload in found:
-        said = documents.parse(payload, f"a signature of {image}")
+        said = documents.parse_document(payload, f"a signature of {image}")
         critical = said.get("critical")
         if not isinstance(critical, dict) or critical.get("type") != _TYPE:
             continue
@@ -107,20 +107,22 @@ def verify(image: ImageReference, key: Path, registry: Registry) -> str:
     )
 
 
-def _identity(image: ImageReference) -> str:
+def _format_identity(image: ImageReference) -> str:
     return image.repository if image.host != LAYOUT else Path(image.folder).name
 
 
-def _signatures(where: ImageReference, registry: Registry) -> list[tuple[Mapping[str, Any], bytes]]:
+def _read_signatures(where: ImageReference, registry: Registry) -> list[tuple[Mapping[str, Any], bytes]]:
     try:
-        manifest = documents.parse(registry.document(where), f"the signatures of {where}")
+        manifest = documents.parse_document(registry.document(where), f"the signatures of {where}")
     except RegistryError as error:
         if error.status == 404:
             return []
         raise
     entries = manifest.get("layers")
     wanted = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [(entry, read(where, entry, registry)) for entry in wanted if entry.get("mediaType") == PAYLOAD]
+    return [
+        (entry, read_document_blob(where, entry, registry)) for entry in wanted if entry.get("mediaType") == PAYLOAD
+    ]
 
 
 _MAKE = "Make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem`."

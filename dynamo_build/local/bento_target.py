@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dynamo_build.bento.export import SUFFIX, take
+from dynamo_build.bento.export import SUFFIX, import_bento
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import LockError, UsageError
 from dynamo_build.events import Finished, Listener, Started, ignore
@@ -34,13 +34,13 @@ class Code:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(target: str, project: Path) -> Bento | None:
+def find_bento(target: str, project: Path) -> Bento | None:
     """The bento that a target names: a file, or a tag in the store that is not a module of the project; else None.
 
     Raises StoreError for a damaged one.
     """
     if target.endswith(SUFFIX) and (project / target).is_file():
-        return take(project / target, Store(default_home()))
+        return import_bento(project / target, Store(default_home()))
     name = target.partition(":")[0]
     if (
         not name
@@ -58,7 +58,7 @@ def find(target: str, project: Path) -> Bento | None:
     return store.get(tag) if (store.bentos / tag.name).is_dir() else None
 
 
-def code(bento: Bento, on: Listener = ignore) -> Code:
+def prepare_code(bento: Bento, on: Listener = ignore) -> Code:
     """The bento's code; packages are installed once for all bentos of one lock. Raises LockError, UsageError."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if bento.manifest.python != here:
@@ -81,29 +81,29 @@ def code(bento: Bento, on: Listener = ignore) -> Code:
     ).hexdigest()
     environment = default_home() / "environments" / key[:24]
     if not environment.is_dir():
-        _install(requirements, wheel, environment, on)
+        _install_packages(requirements, wheel, environment, on)
     path = os.pathsep.join([str(environment / "packages" / "bin"), os.environ.get("PATH", os.defpath)])
     modules = os.pathsep.join(str(part) for part in (folder / "src", environment / "runtime", environment / "packages"))
     variables = {"PYTHONPATH": modules, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return Code(folder=folder / "src", switches=("-P", "-S", "-s"), environment=variables)
 
 
-def _install(requirements: Path, wheel: Path, into: Path, on: Listener) -> None:
+def _install_packages(requirements: Path, wheel: Path, into: Path, on: Listener) -> None:
     on(Started(what="install the locked packages"))
     into.parent.mkdir(parents=True, exist_ok=True)
-    with atomic.reporting("install the locked packages"), tempfile.TemporaryDirectory(dir=into.parent) as name:
+    with atomic.wrap_os_error("install the locked packages"), tempfile.TemporaryDirectory(dir=into.parent) as name:
         made = Path(name, "made")
         made.mkdir()
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(made / "runtime")
         (made / "packages").mkdir()
         command = [
-            uv.program(os.environ), "pip", "install", "--quiet", "--no-progress", "--require-hashes", "--no-deps",
+            uv.find_uv(os.environ), "pip", "install", "--quiet", "--no-progress", "--require-hashes", "--no-deps",
             "--python", sys.executable, "--target", str(made / "packages"), "--requirements", str(requirements),
         ]  # fmt: skip
         if requirements.read_bytes().strip():
             try:
-                process.run(command, on=on, folder=into.parent)
+                process.run_program(command, on=on, folder=into.parent)
             except process.ProgramFailed as error:
                 said = " ".join(line.strip(" ×╰─▶├│") for line in error.tail if line.strip())
                 hint = "The index must have the files that were locked; uv reads UV_DEFAULT_INDEX and UV_INDEX."

@@ -19,7 +19,7 @@ from dynamo_build.events import DashboardStarted, Listener
 from dynamo_build.graph.drawing import Notes
 from dynamo_build.local import running
 from dynamo_build.local.page.measure import Rate
-from dynamo_build.local.page.server import Server, page
+from dynamo_build.local.page.server import Server, render_page
 from dynamo_build.local.page.watch import EVERY, Watch
 
 _SECONDS = 2.0
@@ -31,24 +31,24 @@ class Door:
     def __init__(self, pid: int) -> None:
         self._pid = pid
 
-    def graph(self) -> ServiceGraph:
+    def read_graph(self) -> ServiceGraph:
         """What runs. Raises ServeError."""
-        (line,) = running.asked(self._pid, {"do": "graph"})
+        (line,) = running.ask_supervisor(self._pid, {"do": "graph"})
         return codec.loads(ServiceGraph, line)
 
-    def status(self) -> Mapping[str, Any]:
+    def read_status(self) -> Mapping[str, Any]:
         """The workers. Raises OSError."""
-        with _gone():
-            (line,) = running.asked(self._pid, {"do": "status"})
+        with _wrap_serve_error():
+            (line,) = running.ask_supervisor(self._pid, {"do": "status"})
         found: Mapping[str, Any] = codec.plain(codec.loads(running.RunningGraph, line))
         return found
 
-    def logs(self, lines: int) -> Sequence[str]:
+    def read_logs(self, lines: int) -> Sequence[str]:
         """The last lines of all workers. Raises OSError."""
-        with _gone():
-            return running.asked(self._pid, {"do": "logs", "tail": lines})
+        with _wrap_serve_error():
+            return running.ask_supervisor(self._pid, {"do": "logs", "tail": lines})
 
-    def metrics(self, worker: Mapping[str, Any]) -> str:
+    def read_metrics(self, worker: Mapping[str, Any]) -> str:
         """What a worker counts. Raises OSError, also for a worker without pages."""
         address = worker["pages"] or worker["http"]
         if not address:
@@ -64,13 +64,13 @@ class Door:
             connection.close()
 
 
-def seen(pid: int = 0, seconds: float = EVERY) -> tuple[ServiceGraph, Notes]:
+def observe_graph(pid: int = 0, seconds: float = EVERY) -> tuple[ServiceGraph, Notes]:
     """A running graph, and how each of its services does: what is ready, and rates over a moment. Raises ServeError."""
-    door = Door(running.chosen(pid).pid)
+    door = Door(running.choose_graph(pid).pid)
     watch = Watch(door)
-    watch.look()
+    watch.poll_graph()
     time.sleep(seconds)
-    watch.look()
+    watch.poll_graph()
     if watch.state.error:
         raise ServeError(f"the graph went away: {watch.state.error}")
     notes = {}
@@ -81,21 +81,21 @@ def seen(pid: int = 0, seconds: float = EVERY) -> tuple[ServiceGraph, Notes]:
         lines = [f"{ready} of {len(own)} ready"]
         if restarts := sum(int(worker["restarts"]) for worker in own):
             lines.append(f"{restarts} restarts")
-        lines += [f"{rate.endpoint} {rate.requests:.1f}/s" + _slow(rate) for rate in rates]
+        lines += [f"{rate.endpoint} {rate.requests:.1f}/s" + _format_latency(rate) for rate in rates]
         notes[name] = tuple(lines)
-    return door.graph(), notes
+    return door.read_graph(), notes
 
 
-def _slow(rate: Rate) -> str:
+def _format_latency(rate: Rate) -> str:
     return f" p90 {rate.p90 * 1000:.3g} ms" if rate.p90 is not None else ""
 
 
 @contextlib.contextmanager
-def shown(pid: int, host: str, port: int) -> Iterator[str]:
+def serve_dashboard(pid: int, host: str, port: int) -> Iterator[str]:
     """The address of a page that shows the graph of that supervisor. Raises ServeError and UsageError."""
     door = Door(pid)
     watch = Watch(door)
-    server = Server(host, port, *page(door.graph()), watch)
+    server = Server(host, port, *render_page(door.read_graph()), watch)
     watch.start()
     server.start()
     try:
@@ -106,7 +106,7 @@ def shown(pid: int, host: str, port: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def when_it_runs(on: Listener) -> Iterator[None]:
+def serve_when_running(on: Listener) -> Iterator[None]:
     """Show the graph that this process starts, from the moment it runs, on a free port of loopback.
 
     The address is reported as `DashboardStarted`.
@@ -115,9 +115,9 @@ def when_it_runs(on: Listener) -> Iterator[None]:
 
     def wait() -> None:
         while not ended.is_set():
-            mine = [graph.pid for graph in running.graphs() if _parent(graph.pid) == os.getpid()]
+            mine = [graph.pid for graph in running.list_graphs() if _read_parent_pid(graph.pid) == os.getpid()]
             if mine:
-                with contextlib.suppress(DynamoError), shown(mine[0], "127.0.0.1", 0) as address:
+                with contextlib.suppress(DynamoError), serve_dashboard(mine[0], "127.0.0.1", 0) as address:
                     on(DashboardStarted(address=address))
                     ended.wait()
                 return
@@ -138,7 +138,7 @@ def wait_for_end(pid: int) -> None:
         time.sleep(0.5)
 
 
-def _parent(pid: int) -> int:
+def _read_parent_pid(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, IndexError, ValueError):
@@ -146,7 +146,7 @@ def _parent(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def _gone() -> Iterator[None]:
+def _wrap_serve_error() -> Iterator[None]:
     try:
         yield
     except ServeError as error:

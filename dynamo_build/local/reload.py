@@ -17,43 +17,43 @@ class Watching:
     def __init__(self, folder: Path, also: Sequence[Path] = ()) -> None:
         self._folder = folder
         self._also = also
-        self._seen = self._stamps()
+        self._seen = self._read_stamps()
 
     def __call__(self, seconds: float) -> bool:
         time.sleep(seconds)
-        now = self._stamps()
+        now = self._read_stamps()
         if now == self._seen:
             return False
-        while (later := self._settled()) != now:  # an editor is still writing
+        while (later := self._wait_and_read_stamps()) != now:  # an editor is still writing
             now = later
         self._seen = now
         return True
 
-    def _settled(self) -> dict[str, tuple[int, int]]:
+    def _wait_and_read_stamps(self) -> dict[str, tuple[int, int]]:
         time.sleep(0.05)
-        return self._stamps()
+        return self._read_stamps()
 
-    def _stamps(self) -> dict[str, tuple[int, int]]:
+    def _read_stamps(self) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}
         for parent, folders, names in os.walk(self._folder):
             folders[:] = [
                 name
                 for name in folders
-                if not name.startswith(".") and name not in _LEFT_OUT and not _venv(parent, name)
+                if not name.startswith(".") and name not in _LEFT_OUT and not _is_venv(parent, name)
             ]
             for name in names:
                 if name.endswith(_SUFFIXES) and not name.startswith("."):
-                    _note(Path(parent, name), found)
+                    _record_stamp(Path(parent, name), found)
         for path in self._also:
-            _note(path, found)
+            _record_stamp(path, found)
         return found
 
 
-def _venv(parent: str, name: str) -> bool:
+def _is_venv(parent: str, name: str) -> bool:
     return Path(parent, name, "pyvenv.cfg").exists()
 
 
-def _note(path: Path, into: dict[str, tuple[int, int]]) -> None:
+def _record_stamp(path: Path, into: dict[str, tuple[int, int]]) -> None:
     try:
         state = path.stat()
     except OSError:

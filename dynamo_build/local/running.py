@@ -41,19 +41,19 @@ class RunningGraph:
     workers: tuple[RunningWorker, ...]
 
 
-def graphs() -> tuple[RunningGraph, ...]:
+def list_graphs() -> tuple[RunningGraph, ...]:
     """All of them, the one that was started last first."""
     found = []
-    for pid in _pids():
+    for pid in _list_pids():
         with contextlib.suppress(ServeError, ValueError):
-            (line,) = asked(pid, {"do": "status"})
+            (line,) = ask_supervisor(pid, {"do": "status"})
             found.append(codec.loads(RunningGraph, line))
     return tuple(found)
 
 
-def chosen(pid: int = 0) -> RunningGraph:
+def choose_graph(pid: int = 0) -> RunningGraph:
     """The graph of that supervisor, or the one that was started last. Raises ServeError."""
-    every = graphs()
+    every = list_graphs()
     for graph in every:
         if pid in (0, graph.pid):
             return graph
@@ -63,12 +63,12 @@ def chosen(pid: int = 0) -> RunningGraph:
     raise ServeError("no graph of yours runs on this machine", ["Start one: `dynamo serve MODULE:SERVICE`."])
 
 
-def asked(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> tuple[str, ...]:
+def ask_supervisor(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> tuple[str, ...]:
     """All lines of an answer. Raises ServeError."""
-    return tuple(lines(pid, request, patience=patience))
+    return tuple(stream_lines(pid, request, patience=patience))
 
 
-def lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> Iterator[str]:
+def stream_lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> Iterator[str]:
     """The lines of an answer as they come; between two of them at most `patience` seconds. Raises ServeError."""
     path = running.folder(os.environ) / f"{pid}{running.CONTROL}"
     try:
@@ -86,5 +86,5 @@ def lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSW
         ) from error
 
 
-def _pids() -> list[int]:
+def _list_pids() -> list[int]:
     return [int(path.stem) for path in running.files(os.environ, running.CONTROL) if path.stem.isdigit()]

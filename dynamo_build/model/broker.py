@@ -20,15 +20,15 @@ class Broker:
     port: int
 
 
-def brokers(addresses: str) -> tuple[Broker, ...]:
+def parse_brokers(addresses: str) -> tuple[Broker, ...]:
     """Servers parted by commas; the scheme and the port may be left out.
 
     Raises UsageError for what is no address, and for one that holds a password: it would stand in a manifest.
     """
-    return tuple(_parsed(each) for each in map(str.strip, addresses.split(",")) if each)
+    return tuple(_parse_broker(each) for each in map(str.strip, addresses.split(",")) if each)
 
 
-def _parsed(address: str) -> Broker:
+def _parse_broker(address: str) -> Broker:
     url = address if "://" in address else f"nats://{address}"
     try:
         parts = urlsplit(url)

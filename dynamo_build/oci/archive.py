@@ -17,13 +17,13 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import CHUNK, STAMP, Layer
 
 
-def pieces(image: OciImage, references: tuple[str, ...], leave_out: Collection[str] = ()) -> Iterator[bytes]:
+def iterate_pieces(image: OciImage, references: tuple[str, ...], leave_out: Collection[str] = ()) -> Iterator[bytes]:
     """The archive, piece by piece. `leave_out` are digests of layers that the engine has already."""
     named = [
         {
-            "Config": _path(image.config_digest),
+            "Config": _blob_path(image.config_digest),
             "RepoTags": list(references),
-            "Layers": [_path(layer.digest) for layer in image.layers],
+            "Layers": [_blob_path(layer.digest) for layer in image.layers],
         }
     ]
     index = {
@@ -39,46 +39,48 @@ def pieces(image: OciImage, references: tuple[str, ...], leave_out: Collection[s
             for reference in references
         ],
     }
-    yield from _member("manifest.json", codec.canonical(named))
-    yield from _member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    yield from _member("index.json", codec.canonical(index))
-    yield from _member(_path(image.digest), image.manifest)
-    yield from _member(_path(image.config_digest), image.config)
+    yield from _build_member("manifest.json", codec.canonical(named))
+    yield from _build_member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    yield from _build_member("index.json", codec.canonical(index))
+    yield from _build_member(_blob_path(image.digest), image.manifest)
+    yield from _build_member(_blob_path(image.config_digest), image.config)
     written = set(leave_out)
     for layer in image.layers:
         if layer.digest not in written:
             written.add(layer.digest)
-            yield from _blob(layer)
+            yield from _stream_layer(layer)
     yield b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
-def write(image: OciImage, references: tuple[str, ...], out: BinaryIO, leave_out: Collection[str] = ()) -> None:
+def write_image_archive(
+    image: OciImage, references: tuple[str, ...], out: BinaryIO, leave_out: Collection[str] = ()
+) -> None:
     """Write the archive to a file or a socket."""
-    for piece in pieces(image, references, leave_out):
+    for piece in iterate_pieces(image, references, leave_out):
         out.write(piece)
 
 
-def _path(digest: str) -> str:
+def _blob_path(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
 
 
-def _header(name: str, size: int) -> bytes:
+def _build_header(name: str, size: int) -> bytes:
     header = tarfile.TarInfo(name)
     header.size, header.mtime, header.mode = size, STAMP, 0o644
     return header.tobuf(tarfile.GNU_FORMAT)
 
 
-def _member(name: str, content: bytes) -> Iterator[bytes]:
-    yield _header(name, len(content)) + content + b"\0" * (-len(content) % tarfile.BLOCKSIZE)
+def _build_member(name: str, content: bytes) -> Iterator[bytes]:
+    yield _build_header(name, len(content)) + content + b"\0" * (-len(content) % tarfile.BLOCKSIZE)
 
 
-def _blob(layer: Layer) -> Iterator[bytes]:
+def _stream_layer(layer: Layer) -> Iterator[bytes]:
     if "zstd" in layer.media_type:
         raise ImageBuildError(
             f"layer {layer.digest} is zstd, which not every engine loads",
             ["Give `--compression gzip`, and a base with gzip layers."],
         )
-    yield _header(_path(layer.digest), layer.size)
+    yield _build_header(_blob_path(layer.digest), layer.size)
     with contextlib.closing(layer.open()) as stream:
         while piece := stream.read(CHUNK):
             yield piece

@@ -21,7 +21,7 @@ _UNITS = {
 _TOP = 3
 
 
-def parsed(text: str) -> int:
+def parse_size(text: str) -> int:
     """The bytes of `500MB`, `1.5GiB` or `800000000`; 0 for "". Raises UsageError."""
     if not text:
         return 0
@@ -31,7 +31,7 @@ def parsed(text: str) -> int:
     return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
 
 
-def exceeded(limit: int, size: int, layers: Sequence[tuple[str, int]]) -> tuple[str, list[str]] | None:
+def explain_excess(limit: int, size: int, layers: Sequence[tuple[str, int]]) -> tuple[str, list[str]] | None:
     """The message and the hints where the size is over the limit, with what is largest."""
     if size <= limit:
         return None

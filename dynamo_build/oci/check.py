@@ -17,28 +17,28 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import CHUNK, Layer
 
 
-def problems(image: OciImage) -> tuple[str, ...]:
+def find_image_problems(image: OciImage) -> tuple[str, ...]:
     """All that is wrong with the image; empty when it is whole. Reads every layer."""
-    found = [*_documents(image)]
+    found = [*_check_documents(image)]
     for layer in image.layers:
         try:
-            found += _layer(layer)
+            found += _check_layer(layer)
         except (RegistryError, ToolMissing, tarfile.TarError, zlib.error, OSError, EOFError) as error:
             found.append(f"layer {layer.digest}: {error}")
     return tuple(found)
 
 
-def _documents(image: OciImage) -> list[str]:
+def _check_documents(image: OciImage) -> list[str]:
     found = []
-    manifest = documents.parse(image.manifest, "the manifest")
-    digest, size, _ = documents.descriptor(manifest.get("config"), "the manifest")
+    manifest = documents.parse_document(image.manifest, "the manifest")
+    digest, size, _ = documents.parse_descriptor(manifest.get("config"), "the manifest")
     if digest != image.config_digest or size != len(image.config):
         found.append("the manifest names another config")
-    if [layer[:2] for layer in documents.layers(manifest, "the manifest")] != [
+    if [layer[:2] for layer in documents.list_layers(manifest, "the manifest")] != [
         (layer.digest, layer.size) for layer in image.layers
     ]:
         found.append("the manifest lists other layers")
-    if documents.diff_ids(image.document, "the config") != [layer.diff_id for layer in image.layers]:
+    if documents.list_diff_ids(image.document, "the config") != [layer.diff_id for layer in image.layers]:
         found.append("the config lists other diff ids")
     history = image.document.get("history") or []
     counted = sum(1 for entry in history if not entry.get("empty_layer"))
@@ -47,7 +47,7 @@ def _documents(image: OciImage) -> list[str]:
     return found
 
 
-def _layer(layer: Layer) -> list[str]:
+def _check_layer(layer: Layer) -> list[str]:
     found = []
     with contextlib.closing(layer.open()) as stream:
         plain = Unpacked(stream, layer.media_type)

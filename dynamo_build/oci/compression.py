@@ -26,7 +26,7 @@ class Compressor:
     start: Callable[[], Any] = field(repr=False, compare=False)
 
 
-def _zlib(level: int) -> Compressor:
+def _create_zlib(level: int) -> Compressor:
     return Compressor(
         identity=f"zlib-{zlib.ZLIB_RUNTIME_VERSION}-{level}",
         start=lambda: zlib.compressobj(level, zlib.DEFLATED, 31),
@@ -34,7 +34,7 @@ def _zlib(level: int) -> Compressor:
 
 
 #: What every Python has, and the smallest of the gzip ones: the same bytes wherever the library is the same.
-DEFAULT = _zlib(6)
+DEFAULT = _create_zlib(6)
 #: ISA-L's fast level gives the same bytes on every x86 processor; its level 3 does not.
 _ISAL_LEVEL = 1
 #: How much a compressor is given at a time. ISA-L's bytes depend on it, so it is a part of what names them.
@@ -42,11 +42,11 @@ BLOCK = 1 << 20
 _ZSTD_LEVEL = 3
 
 
-def compressor(name: str) -> Compressor:
+def create_compressor(name: str) -> Compressor:
     """`gzip` (ISA-L: several times faster), `zlib` (smaller) or `zstd`. Raises UsageError or ToolMissing."""
     match name:
         case "" | "gzip":
-            library = _library("isal.isal_zlib", "isal")
+            library = _import_library("isal.isal_zlib", "isal")
             version = str(importlib.import_module("isal").__version__)
             return Compressor(
                 identity=f"isal-{version}-{_ISAL_LEVEL}-{BLOCK >> 10}k",
@@ -55,7 +55,7 @@ def compressor(name: str) -> Compressor:
         case "zlib":
             return DEFAULT
         case "zstd":
-            library = _library("zstandard", "zstandard")
+            library = _import_library("zstandard", "zstandard")
             version = f"{library.__version__}-{'.'.join(map(str, library.ZSTD_VERSION))}"
             return Compressor(
                 identity=f"zstd-{version}-{_ZSTD_LEVEL}",
@@ -65,10 +65,10 @@ def compressor(name: str) -> Compressor:
     raise UsageError(f"`{name}` is not a compression", ["Use gzip, zlib or zstd."])
 
 
-def inflater(media_type: str) -> Any:
+def create_decompressor(media_type: str) -> Any:
     """Undoes the compression of a layer of this kind: `decompress(data)` and `flush()`. Raises ToolMissing for zstd."""
     if media_type.endswith("+zstd"):
-        return _library("zstandard", "zstandard").ZstdDecompressor().decompressobj()
+        return _import_library("zstandard", "zstandard").ZstdDecompressor().decompressobj()
     return zlib.decompressobj(31) if media_type.endswith("+gzip") else _Plain()
 
 
@@ -80,7 +80,7 @@ class _Plain:
         return b""
 
 
-def _library(module: str, distribution: str) -> Any:
+def _import_library(module: str, distribution: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.oci.compression import inflater
+from dynamo_build.oci.compression import create_decompressor
 from dynamo_build.oci.layer import CHUNK, Layer, Readable
 
 #: The most that is kept of one file.
@@ -24,7 +24,7 @@ class Unpacked(io.RawIOBase):
 
     def __init__(self, stream: Readable, media_type: str) -> None:
         self._stream = stream
-        self._inflate: Any = inflater(media_type)
+        self._inflate: Any = create_decompressor(media_type)
         self._rest = b""
         self.hash = hashlib.sha256()
 
@@ -56,21 +56,25 @@ class Held:
     digest: str = ""
 
 
-def held(layer: Layer, wanted: Callable[[str], bool] = lambda _: False, *, digests: bool = False) -> Iterator[Held]:
+def list_contents(
+    layer: Layer, wanted: Callable[[str], bool] = lambda _: False, *, digests: bool = False
+) -> Iterator[Held]:
     """What the layer holds, in its order. Raises RegistryError for a damaged one, ToolMissing for its compression."""
     with contextlib.closing(layer.open()) as stream:
         plain = Unpacked(stream, layer.media_type)
         try:
             with tarfile.open(fileobj=cast(Any, plain), mode="r|") as archive:
                 for member in archive:
-                    yield _held(archive, member, wanted, digests=digests)
+                    yield _read_member(archive, member, wanted, digests=digests)
             while plain.read(CHUNK):  # its end tells whether it is the blob that its digest names
                 pass
         except (tarfile.TarError, zlib.error, EOFError) as error:
             raise RegistryError(f"layer {layer.digest} cannot be read: {error}") from error
 
 
-def _held(archive: tarfile.TarFile, member: tarfile.TarInfo, wanted: Callable[[str], bool], *, digests: bool) -> Held:
+def _read_member(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, wanted: Callable[[str], bool], *, digests: bool
+) -> Held:
     path = member.name.removeprefix("./").strip("/")
     if not member.isfile():
         kind = (

@@ -39,7 +39,7 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def parse(content: bytes, what: str) -> Mapping[str, Any]:
+def parse_document(content: bytes, what: str) -> Mapping[str, Any]:
     """A JSON object of bounded size. Raises RegistryError."""
     if len(content) > LARGEST:
         raise RegistryError(f"{what} is larger than {LARGEST >> 20} MiB")
@@ -57,24 +57,24 @@ def is_index(document: Mapping[str, Any]) -> bool:
     return document.get("mediaType") in (INDEX, DOCKER_LIST) or ("manifests" in document and "layers" not in document)
 
 
-def choose(index: Mapping[str, Any], platform: str, what: str) -> str:
+def choose_manifest(index: Mapping[str, Any], platform: str, what: str) -> str:
     """The digest of the platform's manifest in an index. Raises RegistryError when there is none."""
     wanted = Platform.parse(platform)
     seen = []
-    for entry in _objects(index, "manifests", what):
+    for entry in _list_objects(index, "manifests", what):
         found = entry.get("platform") or {}
         if not isinstance(found, dict):
             raise RegistryError(f"{what} has a platform that is not an object")
         seen.append(f"{found.get('os')}/{found.get('architecture')}")
         if found.get("os") == wanted.system and found.get("architecture") == wanted.architecture:
-            return descriptor(entry, what)[0]
+            return parse_descriptor(entry, what)[0]
     raise PlatformMissing(
         f"{what} has no image for {platform}, only for {', '.join(sorted(set(seen))) or 'nothing'}",
         ["Choose another base, or another `--platform`."],
     )
 
 
-def descriptor(entry: Any, what: str) -> tuple[str, int, str]:
+def parse_descriptor(entry: Any, what: str) -> tuple[str, int, str]:
     """Digest, size and media type of a descriptor. Raises RegistryError."""
     if not isinstance(entry, dict) or not isinstance(entry.get("size"), int) or entry["size"] < 0:
         raise RegistryError(f"{what} has a descriptor without a size")
@@ -85,18 +85,18 @@ def descriptor(entry: Any, what: str) -> tuple[str, int, str]:
     return str(digest), entry["size"], str(entry.get("mediaType", ""))
 
 
-def layers(manifest: Mapping[str, Any], what: str) -> list[tuple[str, int, str]]:
+def list_layers(manifest: Mapping[str, Any], what: str) -> list[tuple[str, int, str]]:
     """The layers of a manifest as (digest, size, OCI media type). Raises RegistryError for a kind we cannot carry."""
     found = []
-    for entry in _objects(manifest, "layers", what):
-        digest, size, kind = descriptor(entry, what)
+    for entry in _list_objects(manifest, "layers", what):
+        digest, size, kind = parse_descriptor(entry, what)
         if kind not in _LAYERS:
             raise RegistryError(f"{what} has a layer of kind `{kind}`, which cannot be carried over")
         found.append((digest, size, _LAYERS[kind]))
     return found
 
 
-def diff_ids(config: Mapping[str, Any], what: str) -> list[str]:
+def list_diff_ids(config: Mapping[str, Any], what: str) -> list[str]:
     """The diff ids of a config. Raises RegistryError."""
     ids = (config.get("rootfs") or {}).get("diff_ids") if isinstance(config.get("rootfs") or {}, dict) else None
     if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
@@ -104,7 +104,7 @@ def diff_ids(config: Mapping[str, Any], what: str) -> list[str]:
     return list(ids)
 
 
-def _objects(document: Mapping[str, Any], name: str, what: str) -> list[dict[str, Any]]:
+def _list_objects(document: Mapping[str, Any], name: str, what: str) -> list[dict[str, Any]]:
     items = document.get(name)
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise RegistryError(f"{what} has no list of {name}")

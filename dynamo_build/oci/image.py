@@ -24,7 +24,7 @@ class OciImage:
     layers: tuple[Layer, ...]
 
     @classmethod
-    def read(
+    def from_documents(
         cls,
         manifest: bytes,
         config: bytes,
@@ -32,9 +32,9 @@ class OciImage:
         origin: ImageReference | None = None,
     ) -> OciImage:
         """An image from its documents; `source` opens a blob by digest and size. Raises RegistryError."""
-        parsed = documents.parse(manifest, "the manifest")
-        found = documents.layers(parsed, "the manifest")
-        ids = documents.diff_ids(documents.parse(config, "the image's config"), "the image's config")
+        parsed = documents.parse_document(manifest, "the manifest")
+        found = documents.list_layers(parsed, "the manifest")
+        ids = documents.list_diff_ids(documents.parse_document(config, "the image's config"), "the image's config")
         if len(found) != len(ids):
             raise RegistryError(f"the manifest has {len(found)} layers, but its config lists {len(ids)}")
         layers = tuple(
@@ -44,7 +44,7 @@ class OciImage:
                 size=size,
                 media_type=kind,
                 origin=origin,
-                source=_opener(source, digest, size),
+                source=_create_opener(source, digest, size),
             )
             for (digest, size, kind), diff_id in zip(found, ids, strict=True)
         )
@@ -80,7 +80,7 @@ class OciImage:
     @property
     def media_type(self) -> str:
         """The manifest's media type."""
-        return str(documents.parse(self.manifest, "the manifest").get("mediaType") or documents.MANIFEST)
+        return str(documents.parse_document(self.manifest, "the manifest").get("mediaType") or documents.MANIFEST)
 
     @property
     def size(self) -> int:
@@ -90,7 +90,7 @@ class OciImage:
     @property
     def document(self) -> Mapping[str, Any]:
         """The parsed config."""
-        return documents.parse(self.config, "the image's config")
+        return documents.parse_document(self.config, "the image's config")
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -111,26 +111,26 @@ class OciImage:
 
     def with_layers(self, added: Sequence[Layer]) -> OciImage:
         """The image with more layers on top, one history entry for each (some tools count them)."""
-        history = _history(self.document, len(self.layers))
+        history = _read_history(self.document, len(self.layers))
         history += [{"created": _CREATED, "created_by": f"dynamo: {layer.name or 'layer'}"} for layer in added]
         config = {**self.document, "created": _CREATED, "history": history}
-        return OciImage.compose(config, (*self.layers, *added), self._annotations())
+        return OciImage.compose(config, (*self.layers, *added), self._read_annotations())
 
     def with_config(self, settings: Mapping[str, Any], annotations: Mapping[str, str] | None = None) -> OciImage:
         """The image with other settings, and the manifest with more annotations."""
-        merged = {**self._annotations(), **(annotations or {})}
+        merged = {**self._read_annotations(), **(annotations or {})}
         return OciImage.compose({**self.document, "config": dict(settings)}, self.layers, merged)
 
-    def _annotations(self) -> dict[str, str]:
-        found = documents.parse(self.manifest, "the manifest").get("annotations")
+    def _read_annotations(self) -> dict[str, str]:
+        found = documents.parse_document(self.manifest, "the manifest").get("annotations")
         return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _opener(source: Callable[[str, int], Readable], digest: str, size: int) -> Callable[[], Readable]:
+def _create_opener(source: Callable[[str, int], Readable], digest: str, size: int) -> Callable[[], Readable]:
     return lambda: source(digest, size)
 
 
-def _history(config: Mapping[str, Any], layers: int) -> list[Any]:
+def _read_history(config: Mapping[str, Any], layers: int) -> list[Any]:
     history = config.get("history")
     kept = list(history) if isinstance(history, list) else []
     counted = sum(1 for entry in kept if not (isinstance(entry, dict) and entry.get("empty_layer")))

@@ -93,22 +93,22 @@ class Verified:
         self.close()
 
 
-def tar_of(entries: Iterable[Entry]) -> Iterator[bytes]:
+def build_tar(entries: Iterable[Entry]) -> Iterator[bytes]:
     """The tar of these entries and their parent folders. Raises ImageBuildError for an unsafe name."""
-    for entry in _with_parents(entries):
-        yield from _member(entry)
+    for entry in _add_parents(entries):
+        yield from _build_member(entry)
     yield b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
-def diff_id_of(entries: Iterable[Entry]) -> str:
+def compute_diff_id(entries: Iterable[Entry]) -> str:
     """The digest of the tar, without making the layer."""
     digest = hashlib.sha256()
-    for piece in tar_of(entries):
+    for piece in build_tar(entries):
         digest.update(piece)
     return f"sha256:{digest.hexdigest()}"
 
 
-def write(entries: Iterable[Entry], file: BinaryIO, compressor: Compressor = DEFAULT) -> tuple[str, str, int]:
+def write_layer(entries: Iterable[Entry], file: BinaryIO, compressor: Compressor = DEFAULT) -> tuple[str, str, int]:
     """Write the compressed layer in one pass and give its digest, diff id and size; memory stays bounded."""
     plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
     pack = compressor.start()
@@ -117,14 +117,14 @@ def write(entries: Iterable[Entry], file: BinaryIO, compressor: Compressor = DEF
         packed.update(data)
         return file.write(data)
 
-    for block in blocks(tar_of(entries)):
+    for block in split_blocks(build_tar(entries)):
         plain.update(block)
         size += out(pack.compress(block))
     size += out(pack.flush())
     return f"sha256:{packed.hexdigest()}", f"sha256:{plain.hexdigest()}", size
 
 
-def blocks(pieces: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
+def split_blocks(pieces: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
     """The same bytes in blocks of exactly this size: what some compressors make depends on how they are fed."""
     waiting = bytearray()
     for piece in pieces:
@@ -138,10 +138,10 @@ def blocks(pieces: Iterable[bytes], size: int = BLOCK) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def _with_parents(entries: Iterable[Entry]) -> list[Entry]:
+def _add_parents(entries: Iterable[Entry]) -> list[Entry]:
     found: dict[str, Entry] = {}
     for entry in entries:
-        path = _checked(entry.path)
+        path = _check_path(entry.path)
         if path in found and found[path] != entry and found[path].content is not None:
             raise ImageBuildError(f"two files would be `/{path}` in one layer")
         found[path] = entry
@@ -152,32 +152,32 @@ def _with_parents(entries: Iterable[Entry]) -> list[Entry]:
     return [found[path] for path in sorted(found)]
 
 
-def _checked(path: str) -> str:
+def _check_path(path: str) -> str:
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
         raise ImageBuildError(f"{path!r} cannot be the name of a file in an image")
     return path
 
 
-def _member(entry: Entry) -> Iterator[bytes]:
+def _build_member(entry: Entry) -> Iterator[bytes]:
     size = 0
     if entry.link:
-        yield _header(entry.path, 0o777, 0, tarfile.SYMTYPE, entry.link)
+        yield _build_header(entry.path, 0o777, 0, tarfile.SYMTYPE, entry.link)
     elif entry.content is None:
-        yield _header(entry.path, 0o755, 0, tarfile.DIRTYPE)
+        yield _build_header(entry.path, 0o755, 0, tarfile.DIRTYPE)
     else:
         mode = 0o755 if entry.executable else 0o644
         size = len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
-        yield _header(entry.path, mode, size, tarfile.REGTYPE)
+        yield _build_header(entry.path, mode, size, tarfile.REGTYPE)
         if isinstance(entry.content, bytes):
             yield entry.content
         else:
-            yield from _content(entry.content, size)
+            yield from _read_content(entry.content, size)
     if size % tarfile.BLOCKSIZE:
         yield b"\0" * (tarfile.BLOCKSIZE - size % tarfile.BLOCKSIZE)
 
 
-def _header(path: str, mode: int, size: int, kind: bytes, link: str = "") -> bytes:
+def _build_header(path: str, mode: int, size: int, kind: bytes, link: str = "") -> bytes:
     """The header of a member. Nearly all are one block that differs in five fields, which is written here."""
     name, to = path.encode("utf-8", "surrogateescape"), link.encode("utf-8", "surrogateescape")
     if kind == tarfile.DIRTYPE:
@@ -196,7 +196,7 @@ def _header(path: str, mode: int, size: int, kind: bytes, link: str = "") -> byt
     return bytes(block)
 
 
-def _template() -> bytes:
+def _build_template() -> bytes:
     header = tarfile.TarInfo("")
     header.mtime = STAMP
     block = bytearray(header.tobuf(tarfile.GNU_FORMAT))
@@ -204,10 +204,10 @@ def _template() -> bytes:
     return bytes(block)
 
 
-_TEMPLATE = _template()
+_TEMPLATE = _build_template()
 
 
-def _content(path: Path, size: int) -> Iterator[bytes]:
+def _read_content(path: Path, size: int) -> Iterator[bytes]:
     rest = size
     with path.open("rb") as stream:
         while piece := stream.read(CHUNK):

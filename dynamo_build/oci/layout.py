@@ -28,9 +28,11 @@ def is_layout(folder: Path) -> bool:
     return (folder / "oci-layout").is_file() and (folder / "index.json").is_file()
 
 
-def resolve(folder: Path, tag: str = "", digest: str = "") -> str:
+def resolve_digest(folder: Path, tag: str = "", digest: str = "") -> str:
     """The digest of an entry by tag or digest; without either, of the only one. Raises RegistryError."""
-    entries = [(documents.descriptor(entry, "index.json")[0], _name(entry)) for entry in _entries(folder)]
+    entries = [
+        (documents.parse_descriptor(entry, "index.json")[0], _read_name(entry)) for entry in _read_entries(folder)
+    ]
     if digest:
         if (folder / "blobs" / digest.replace(":", "/")).is_file():
             return digest
@@ -44,18 +46,20 @@ def resolve(folder: Path, tag: str = "", digest: str = "") -> str:
     raise RegistryError(f"`{folder}` holds {len(entries)} images", [f"Name one of them: {names}."], status=404)
 
 
-def read(folder: Path, platform: str, tag: str = "", digest: str = "") -> OciImage:
+def read_image(folder: Path, platform: str, tag: str = "", digest: str = "") -> OciImage:
     """The image of one platform. Raises RegistryError."""
-    content = document(folder, resolve(folder, tag, digest))
-    parsed = documents.parse(content, "the manifest")
+    content = read_document(folder, resolve_digest(folder, tag, digest))
+    parsed = documents.parse_document(content, "the manifest")
     if documents.is_index(parsed):
-        content = document(folder, documents.choose(parsed, platform, f"`{folder}`"))
-        parsed = documents.parse(content, "the manifest")
-    config = document(folder, documents.descriptor(parsed.get("config"), "the manifest")[0])
-    return OciImage.read(content, config, lambda digest, _: blob(folder, digest))
+        content = read_document(folder, documents.choose_manifest(parsed, platform, f"`{folder}`"))
+        parsed = documents.parse_document(content, "the manifest")
+    config = read_document(folder, documents.parse_descriptor(parsed.get("config"), "the manifest")[0])
+    return OciImage.from_documents(content, config, lambda digest, _: open_blob(folder, digest))
 
 
-def write(folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[int], object] = lambda _: None) -> str:
+def write_image(
+    folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[int], object] = lambda _: None
+) -> str:
     """Add an image under these tags, blobs first and the index last; other entries stay. Gives the image's digest."""
     blobs = folder / "blobs" / "sha256"
     try:
@@ -63,13 +67,13 @@ def write(folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[
         for layer in image.layers:
             target = blobs / layer.digest.removeprefix("sha256:")
             if not (target.is_file() and target.stat().st_size == layer.size):
-                with replacing(target) as out, contextlib.closing(layer.open()) as stream:
+                with open_replacement(target) as out, contextlib.closing(layer.open()) as stream:
                     while piece := stream.read(CHUNK):
                         out.write(piece)
             done(layer.size)
         for content in (image.config, image.manifest):
-            _replace(blobs / documents.digest_of(content).removeprefix("sha256:"), content)
-        _replace(folder / "oci-layout", _MARK)
+            _replace_file(blobs / documents.digest_of(content).removeprefix("sha256:"), content)
+        _replace_file(folder / "oci-layout", _MARK)
         system, _, architecture = image.platform.partition("/")
         entry = {
             "mediaType": image.media_type,
@@ -77,7 +81,7 @@ def write(folder: Path, image: OciImage, tags: tuple[str, ...], done: Callable[[
             "size": len(image.manifest),
             "platform": {"os": system, "architecture": architecture},
         }
-        _replace(folder / "index.json", codec.canonical(_index(folder, entry, tags)))
+        _replace_file(folder / "index.json", codec.canonical(_build_index(folder, entry, tags)))
     except OSError as error:
         raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
     return image.digest
@@ -87,16 +91,16 @@ def write_index(folder: Path, content: bytes, tags: tuple[str, ...]) -> str:
     """Add an index of images that are in the folder under these tags. Gives its digest."""
     digest = documents.digest_of(content)
     try:
-        _replace(folder / "blobs" / "sha256" / digest.removeprefix("sha256:"), content)
+        _replace_file(folder / "blobs" / "sha256" / digest.removeprefix("sha256:"), content)
         entry = {"mediaType": documents.INDEX, "digest": digest, "size": len(content)}
-        _replace(folder / "index.json", codec.canonical(_index(folder, entry, tags)))
+        _replace_file(folder / "index.json", codec.canonical(_build_index(folder, entry, tags)))
     except OSError as error:
         raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
     return digest
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
+def open_replacement(target: Path) -> Iterator[BinaryIO]:
     """A file that takes its place only when it was written in full."""
     handle, name = tempfile.mkstemp(prefix=".new-", dir=target.parent)
     try:
@@ -110,33 +114,35 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _replace(target: Path, content: bytes) -> None:
-    with replacing(target) as out:
+def _replace_file(target: Path, content: bytes) -> None:
+    with open_replacement(target) as out:
         out.write(content)
 
 
-def _index(folder: Path, entry: Mapping[str, Any], tags: tuple[str, ...]) -> Mapping[str, Any]:
-    kept = [dict(entry) for entry in _entries(folder) if _name(entry) not in tags] if is_layout(folder) else []
+def _build_index(folder: Path, entry: Mapping[str, Any], tags: tuple[str, ...]) -> Mapping[str, Any]:
+    kept = (
+        [dict(entry) for entry in _read_entries(folder) if _read_name(entry) not in tags] if is_layout(folder) else []
+    )
     kept += [{**entry, "annotations": {NAME: tag}} for tag in tags]
-    kept.sort(key=lambda entry: (_name(entry), str(entry.get("digest"))))
+    kept.sort(key=lambda entry: (_read_name(entry), str(entry.get("digest"))))
     return {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": kept}
 
 
-def _entries(folder: Path) -> list[Mapping[str, Any]]:
+def _read_entries(folder: Path) -> list[Mapping[str, Any]]:
     if not is_layout(folder):
         raise RegistryError(f"`{folder}` is not an OCI image layout", status=404)
-    entries = documents.parse(_limited(folder / "index.json"), "index.json").get("manifests")
+    entries = documents.parse_document(_read_limited(folder / "index.json"), "index.json").get("manifests")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise RegistryError(f"`{folder}/index.json` has no list of manifests")
     return entries
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def _read_name(entry: Mapping[str, Any]) -> str:
     annotations = entry.get("annotations")
     return str(annotations.get(NAME, "")) if isinstance(annotations, dict) else ""
 
 
-def blob(folder: Path, digest: str) -> BinaryIO:
+def open_blob(folder: Path, digest: str) -> BinaryIO:
     """A blob, unchecked. Raises RegistryError."""
     try:
         return (folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).open("rb")
@@ -144,16 +150,16 @@ def blob(folder: Path, digest: str) -> BinaryIO:
         raise RegistryError(f"`{folder}` lacks the blob {digest}", status=404) from error
 
 
-def document(folder: Path, digest: str) -> bytes:
+def read_document(folder: Path, digest: str) -> bytes:
     """A manifest, index or config by its digest, which is checked. Raises RegistryError."""
-    with blob(folder, digest) as stream:
+    with open_blob(folder, digest) as stream:
         content = stream.read(documents.LARGEST + 1)
     if documents.digest_of(content) != digest:
         raise RegistryError(f"`{folder}` holds other content under {digest}")
     return content
 
 
-def _limited(path: Path) -> bytes:
+def _read_limited(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             return stream.read(documents.LARGEST + 1)

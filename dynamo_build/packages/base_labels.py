@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 LABEL = "dynamo.packages"
 
 
-def provided(labels: Mapping[str, str]) -> Mapping[str, str]:
+def list_provided_packages(labels: Mapping[str, str]) -> Mapping[str, str]:
     """Versions by normalised name (PEP 503); empty where the label is missing or cannot be read."""
     return {entry.name: entry.version for entry in _read_entries(labels.get(LABEL, ""))}
 
 
-def without(
+def exclude_provided(
     packages: Sequence[LockedPackage], given: Mapping[str, str], *, override: bool = False
 ) -> tuple[LockedPackage, ...]:
     """The packages that the base does not have. With `override` another version goes over the base's own.
@@ -41,7 +41,7 @@ def without(
     clashes = [
         f"{package.name} {given[package.name]}, locked is {package.version or package.source}"
         for package in packages
-        if package.name in given and _public(package.version) != _public(given[package.name])
+        if package.name in given and _strip_local_version(package.version) != _strip_local_version(given[package.name])
     ]
     if clashes and not override:
         raise ImageBuildError(
@@ -54,11 +54,12 @@ def without(
     return tuple(
         package
         for package in packages
-        if package.name not in given or _public(package.version) != _public(given[package.name])
+        if package.name not in given
+        or _strip_local_version(package.version) != _strip_local_version(given[package.name])
     )
 
 
-def _public(version: str) -> str:
+def _strip_local_version(version: str) -> str:
     """A version without its local part: a build of the base for its CUDA is `2.5.1+cu124` (PEP 440)."""
     return version.partition("+")[0]
 
@@ -75,7 +76,7 @@ class _Entry:
     modules: tuple[str, ...]
 
 
-def declare(
+def pin_declared_base(
     options: BuildOptions,
     project: Path,
     registry: Callable[[ImageReference], Registry],
@@ -90,12 +91,12 @@ def declare(
         return options
     base = ImageReference.parse(options.base)
     if not base.digest:
-        base = _kept(project, base) if not options.upgrade else base
+        base = _read_locked_base(project, base) if not options.upgrade else base
     if not base.digest:
         base = base.with_digest(str(registry(base).resolve(base)))
     said: list[_Entry] = []
     for platform in options.platforms:
-        label = _label(base, platform, registry, cache)
+        label = _read_label(base, platform, registry, cache)
         if not label:
             on(Noted(text=f"the base `{base}` has no label {LABEL}, so it provides no packages"))
         said += _read_entries(label)
@@ -108,8 +109,8 @@ def declare(
     return replace(options, base=str(base), base_packages=tuple(exact), base_modules=tuple(sorted(modules)))
 
 
-def _kept(project: Path, base: ImageReference) -> ImageReference:
-    kept = lockfile.base_of(project / lockfile.NAME)
+def _read_locked_base(project: Path, base: ImageReference) -> ImageReference:
+    kept = lockfile.read_base(project / lockfile.NAME)
     if kept:
         reference = ImageReference.parse(kept)
         if replace(reference, digest="") == base:
@@ -117,7 +118,9 @@ def _kept(project: Path, base: ImageReference) -> ImageReference:
     return base
 
 
-def _label(base: ImageReference, platform: str, registry: Callable[[ImageReference], Registry], cache: Path) -> str:
+def _read_label(
+    base: ImageReference, platform: str, registry: Callable[[ImageReference], Registry], cache: Path
+) -> str:
     path = cache / "bases" / f"{base.digest.replace(':', '-')}-{platform.replace('/', '-')}.json"
     try:
         known = json.loads(path.read_bytes())
@@ -127,8 +130,8 @@ def _label(base: ImageReference, platform: str, registry: Callable[[ImageReferen
         pass
     label = registry(base).pull(base, platform).labels.get(LABEL, "")
     try:
-        with atomic.reporting("write the cache"):
-            atomic.keep(path, json.dumps(label).encode())
+        with atomic.wrap_os_error("write the cache"):
+            atomic.write_cache_file(path, json.dumps(label).encode())
     except StoreError:
         pass  # asked again then
     return label
@@ -145,4 +148,4 @@ def _read_entries(label: str) -> Iterator[_Entry]:
         name, version, modules = entry.get("name"), entry.get("version"), entry.get("imports")
         if isinstance(name, str) and isinstance(version, str):
             found = tuple(each for each in modules if isinstance(each, str)) if isinstance(modules, list) else ()
-            yield _Entry(name=lockfile.normalised(name), version=version, modules=found)
+            yield _Entry(name=lockfile.normalize_name(name), version=version, modules=found)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from dynamo_build.errors import UsageError
 from dynamo_build.model.plan import LocalPackage
 from dynamo_build.packages import lockfile
-from dynamo_build.project.files import survey
+from dynamo_build.project.files import survey_files
 from dynamo_build.project.settings import read_toml
 from dynamo_build.system.digest import digest_bytes, digest_file, format_digests
 
@@ -39,7 +39,7 @@ def local_package(project: Path, path: str) -> LocalPackage | str:
         if where.suffix != ".whl":
             return "only wheels and folders can be packed"
         name = where.name.partition("-")[0]
-        return LocalPackage(name=lockfile.normalised(name), path=path, digest=digest_file(where))
+        return LocalPackage(name=lockfile.normalize_name(name), path=path, digest=digest_file(where))
     if not where.is_dir():
         return "nothing lies there"
     if os.path.realpath(project).startswith(os.path.realpath(where)):
@@ -51,8 +51,8 @@ def local_package(project: Path, path: str) -> LocalPackage | str:
     name = table.get("name", "") if isinstance(table, dict) else ""
     if not isinstance(name, str) or not name:
         return "its pyproject.toml has no `name`"
-    found = survey(str(where))
+    found = survey_files(str(where))
     if found.problems:
         return f"{found.problems[0].where}: {found.problems[0].message}"
     digests = [(file.path, digest_file(where / file.path)[7:]) for file in found.files]
-    return LocalPackage(name=lockfile.normalised(name), path=path, digest=digest_bytes(format_digests(digests)))
+    return LocalPackage(name=lockfile.normalize_name(name), path=path, digest=digest_bytes(format_digests(digests)))

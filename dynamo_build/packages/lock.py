@@ -18,7 +18,7 @@ from dynamo_build.system import atomic
 _HINT = "Build with `--upgrade` to lock anew what is here."
 
 
-def lock(
+def lock_packages(
     wanted: Requirements,
     project: Path,
     *,
@@ -34,7 +34,7 @@ def lock(
     Raises LockError when `locked` and it does not fit, or when packages cannot be locked; ToolMissing.
     """
     path = project / lockfile.NAME
-    if wanted.lock and not upgrade and lockfile.fits(path, wanted):
+    if wanted.lock and not upgrade and lockfile.is_lock_current(path, wanted):
         return given.lock(wanted, project, on)
     if locked:
         seen = "does not match the project's requirements" if wanted.lock else "is not there"
@@ -43,14 +43,16 @@ def lock(
     # Two passes. A local package has no version before its wheel is built, and the resolver takes packages by version
     # only: so its wheel comes first and goes in as `name==version`. A package at a commit is the other way round: only
     # the resolver says at which commit, so its wheel is built from the answer. Both travel in the bento by their hash.
-    local = {each.name: wheels.local(each, project, wanted.platforms, wanted.python) for each in wanted.local}
-    found = _travelling(resolver.lock(_pinned(asked, local), project, on), local, wheels)
+    local = {
+        each.name: wheels.make_local_wheel(each, project, wanted.platforms, wanted.python) for each in wanted.local
+    }
+    found = _attach_wheels(resolver.lock(_pin_local_packages(asked, local), project, on), local, wheels)
     if not os.access(project, os.W_OK):
         on(Noted(text=f"the project folder is read-only, so {lockfile.NAME} is not written"))
         return replace(found, written="")
     try:
-        with atomic.reporting(f"write {lockfile.NAME}"):
-            atomic.write(path, lockfile.dump(found, wanted))
+        with atomic.wrap_os_error(f"write {lockfile.NAME}"):
+            atomic.replace_file(path, lockfile.format_lock(found, wanted))
             path.chmod(0o644)
     except StoreError as error:
         raise LockError(error.message, error.hints) from error
@@ -58,7 +60,7 @@ def lock(
     return replace(found, written=str(path))
 
 
-def carried(lock: Lock, wanted: Requirements, project: Path, wheels: Wheels) -> Mapping[str, Path]:
+def collect_wheels(lock: Lock, wanted: Requirements, project: Path, wheels: Wheels) -> Mapping[str, Path]:
     """The wheels that travel in the bento by their names, made again where they are not at hand. Raises LockError."""
     local = {each.name: each for each in wanted.local}
     found: dict[str, Path] = {}
@@ -67,9 +69,9 @@ def carried(lock: Lock, wanted: Requirements, project: Path, wheels: Wheels) -> 
             if not package.wheel or package.wheel in found:
                 continue
             if package.source:
-                wheel = wheels.git(package, (platform,), lock.python)
+                wheel = wheels.make_git_wheel(package, (platform,), lock.python)
             elif package.name in local:
-                wheel = wheels.local(local[package.name], project, (platform,), lock.python)
+                wheel = wheels.make_local_wheel(local[package.name], project, (platform,), lock.python)
             else:
                 raise LockError(f"{lockfile.NAME} names a wheel of {package.name}, which is not here", [_HINT])
             if wheel.digest not in package.hashes:
@@ -78,19 +80,19 @@ def carried(lock: Lock, wanted: Requirements, project: Path, wheels: Wheels) -> 
     return found
 
 
-def _pinned(wanted: Requirements, local: Mapping[str, Wheel]) -> Requirements:
+def _pin_local_packages(wanted: Requirements, local: Mapping[str, Wheel]) -> Requirements:
     """With the local packages by their versions, and where they lie."""
     lines = (*wanted.lines, *(f"{wheel.name}=={wheel.version}" for wheel in local.values()))
     return replace(wanted, lines=lines, wheels=tuple(str(wheel.path.parent) for wheel in local.values()))
 
 
-def _travelling(lock: Lock, local: Mapping[str, Wheel], wheels: Wheels) -> Lock:
+def _attach_wheels(lock: Lock, local: Mapping[str, Wheel], wheels: Wheels) -> Lock:
     """With the wheels of local packages and of commits for what is locked."""
 
     def settled(package: LockedPackage, platform: str) -> LockedPackage:
         wheel = local.get(package.name)
         if wheel is None and package.source.startswith("git+"):
-            wheel = wheels.git(package, (platform,), lock.python)
+            wheel = wheels.make_git_wheel(package, (platform,), lock.python)
         if wheel is None:
             return package
         return replace(package, version=wheel.version, hashes=(wheel.digest,), wheel=wheel.path.name)

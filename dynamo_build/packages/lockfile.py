@@ -30,12 +30,12 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _HINT = "Build with `--upgrade` to write it anew."
 
 
-def normalised(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A project's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def fingerprint(wanted: Requirements) -> str:
+def digest_requirements(wanted: Requirements) -> str:
     """The digest of everything that decides a lock but the state of the index."""
     question: dict[str, object] = {
         "format": FORMAT,
@@ -49,22 +49,22 @@ def fingerprint(wanted: Requirements) -> str:
     return digest_bytes(codec.canonical(question))
 
 
-def requirements(packages: Iterable[LockedPackage]) -> str:
+def format_requirements(packages: Iterable[LockedPackage]) -> str:
     """Packages as lines of a requirements file, with hashes."""
-    return "".join(_entry(package) for package in packages)
+    return "".join(_format_pin(package) for package in packages)
 
 
-def parse(text: str, where: str) -> tuple[LockedPackage, ...]:
+def parse_requirements(text: str, where: str) -> tuple[LockedPackage, ...]:
     """Packages of an exact requirements file in the order of their names. Raises LockError naming the line."""
     found: dict[tuple[str, str], LockedPackage] = {}
     wheels = {number: _WHEEL.fullmatch(line) for number, line in enumerate(text.splitlines(), 2) if "# wheel" in line}
-    for number, line in joined(text):
+    for number, line in join_lines(text):
         hashes = tuple(sorted(_HASH.findall(line)))
         match = _PIN.fullmatch(_HASH.sub("", line).strip())
         if match is None:
             raise LockError(f"{where}:{number}: `{line.split(' ')[0]}` is not an exact package", [_HINT])
         package = LockedPackage(
-            name=normalised(match["name"]),
+            name=normalize_name(match["name"]),
             version=match["version"] or "",
             hashes=hashes,
             marker=(match["marker"] or "").strip(),
@@ -76,17 +76,19 @@ def parse(text: str, where: str) -> tuple[LockedPackage, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def dump(lock: Lock, wanted: Requirements) -> bytes:
+def format_lock(lock: Lock, wanted: Requirements) -> bytes:
     """The text of dynamo.lock."""
-    head = [f"# dynamo.lock {FORMAT}", f"# input {fingerprint(wanted)}", f"# python {lock.python}"]
+    head = [f"# dynamo.lock {FORMAT}", f"# input {digest_requirements(wanted)}", f"# python {lock.python}"]
     head += [f"# base {wanted.base}"] if wanted.base else []
     parts = ["\n".join(head) + "\n"]
     for platform in sorted(lock.packages):
-        parts.append(f"# platform {platform}\n{''.join(_noted(package) for package in lock.packages[platform])}")
+        parts.append(
+            f"# platform {platform}\n{''.join(_format_package(package) for package in lock.packages[platform])}"
+        )
     return "".join(parts).encode()
 
 
-def load(path: Path) -> tuple[str, Lock]:
+def read_lock(path: Path) -> tuple[str, Lock]:
     """The digest of what a dynamo.lock was asked for, and the lock. Raises LockError."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -96,21 +98,23 @@ def load(path: Path) -> tuple[str, Lock]:
     head = dict(re.findall(r"^# (dynamo\.lock|input|python) (\S+)$", sections[0], re.MULTILINE))
     if head.get("dynamo.lock") != str(FORMAT) or "python" not in head:
         raise LockError(f"{path.name} has no head that this version knows", [_HINT])
-    packages = {name: parse(body, path.name) for name, body in zip(sections[1::2], sections[2::2], strict=True)}
+    packages = {
+        name: parse_requirements(body, path.name) for name, body in zip(sections[1::2], sections[2::2], strict=True)
+    }
     return head.get("input", ""), Lock(python=head["python"], packages=packages, written=str(path))
 
 
-def fits(path: Path, wanted: Requirements) -> bool:
+def is_lock_current(path: Path, wanted: Requirements) -> bool:
     """Whether the dynamo.lock of that path answers exactly this question."""
     try:
         with path.open(encoding="utf-8") as stream:
             head = stream.read(400)
     except (OSError, UnicodeDecodeError):
         return False
-    return head.startswith(f"# dynamo.lock {FORMAT}\n# input {fingerprint(wanted)}\n")
+    return head.startswith(f"# dynamo.lock {FORMAT}\n# input {digest_requirements(wanted)}\n")
 
 
-def base_of(path: Path) -> str:
+def read_base(path: Path) -> str:
     """The base image, by its digest, that the dynamo.lock of that path was made for; "" when it names none."""
     try:
         with path.open(encoding="utf-8") as stream:
@@ -126,12 +130,12 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
-def _noted(package: LockedPackage) -> str:
+def _format_package(package: LockedPackage) -> str:
     source = f" from {package.source}" if package.source else ""
-    return (f"# wheel {package.wheel}{source}\n" if package.wheel else "") + _entry(package)
+    return (f"# wheel {package.wheel}{source}\n" if package.wheel else "") + _format_pin(package)
 
 
-def _entry(package: LockedPackage) -> str:
+def _format_pin(package: LockedPackage) -> str:
     pin = (
         f"{package.name} @ {package.source}"
         if package.source and not package.wheel
@@ -141,7 +145,7 @@ def _entry(package: LockedPackage) -> str:
     return pin + marker + "".join(f" \\\n    --hash={value}" for value in package.hashes) + "\n"
 
 
-def joined(text: str) -> Iterator[tuple[int, str]]:
+def join_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines of a requirements file with their numbers: continued ones joined, comments and empty ones left out."""
     pending, first = "", 0
     for number, line in enumerate(text.splitlines(), 1):

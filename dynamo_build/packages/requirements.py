@@ -47,7 +47,7 @@ _OURS = frozenset({"dynamo-runtime", "dynamo-build"})
 _DEFAULT_PYTHON = "3.11"
 
 
-def require(
+def collect_requirements(
     project: Path, modules: Iterable[str], options: BuildOptions
 ) -> tuple[Requirements, list[Problem], list[Problem]]:
     """The requirements of a project, with problems and warnings. Raises UsageError for invalid TOML."""
@@ -58,7 +58,7 @@ def require(
     local: dict[str, LocalPackage] = {}
     modules = tuple(modules)
     not_locked = _OURS | compatible.used(project, modules)
-    for source, where, line in _lines(project, modules, options, problems, warnings):
+    for source, where, line in _collect_lines(project, modules, options, problems, warnings):
         if path := local_path(line):
             found = local_package(project, path)
             if isinstance(found, str):
@@ -69,7 +69,7 @@ def require(
                 sources.append(source)
             continue
         match = _LINE.fullmatch(line)
-        name = lockfile.normalised(match["name"]) if match else ""
+        name = lockfile.normalize_name(match["name"]) if match else ""
         shown = _SECRET.sub("", line)
         if match is None:
             hint = "Write `name`, `name>=1.2` or `name @ git+https://…` (PEP 508)."
@@ -83,26 +83,26 @@ def require(
         elif name not in not_locked:
             lines[" ".join(line.split())] = None
             sources.append(source)
-    lines.update(dict.fromkeys(runtime_wheel.requirements()))
+    lines.update(dict.fromkeys(runtime_wheel.list_runtime_requirements()))
     wanted = Requirements(
         lines=tuple(sorted(lines)),
-        constraints=_constrained(_constraints(project, problems), options.base_packages),
+        constraints=_merge_constraints(_read_constraints(project, problems), options.base_packages),
         sources=tuple(dict.fromkeys(sources)),
         lock=lockfile.NAME if (project / lockfile.NAME).is_file() else "",
         base=options.base,
         local=tuple(local[name] for name in sorted(local)),
-        python=_python(project, options, problems),
+        python=_choose_python(project, options, problems),
         platforms=options.platforms,
     )
     return wanted, problems, warnings
 
 
-def _lines(
+def _collect_lines(
     project: Path, modules: Iterable[str], options: BuildOptions, problems: list[Problem], warnings: list[Problem]
 ) -> Iterator[tuple[str, Position, str]]:
     table = read_toml(project / "pyproject.toml").get("project", {})
     table = table if isinstance(table, dict) else {}
-    for line in _texts(table, "pyproject.toml", problems):
+    for line in _read_dependencies(table, "pyproject.toml", problems):
         yield "pyproject.toml", Position(file="pyproject.toml"), line
     dynamic = table.get("dynamic", [])
     if isinstance(dynamic, list) and "dependencies" in dynamic and not (project / "requirements.txt").is_file():
@@ -110,22 +110,22 @@ def _lines(
         hint = "List them in `dependencies`, or in requirements.txt."
         warnings.append(Problem(where=Position(file="pyproject.toml"), message=message, hint=hint))
     if (project / "requirements.txt").is_file():
-        yield from _file(project, "requirements.txt", problems, warnings, ())
+        yield from _read_requirements_file(project, "requirements.txt", problems, warnings, ())
     for module in dict.fromkeys(modules):
-        yield from _block(project, module, problems)
-        for line in image_packages(project, module):
+        yield from _read_script_block(project, module, problems)
+        for line in read_image_packages(project, module):
             if line.startswith("-r "):
-                yield from _file(project, line[3:], problems, warnings, ())
+                yield from _read_requirements_file(project, line[3:], problems, warnings, ())
             else:
                 yield module, Position(file=module), line
     for line in options.requirements:
         if line.startswith("-r "):
-            yield from _file(project, line[3:].strip(), problems, warnings, ())
+            yield from _read_requirements_file(project, line[3:].strip(), problems, warnings, ())
         else:
             yield "settings", Position(file="settings"), line
 
 
-def _file(
+def _read_requirements_file(
     project: Path, name: str, problems: list[Problem], warnings: list[Problem], outer: tuple[str, ...]
 ) -> Iterator[tuple[str, Position, str]]:
     try:
@@ -135,13 +135,13 @@ def _file(
         message = f"it cannot be read: {reason}"
         problems.append(Problem(where=Position(file=name), message=message, hint="Repair it, or do not name it."))
         return
-    for number, line in lockfile.joined(text):
+    for number, line in lockfile.join_lines(text):
         where = Position(file=name, line=number)
         line = re.sub(r"\s+#.*$", "", re.sub(r"\s--hash=\S+", "", line)).strip()
         word, _, rest = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
         if word in ("-r", "--requirement"):
             if rest.strip() not in (*outer, name):
-                yield from _file(project, rest.strip(), problems, warnings, (*outer, name))
+                yield from _read_requirements_file(project, rest.strip(), problems, warnings, (*outer, name))
         elif word in _INDEX:
             text = f"`{word}` is not read: uv takes its indexes from its own settings"
             warnings.append(
@@ -156,7 +156,7 @@ def _file(
             yield name, where, line
 
 
-def _block(project: Path, module: str, problems: list[Problem]) -> Iterator[tuple[str, Position, str]]:
+def _read_script_block(project: Path, module: str, problems: list[Problem]) -> Iterator[tuple[str, Position, str]]:
     try:
         text = (project / module).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -175,11 +175,11 @@ def _block(project: Path, module: str, problems: list[Problem]) -> Iterator[tupl
         message = f"the `# /// script` block is not TOML: {error}"
         problems.append(Problem(where=Position(file=module), message=message, hint="Repair it: see PEP 723."))
         return
-    for line in _texts(table, module, problems):
+    for line in _read_dependencies(table, module, problems):
         yield module, Position(file=module), line
 
 
-def _texts(table: Mapping[str, Any], file: str, problems: list[Problem]) -> list[str]:
+def _read_dependencies(table: Mapping[str, Any], file: str, problems: list[Problem]) -> list[str]:
     values = table.get("dependencies", [])
     if isinstance(values, list) and all(isinstance(value, str) for value in values):
         return values
@@ -188,7 +188,7 @@ def _texts(table: Mapping[str, Any], file: str, problems: list[Problem]) -> list
     return []
 
 
-def _constraints(project: Path, problems: list[Problem]) -> tuple[str, ...]:
+def _read_constraints(project: Path, problems: list[Problem]) -> tuple[str, ...]:
     """Exact versions of an existing uv.lock or pylock.toml; a name with several versions is left to uv."""
     for name, key in (("uv.lock", "package"), ("pylock.toml", "packages")):
         if not (project / name).is_file():
@@ -201,18 +201,20 @@ def _constraints(project: Path, problems: list[Problem]) -> tuple[str, ...]:
                 source.keys() & {"virtual", "editable", "directory", "path", "git"}
             )
             if isinstance(package.get("version"), str) and not local:
-                versions.setdefault(lockfile.normalised(str(package.get("name", ""))), set()).add(package["version"])
+                versions.setdefault(lockfile.normalize_name(str(package.get("name", ""))), set()).add(
+                    package["version"]
+                )
         return tuple(f"{name}=={next(iter(found))}" for name, found in sorted(versions.items()) if len(found) == 1)
     return ()
 
 
-def _constrained(theirs: Iterable[str], base: Iterable[str]) -> tuple[str, ...]:
+def _merge_constraints(theirs: Iterable[str], base: Iterable[str]) -> tuple[str, ...]:
     """The versions of another lock, under those that the base has."""
     exact = {line.partition("==")[0]: line for line in (*theirs, *base)}
     return tuple(exact[name] for name in sorted(exact))
 
 
-def _python(project: Path, options: BuildOptions, problems: list[Problem]) -> str:
+def _choose_python(project: Path, options: BuildOptions, problems: list[Problem]) -> str:
     where, text = "settings", options.python
     if not text:
         where = ".python-version"
@@ -233,7 +235,7 @@ def _python(project: Path, options: BuildOptions, problems: list[Problem]) -> st
     return match[1]
 
 
-def image_packages(project: Path, file: str) -> tuple[str, ...]:
+def read_image_packages(project: Path, file: str) -> tuple[str, ...]:
     """Requirements that a module of a BentoML project names in code, `Image().python_packages(…)`.
 
     Gives lines of requirements, `-r FILE` among them, read from the module's text; arguments that are not literals are
@@ -245,10 +247,10 @@ def image_packages(project: Path, file: str) -> tuple[str, ...]:
         return ()
     if b"Image(" not in text or "bentoml" not in decorates(text):
         return ()
-    return tuple(line for node in ast.walk(ast.parse(text)) for line in _image_lines(node))
+    return tuple(line for node in ast.walk(ast.parse(text)) for line in _list_image_lines(node))
 
 
-def _image_lines(node: ast.AST) -> Iterator[str]:
+def _list_image_lines(node: ast.AST) -> Iterator[str]:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return
     words = [item.value for item in node.args if isinstance(item, ast.Constant) and isinstance(item.value, str)]

@@ -33,28 +33,28 @@ class Wheel:
     content: bytes
 
 
-def build(folder: Path) -> Path:
+def write_runtime_wheel(folder: Path) -> Path:
     """Write the wheel into a folder. Raises UsageError for a foreign `dynamo` package, StoreError for the disk."""
-    wheel = made()
-    with atomic.reporting("write the runtime's wheel"):
+    wheel = build_runtime_wheel()
+    with atomic.wrap_os_error("write the runtime's wheel"):
         path = folder / wheel.name
         path.write_bytes(wheel.content)
     return path
 
 
-def made() -> Wheel:
+def build_runtime_wheel() -> Wheel:
     """The wheel of the installed runtime. Raises UsageError for a foreign `dynamo` package."""
-    package = _package()
+    package = _locate_package()
     version = str(dynamo.__version__)
     stem = f"{DISTRIBUTION.replace('-', '_')}-{version}"
-    members = {f"dynamo/{name}": (package / name).read_bytes() for name in _names(package)}
-    members[f"{stem}.dist-info/METADATA"] = _metadata(version)
+    members = {f"dynamo/{name}": (package / name).read_bytes() for name in _list_members(package)}
+    members[f"{stem}.dist-info/METADATA"] = _format_metadata(version)
     members[f"{stem}.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: dynamo-build\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
-    members[f"{stem}.dist-info/entry_points.txt"] = _entry_points()
+    members[f"{stem}.dist-info/entry_points.txt"] = _format_entry_points()
     record = f"{stem}.dist-info/RECORD"
-    lines = [f"{name},sha256={_encoded(members[name])},{len(members[name])}\n" for name in sorted(members)]
+    lines = [f"{name},sha256={_encode_digest(members[name])},{len(members[name])}\n" for name in sorted(members)]
     ordered = [(name, members[name]) for name in sorted(members)]
     ordered.append((record, "".join([*lines, f"{record},,\n"]).encode()))
     buffer = io.BytesIO()
@@ -67,12 +67,12 @@ def made() -> Wheel:
     return Wheel(name=f"{stem}-py3-none-any.whl", content=buffer.getvalue())
 
 
-def requirements() -> tuple[str, ...]:
+def list_runtime_requirements() -> tuple[str, ...]:
     """What the runtime itself needs: PEP 508 lines that are part of every bento's lock."""
-    return tuple(_project()["dependencies"])
+    return tuple(_read_project()["dependencies"])
 
 
-def _package() -> Path:
+def _locate_package() -> Path:
     where = next(iter(getattr(dynamo, "__path__", [])), "?")
     if getattr(dynamo, "DISTRIBUTION", "") != DISTRIBUTION:
         raise UsageError(
@@ -82,7 +82,7 @@ def _package() -> Path:
     return Path(where)
 
 
-def _names(package: Path) -> list[str]:
+def _list_members(package: Path) -> list[str]:
     found = (path for path in package.rglob("*") if path.suffix != ".pyc" and path.is_file())
     names = (path.relative_to(package).as_posix() for path in found)
     return sorted(
@@ -91,9 +91,9 @@ def _names(package: Path) -> list[str]:
 
 
 @cache
-def _project() -> Mapping[str, Any]:
+def _read_project() -> Mapping[str, Any]:
     """`[project]` of the runtime: from the toolchain's wheel, else from the checkout that the package lies in."""
-    for path in (Path(__file__).parents[1] / "runtime.toml", _package().parent / "pyproject.toml"):
+    for path in (Path(__file__).parents[1] / "runtime.toml", _locate_package().parent / "pyproject.toml"):
         if path.is_file():
             with path.open("rb") as stream:
                 project: Mapping[str, Any] = tomllib.load(stream)["project"]
@@ -101,8 +101,8 @@ def _project() -> Mapping[str, Any]:
     raise UsageError("the runtime's metadata is not there", ["Install dynamo-build anew."])
 
 
-def _metadata(version: str) -> bytes:
-    project = _project()
+def _format_metadata(version: str) -> bytes:
+    project = _read_project()
     lines = [
         "Metadata-Version: 2.4",
         f"Name: {DISTRIBUTION}",
@@ -115,9 +115,9 @@ def _metadata(version: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _entry_points() -> bytes:
+def _format_entry_points() -> bytes:
     """In the form of the entry points specification of PyPA: sections in the order of their names."""
-    groups = dict(_project().get("entry-points", {}))
+    groups = dict(_read_project().get("entry-points", {}))
     sections = []
     for group in sorted(groups):
         lines = [f"{name} = {value}" for name, value in sorted(groups[group].items())]
@@ -125,5 +125,5 @@ def _entry_points() -> bytes:
     return ("\n\n".join(sections) + "\n").encode()
 
 
-def _encoded(content: bytes) -> str:
+def _encode_digest(content: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

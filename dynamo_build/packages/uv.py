@@ -14,7 +14,7 @@ from dynamo_build.errors import ToolMissing
 PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 
 
-def program(environment: Mapping[str, str]) -> str:
+def find_uv(environment: Mapping[str, str]) -> str:
     """Where uv is. Raises ToolMissing."""
     named = environment.get("DYNAMO_UV", "")
     if named:

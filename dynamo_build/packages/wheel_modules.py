@@ -19,7 +19,7 @@ from dynamo_build.errors import StoreError, ToolMissing
 from dynamo_build.events import Listener, Noted, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.uv import PLATFORMS, program
+from dynamo_build.packages.uv import PLATFORMS, find_uv
 from dynamo_build.system import atomic, process
 from dynamo_build.system.digest import digest_bytes
 
@@ -32,78 +32,78 @@ class Records:
     cache: Path
     on: Listener = ignore
 
-    def modules(self, lock: Lock) -> frozenset[str]:
+    def list_modules(self, lock: Lock) -> frozenset[str]:
         """The top-level modules of all locked wheels; of a package without a wheel, and where none can be had, none."""
         found: set[str] = set()
         for platform, packages in lock.packages.items():
-            known = {package: self._known(package, platform) for package in packages if package.hashes}
+            known = {package: self._read_cached(package, platform) for package in packages if package.hashes}
             missing = [package for package, modules in known.items() if modules is None]
-            fetched = self._fetch(missing, platform, lock.python) if missing else {}
+            fetched = self._fetch_modules(missing, platform, lock.python) if missing else {}
             for package, modules in {**known, **fetched}.items():
                 found.update(modules or ())
                 if package in fetched:
-                    self._keep(package, platform, fetched[package])
+                    self._write_cached(package, platform, fetched[package])
         return frozenset(found)
 
-    def _fetch(
+    def _fetch_modules(
         self, packages: list[LockedPackage], platform: str, python: str
     ) -> Mapping[LockedPackage, tuple[str, ...]]:
         self.on(Started(what=f"looking for modules in {len(packages)} wheels"))
         with tempfile.TemporaryDirectory(prefix="dynamo-wheels-") as name:
             folder = Path(name)
-            (folder / "requirements.txt").write_text(lockfile.requirements(packages), encoding="utf-8")
+            (folder / "requirements.txt").write_text(lockfile.format_requirements(packages), encoding="utf-8")
             command = [
-                *(program(self.environment), "pip", "install", "--quiet", "--no-progress", "--no-deps"),
+                *(find_uv(self.environment), "pip", "install", "--quiet", "--no-progress", "--no-deps"),
                 *("--require-hashes", "--only-binary", ":all:", "--target", str(folder / "packages")),
                 *("--python", sys.executable, "--python-version", python, "--python-platform", PLATFORMS[platform]),
-                *(part for package in packages for part in self._beside(package)),
+                *(part for package in packages for part in self._find_links(package)),
                 *("--link-mode", "symlink", "--requirements", str(folder / "requirements.txt")),
             ]
             try:
-                process.run(command, folder=folder, environment=self.environment, on=ignore)
+                process.run_program(command, folder=folder, environment=self.environment, on=ignore)
             except (process.ProgramFailed, ToolMissing):
                 self.on(Noted(text="the locked wheels cannot be fetched, so their modules are known by name alone"))
                 return {}
-            recorded = dict(_recorded(folder / "packages"))
+            recorded = dict(_read_records(folder / "packages"))
         return {package: recorded[package.name] for package in packages if package.name in recorded}
 
-    def _beside(self, package: LockedPackage) -> tuple[str, ...]:
+    def _find_links(self, package: LockedPackage) -> tuple[str, ...]:
         """Where uv finds a wheel that no index has, when it was made here."""
         found = self.cache.glob(f"wheels/*/{package.wheel}") if package.wheel else ()
         return tuple(part for path in found for part in ("--find-links", str(path.parent)))
 
-    def _path(self, package: LockedPackage, platform: str) -> Path:
+    def _cache_path(self, package: LockedPackage, platform: str) -> Path:
         key = "\n".join([package.name, package.version, platform, *package.hashes])
         return self.cache / "modules" / f"{digest_bytes(key.encode())[7:39]}.json"
 
-    def _known(self, package: LockedPackage, platform: str) -> tuple[str, ...] | None:
+    def _read_cached(self, package: LockedPackage, platform: str) -> tuple[str, ...] | None:
         try:
-            known = json.loads(self._path(package, platform).read_bytes())
+            known = json.loads(self._cache_path(package, platform).read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
         whole = isinstance(known, list) and all(isinstance(module, str) for module in known)
         return tuple(known) if whole else None
 
-    def _keep(self, package: LockedPackage, platform: str, modules: Iterable[str]) -> None:
-        path = self._path(package, platform)
+    def _write_cached(self, package: LockedPackage, platform: str, modules: Iterable[str]) -> None:
+        path = self._cache_path(package, platform)
         try:
-            with atomic.reporting("write the cache"):
-                atomic.keep(path, json.dumps(sorted(modules)).encode())
+            with atomic.wrap_os_error("write the cache"):
+                atomic.write_cache_file(path, json.dumps(sorted(modules)).encode())
         except StoreError:
             pass  # fetched again then
 
 
-def _recorded(packages: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _read_records(packages: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     for info in packages.glob("*.dist-info"):
-        name = lockfile.normalised(info.name.removesuffix(".dist-info").rpartition("-")[0])
+        name = lockfile.normalize_name(info.name.removesuffix(".dist-info").rpartition("-")[0])
         try:
             text = (info / "RECORD").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        yield name, tuple(sorted(set(_modules(text))))
+        yield name, tuple(sorted(set(_parse_record(text))))
 
 
-def _modules(record: str) -> Iterator[str]:
+def _parse_record(record: str) -> Iterator[str]:
     for row in csv.reader(io.StringIO(record)):
         first, _, rest = (row[0] if row else "").partition("/")
         last = row[0].rpartition("/")[2] if row else ""

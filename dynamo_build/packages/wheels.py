@@ -24,7 +24,7 @@ from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
 from dynamo_build.oci.layer import STAMP
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.uv import PLATFORMS, program
+from dynamo_build.packages.uv import PLATFORMS, find_uv
 from dynamo_build.project import files
 from dynamo_build.system import atomic, process
 from dynamo_build.system.atomic import is_safe_path
@@ -59,57 +59,59 @@ class Wheels:
     cache: Path
     on: Listener = ignore
 
-    def local(self, package: LocalPackage, project: Path, platforms: tuple[str, ...], python: str) -> Wheel:
+    def make_local_wheel(self, package: LocalPackage, project: Path, platforms: tuple[str, ...], python: str) -> Wheel:
         """The wheel of a package that lies in a folder or is one. Raises LockError, ToolMissing."""
         where = project / package.path
         if where.suffix == ".whl":
-            return self._kept(package.digest, lambda folder: Path(shutil.copy(where, folder)), platforms, python)
+            return self._make_cached(package.digest, lambda folder: Path(shutil.copy(where, folder)), platforms, python)
         self.on(Started(what=f"building {package.path}"))
-        return self._kept(package.digest, lambda folder: self._build(where, folder, package.path), platforms, python)
+        return self._make_cached(
+            package.digest, lambda folder: self._build_source(where, folder, package.path), platforms, python
+        )
 
-    def git(self, package: LockedPackage, platforms: tuple[str, ...], python: str) -> Wheel:
+    def make_git_wheel(self, package: LockedPackage, platforms: tuple[str, ...], python: str) -> Wheel:
         """The wheel of a commit. Raises LockError, ToolMissing."""
         match = _GIT.fullmatch(package.source)
         if match is None:
             raise LockError(f"`{package.source}` of {package.name} does not name a commit", ["Build with `--upgrade`."])
         self.on(Started(what=f"building {package.name} of {match['commit'][:12]}"))
-        return self._kept(
+        return self._make_cached(
             digest_bytes(package.source.encode()),
             lambda folder: self._build_commit(match["url"], match["commit"], match["fragment"] or "", folder),
             platforms,
             python,
         )
 
-    def _kept(self, key: str, make: Callable[[Path], Path], platforms: tuple[str, ...], python: str) -> Wheel:
+    def _make_cached(self, key: str, make: Callable[[Path], Path], platforms: tuple[str, ...], python: str) -> Wheel:
         folder = self.cache / "wheels" / key.removeprefix("sha256:")[:32]
-        known = [path for path in sorted(folder.glob("*.whl")) if not misfit(path, platforms, python)]
+        known = [path for path in sorted(folder.glob("*.whl")) if not find_misfit(path, platforms, python)]
         if not known:
-            with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, atomic.reporting("write the cache"):
+            with tempfile.TemporaryDirectory(prefix="dynamo-wheel-") as name, atomic.wrap_os_error("write the cache"):
                 made = make(Path(name))
-                content = made.read_bytes() if key == digest_file(made) else _rewritten(made)
-                atomic.keep(folder / made.name, content)
+                content = made.read_bytes() if key == digest_file(made) else _rewrite_wheel(made)
+                atomic.write_cache_file(folder / made.name, content)
                 known = [folder / made.name]
-        if reason := misfit(known[0], platforms, python):
+        if reason := find_misfit(known[0], platforms, python):
             raise LockError(f"`{known[0].name}` {reason}", [_HINT])
         name, version, *_ = known[0].name.split("-")
         return Wheel(
             path=known[0],
-            name=lockfile.normalised(name),
+            name=lockfile.normalize_name(name),
             version=version.replace("_", "-"),
             digest=digest_file(known[0]),
         )
 
-    def _build(self, source: Path, folder: Path, shown: str) -> Path:
+    def _build_source(self, source: Path, folder: Path, shown: str) -> Path:
         copy = source
         if source.is_dir():
             copy = folder / "source"
-            for file in files.survey(str(source)).files:
+            for file in files.survey_files(str(source)).files:
                 target = copy / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source / file.path, target)
-        command = [program(self.environment), "build", "--quiet", "--wheel", "--python", sys.executable]
+        command = [find_uv(self.environment), "build", "--quiet", "--wheel", "--python", sys.executable]
         command += ["--out-dir", str(folder / "out"), str(copy)]
-        self._run(command, folder, f"`{shown}` cannot be built")
+        self._run_tool(command, folder, f"`{shown}` cannot be built")
         found = sorted((folder / "out").glob("*.whl"))
         if len(found) != 1:
             raise LockError(f"building `{shown}` gave {len(found)} wheels")
@@ -118,30 +120,30 @@ class Wheels:
     def _build_commit(self, url: str, commit: str, fragment: str, folder: Path) -> Path:
         clone = folder / "clone"
         what = f"the commit {commit[:12]} of `{lockfile.without_credentials(url)}` cannot be fetched"
-        self._run(["git", "init", "--quiet", str(clone)], folder, what)
+        self._run_tool(["git", "init", "--quiet", str(clone)], folder, what)
         fetch = ["git", "-C", str(clone), "fetch", "--quiet"]
         try:
-            self._run([*fetch, "--depth", "1", url, commit], folder, what)
+            self._run_tool([*fetch, "--depth", "1", url, commit], folder, what)
         except LockError:  # not every server gives a commit by its name
-            self._run([*fetch, url, "+refs/*:refs/remotes/origin/*"], folder, what)
-        self._run(["git", "-C", str(clone), "checkout", "--quiet", commit], folder, what)
+            self._run_tool([*fetch, url, "+refs/*:refs/remotes/origin/*"], folder, what)
+        self._run_tool(["git", "-C", str(clone), "checkout", "--quiet", commit], folder, what)
         below = dict(part.split("=", 1) for part in fragment.split("&") if "=" in part).get("subdirectory", "")
         if below and not is_safe_path(below):
             raise LockError(f"the subdirectory {below!r} leads out of the repository")
-        return self._build(clone / below, folder, lockfile.without_credentials(url))
+        return self._build_source(clone / below, folder, lockfile.without_credentials(url))
 
-    def _run(self, command: list[str], folder: Path, what: str) -> None:
+    def _run_tool(self, command: list[str], folder: Path, what: str) -> None:
         environment = {**self.environment, "SOURCE_DATE_EPOCH": str(STAMP), "GIT_TERMINAL_PROMPT": "0"}
         for name in ("CFLAGS", "CXXFLAGS"):  # compiled code would tell in which folder it was made
             environment[name] = f"{environment.get(name, '')} -g0 -ffile-prefix-map={folder}=.".lstrip()
         try:
-            process.run(command, folder=folder, environment=environment, on=ignore)
+            process.run_program(command, folder=folder, environment=environment, on=ignore)
         except process.ProgramFailed as error:
             said = " ".join(line.strip() for line in error.tail[-3:] if line.strip())
             raise LockError(f"{what}: {lockfile.without_credentials(said) or error.message}") from error
 
 
-def _rewritten(path: Path) -> bytes:
+def _rewrite_wheel(path: Path) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:
         for name in sorted(name for name in source.namelist() if not name.endswith("/")):
@@ -157,7 +159,7 @@ _GLIBC = re.compile(rb"GLIBC_2\.(\d+)")
 _MANYLINUX = re.compile(r"manylinux_2_(\d+)_\w+")
 
 
-def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
+def find_misfit(path: Path, platforms: Iterable[str], python: str) -> str:
     """Why a wheel does not run in the images of these platforms with that Python; "" when it does."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # few builds hold wheels
 
@@ -165,7 +167,7 @@ def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
         _, _, _, own_tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename:
         return "is not the name of a wheel"
-    if not _python_fits(own_tags, python):
+    if not _accepts_python(own_tags, python):
         interpreters = ".".join(sorted({tag.interpreter for tag in own_tags}))
         return f"is for {interpreters}, and the image has Python {python}"
     tags = sorted({tag.platform for tag in own_tags})
@@ -176,7 +178,7 @@ def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
         own = [tag for tag in tags if tag.endswith(f"_{machine}") and tag.startswith(("linux_", "manylinux"))]
         if not own:
             return f"does not run on {platform}"
-        oldest = min(_asked(tag, path) for tag in own)
+        oldest = min(_find_required_glibc(tag, path) for tag in own)
         if oldest > int(glibc.rpartition("_")[2]):
             return (
                 f"needs glibc 2.{oldest}, and images are made for {glibc.removeprefix('manylinux_').replace('_', '.')}"
@@ -184,7 +186,7 @@ def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
     return ""
 
 
-def _python_fits(own_tags: Iterable[Tag], python: str) -> bool:
+def _accepts_python(own_tags: Iterable[Tag], python: str) -> bool:
     """Whether CPython of that version takes one of the tags, on whatever platform."""
     from packaging.tags import compatible_tags, cpython_tags
 
@@ -195,7 +197,7 @@ def _python_fits(own_tags: Iterable[Tag], python: str) -> bool:
     return any((tag.interpreter, tag.abi) in known for tag in own_tags)
 
 
-def _asked(tag: str, path: Path) -> int:
+def _find_required_glibc(tag: str, path: Path) -> int:
     """The minor number of the glibc that a wheel asks for under this tag; 0 for one that all have."""
     if match := _MANYLINUX.fullmatch(tag):
         return int(match[1])

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dynamo_build import catalog
-from dynamo_build.bento.verify import check
+from dynamo_build.bento.verify import check_digests
 from dynamo_build.builders import secrets as build_secrets
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
-from dynamo_build.image.destination import destination, earlier
-from dynamo_build.image.index import join, part
-from dynamo_build.image.plan import bases, group_images, layer
+from dynamo_build.image.destination import choose_cache_sources, choose_destination
+from dynamo_build.image.index import derive_destination, join_images
+from dynamo_build.image.plan import group_images, plan_image, resolve_bases
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import (
     ContainerizeOptions,
@@ -26,7 +26,7 @@ from dynamo_build.model.image import (
     ToRegistry,
 )
 from dynamo_build.model.reference import LAYOUT, ImageReference, Platform
-from dynamo_build.packages.base_labels import provided
+from dynamo_build.packages.base_labels import list_provided_packages
 from dynamo_build.registries.partial import PartialRegistry
 from dynamo_build.seams import ImageBuilder, Surroundings
 
@@ -43,40 +43,40 @@ def containerize(
 
     Raises UsageError, StoreError, ImageBuildError, RegistryError or ToolMissing.
     """
-    surroundings = surroundings or catalog.surroundings()
-    given = tuple(build_secrets.parsed(one, surroundings.environment) for one in options.secrets)
+    surroundings = surroundings or catalog.default_surroundings()
+    given = tuple(build_secrets.parse_secret(one, surroundings.environment) for one in options.secrets)
     mask = build_secrets.Mask(given, surroundings.environment)
-    with mask.errors():
-        return _containerize(bento, options, surroundings, mask.listener(on))
+    with mask.mask_errors():
+        return _build_images(bento, options, surroundings, mask.mask_events(on))
 
 
-def _containerize(
+def _build_images(
     bento: Bento, options: ContainerizeOptions, surroundings: Surroundings, on: Listener
 ) -> tuple[Image, ...]:
-    builder = None if options.builder == AUTO else catalog.builder(options.builder, surroundings)
+    builder = None if options.builder == AUTO else catalog.find_builder(options.builder, surroundings)
     planned = plan_images(bento, options, surroundings, on)
     if builder is None:
-        builder = choose(planned, surroundings, on)
-    elif found := _problems(builder, planned):
+        builder = choose_builder(planned, surroundings, on)
+    elif found := _list_problems(builder, planned):
         raise ImageBuildError(
             f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
             ["Choose another `--builder`, or another destination."],
         )
     _require_contents(planned, options, surroundings)
-    check(bento, surroundings.cache)
+    check_digests(bento, surroundings.cache)
     built = []
     for _, items in itertools.groupby(planned, key=lambda item: item[0].services):
         several = list(items)
         if len(several) == 1:
             built.append(builder.build(*several[0], on))
             if options.attest:
-                attest(built[-1], *several[0], surroundings, on)
+                attach_attestations(built[-1], *several[0], surroundings, on)
             continue
-        parts = [(plan_, part(to, plan_.platform)) for plan_, to in several]
+        parts = [(plan_, derive_destination(to, plan_.platform)) for plan_, to in several]
         made = [builder.build(*each, on) for each in parts]
-        built.append(join(made, several[0][1], surroundings, on))
+        built.append(join_images(made, several[0][1], surroundings, on))
         for image, (plan_, _) in zip(made if options.attest else (), several, strict=False):
-            attest(image, plan_, several[0][1], surroundings, on)
+            attach_attestations(image, plan_, several[0][1], surroundings, on)
     return tuple(built)
 
 
@@ -89,7 +89,9 @@ def _require_contents(planned: Sequence[Planned], options: ContainerizeOptions, 
             registry.require(*(("document", "push_index") if options.attest else ("push_index",)))
 
 
-def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener) -> None:
+def attach_attestations(
+    image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener
+) -> None:
     """Put what the image consists of and how it was made beside it. Raises UsageError for an engine, RegistryError."""
     from dynamo_build.image import attestations, referrers, report
 
@@ -102,20 +104,20 @@ def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surrou
             raise UsageError("a Docker Engine cannot store documents of an image", ["Give `--push` or `--output-dir`."])
     registry = surroundings.registry(subject)
     found = registry.pull(subject, plan_.platform)
-    said = attestations.planned(plan_, report.report(found, str(subject), read="none"))
-    kind, bill = attestations.materials("cyclonedx", found, said)
-    referrers.attach(subject, attestations.canonical(bill), kind, "sbom", registry, on)
-    made = attestations.canonical(attestations.provenance(found, said))
-    referrers.attach(subject, made, attestations.IN_TOTO, "att", registry, on)
+    said = attestations.add_planned_packages(plan_, report.build_report(found, str(subject), read="none"))
+    kind, bill = attestations.build_image_sbom("cyclonedx", found, said)
+    referrers.attach_document(subject, attestations.encode_document(bill), kind, "sbom", registry, on)
+    made = attestations.encode_document(attestations.build_provenance(found, said))
+    referrers.attach_document(subject, made, attestations.IN_TOTO, "att", registry, on)
 
 
-def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener) -> ImageBuilder:
+def choose_builder(planned: Sequence[Planned], surroundings: Surroundings, on: Listener) -> ImageBuilder:
     """The first builder that can build all of it, with a word on why. Raises ImageBuildError when none can."""
     refused: list[str] = []
     for name in ORDER:
-        builder = catalog.builder(name, surroundings)
+        builder = catalog.find_builder(name, surroundings)
         try:
-            found = _problems(builder, planned)
+            found = _list_problems(builder, planned)
         except ToolMissing as error:
             found = [error.message]
         if not found:
@@ -129,7 +131,7 @@ def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener)
     )
 
 
-def _problems(builder: ImageBuilder, planned: Sequence[Planned]) -> list[str]:
+def _list_problems(builder: ImageBuilder, planned: Sequence[Planned]) -> list[str]:
     return list(dict.fromkeys(problem for plan_, to in planned for problem in builder.problems(plan_, to)))
 
 
@@ -137,21 +139,21 @@ def plan_images(
     bento: Bento, options: ContainerizeOptions, surroundings: Surroundings | None = None, on: Listener = ignore
 ) -> tuple[tuple[ImagePlan, Destination], ...]:
     """What `containerize` would build, and where to; bases are looked up, nothing is written. Raises as it does."""
-    surroundings = surroundings or catalog.surroundings()
+    surroundings = surroundings or catalog.default_surroundings()
     manifest = bento.manifest
-    platforms = _platforms(options.platform, manifest.platforms)
-    secrets = tuple(build_secrets.parsed(one, surroundings.environment) for one in options.secrets)
-    wanted = bases(manifest, options, surroundings.environment)
+    platforms = _select_platforms(options.platform, manifest.platforms)
+    secrets = tuple(build_secrets.parse_secret(one, surroundings.environment) for one in options.secrets)
+    wanted = resolve_bases(manifest, options, surroundings.environment)
     found = []
     for base, services in group_images(bento, wanted):
         own = "" if manifest.graph.entry in services else services[0]
-        to = destination(manifest.name, manifest.version, own, options, surroundings.environment, on)
+        to = choose_destination(manifest.name, manifest.version, own, options, surroundings.environment, on)
         registry = surroundings.registry(base)
         exact = base.with_digest(registry.resolve(base))
         for platform in platforms:
-            given = provided(registry.pull(exact, platform).labels)
-            planned = layer(bento, exact, platform, services, given, override=options.override)
-            images, kept_as = earlier(to, own, platform, options)
+            given = list_provided_packages(registry.pull(exact, platform).labels)
+            planned = plan_image(bento, exact, platform, services, given, override=options.override)
+            images, kept_as = choose_cache_sources(to, own, platform, options)
             planned = replace(
                 planned,
                 bytecode=options.bytecode,
@@ -166,12 +168,12 @@ def plan_images(
     return tuple(found)
 
 
-def _platforms(asked: str, locked: tuple[str, ...]) -> tuple[str, ...]:
+def _select_platforms(asked: str, locked: tuple[str, ...]) -> tuple[str, ...]:
     if asked:
         return tuple(dict.fromkeys(str(Platform.parse(one.strip())) for one in asked.split(",")))
-    return (own_platform() if own_platform() in locked else locked[0],)
+    return (detect_platform() if detect_platform() in locked else locked[0],)
 
 
-def own_platform() -> str:
+def detect_platform() -> str:
     """The platform of this machine, in the words of images."""
     return {"aarch64": "linux/arm64", "arm64": "linux/arm64"}.get(os.uname().machine, "linux/amd64")

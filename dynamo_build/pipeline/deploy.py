@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 from dynamo_build import catalog
 from dynamo_build.deploy import place as placing
-from dynamo_build.deploy.image_fit import fit
+from dynamo_build.deploy.image_fit import check_images
 from dynamo_build.deploy.kubernetes.objects import files
-from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
+from dynamo_build.deploy.place import UNBUILT, PlaceOptions, parse_named_images
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Finished, Listener, Noted, Warned, ignore
-from dynamo_build.image.plan import bases
+from dynamo_build.image.plan import resolve_bases
 from dynamo_build.model.deployment import Deployment, Finding, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.pipeline.build import configure
+from dynamo_build.pipeline.build import resolve_configuration
 from dynamo_build.pipeline.containerize import containerize
 from dynamo_build.seams import ApplyOptions, ChecksManifests, ComparesManifests, Surroundings, WritesTrees
 
@@ -78,16 +78,16 @@ def deploy(
     Images that are not named are built and pushed, but never for a plan. Raises UsageError, DeployError, RegistryError,
     ImageBuildError, StoreError or ToolMissing.
     """
-    files.checked_form(options.form, options.output_dir)
-    surroundings = replace(surroundings or catalog.surroundings(), applying=options.applying)
-    target = catalog.target(options.place.target, surroundings)
+    files.check_form(options.form, options.output_dir)
+    surroundings = replace(surroundings or catalog.default_surroundings(), applying=options.applying)
+    target = catalog.find_target(options.place.target, surroundings)
     options = _complete_options(bento, options, target, on)
     # All that needs no registry and no cluster first: nothing is pushed for a deployment that cannot be.
     planned = deliver_images(bento, options, surroundings, on, push=False)
     deployment, manifests = _render(bento, planned, options, target)
     warnings = check_manifests(target, manifests, options)
     if options.check:
-        warnings = (*warnings, *check_images(bento, deployment, options.containerize, surroundings))
+        warnings = (*warnings, *_check_images(bento, deployment, options.containerize, surroundings))
     for warning in warnings:
         on(Warned(text=str(warning)))
     if options.until == "plan":
@@ -104,7 +104,7 @@ def deploy(
         return Deployed(state="compared", deployment=deployment, manifests=manifests, changes=changes)
     written: tuple[Path, ...] = ()
     if options.output_dir:
-        written = files.write(format_files(target, manifests, deployment, options.form), Path(options.output_dir))
+        written = files.write_files(format_files(target, manifests, deployment, options.form), Path(options.output_dir))
         if written:
             on(Noted(text=f"wrote {len(written)} files"))
     done = Deployed(state="rendered", deployment=deployment, manifests=manifests, files=written)
@@ -113,7 +113,7 @@ def deploy(
     if options.wait:
         budget = options.applying.wait or max(workload.startup for workload in deployment.workloads) + 600.0
         waiting = replace(surroundings, applying=replace(options.applying, wait=budget))
-        target = catalog.target(options.place.target, waiting)
+        target = catalog.find_target(options.place.target, waiting)
     target.apply(manifests, on)
     return replace(done, state="checked" if options.applying.dry_run else "ready" if options.wait else "applied")
 
@@ -127,7 +127,7 @@ def _complete_options(bento: Bento, options: DeployOptions, target: DeployTarget
         raise UsageError(f"the target `{name}` has nothing to compare with", ["Leave out --diff."])
     if options.form in files.TREES and options.form not in _trees_of(target):
         raise UsageError(f"the target `{name}` has no form `{options.form}`", ["Leave out --format."])
-    config = configure(bento.manifest.graph, options.config_file, options.arguments, on)
+    config = resolve_configuration(bento.manifest.graph, options.config_file, options.arguments, on)
     pins = bool(getattr(target, "pins_architecture", False))
     return replace(options, place=replace(options.place, target=name, config=config, pin_architecture=pins))
 
@@ -150,7 +150,7 @@ def deliver_images(
     to push to, and as `containerize` does.
     """
     names = bento.manifest.graph.names
-    found = named_images(options.images, names)
+    found = parse_named_images(options.images, names)
     building = options.containerize
     if len(found) == len(names):
         return found
@@ -186,13 +186,13 @@ def verify_signatures(images: Iterable[str], key: str, surroundings: Surrounding
 
     for text in sorted(set(images)):
         reference = ImageReference.parse(text)
-        signatures.verify(reference, Path(key), surroundings.registry(reference))
+        signatures.verify_image(reference, Path(key), surroundings.registry(reference))
 
 
 def _render(
     bento: Bento, images: Mapping[str, str], options: DeployOptions, target: DeployTarget
 ) -> tuple[Deployment, Manifests]:
-    deployment = placing.place(bento, images, options.place)
+    deployment = placing.place_bento(bento, images, options.place)
     return deployment, target.render(deployment)
 
 
@@ -207,7 +207,7 @@ def check_manifests(target: DeployTarget, manifests: Manifests, options: DeployO
     return _refuse_mistakes(found, "the manifests have")
 
 
-def check_images(
+def _check_images(
     bento: Bento, deployment: Deployment, building: ContainerizeOptions, surroundings: Surroundings
 ) -> tuple[Finding, ...]:
     """The warnings about images, or the bases of those to be built, on what they will run on; read-only.
@@ -216,9 +216,9 @@ def check_images(
     """
     images = {one.service: ImageReference.parse(one.image) for one in deployment.workloads}
     if any(image.digest == UNBUILT for image in images.values()):
-        wanted = bases(bento.manifest, building, surroundings.environment)
+        wanted = resolve_bases(bento.manifest, building, surroundings.environment)
         images = {name: wanted[name] if image.digest == UNBUILT else image for name, image in images.items()}
-    return _refuse_mistakes(tuple(fit(bento, deployment, images, surroundings)), "the images have")
+    return _refuse_mistakes(tuple(check_images(bento, deployment, images, surroundings)), "the images have")
 
 
 def _refuse_mistakes(found: tuple[Finding, ...], what: str) -> tuple[Finding, ...]:
@@ -231,7 +231,7 @@ def _refuse_mistakes(found: tuple[Finding, ...], what: str) -> tuple[Finding, ..
 def format_files(target: DeployTarget, manifests: Manifests, deployment: Deployment, form: str) -> Mapping[str, str]:
     """Names and texts of files in a form: one for each object, or a tree of the target's. Raises UsageError."""
     if form not in files.TREES:
-        return files.per_object(manifests, form)
+        return files.render_per_object(manifests, form)
     if not isinstance(target, WritesTrees) or form not in target.trees:
         raise UsageError(f"the target `{deployment.target}` has no form `{form}`", ["Leave out --format."])
     return target.write_tree(form, manifests, deployment)

@@ -46,59 +46,59 @@ def diagnose(
 ) -> tuple[Finding, ...]:
     """Look at everything. Only `online` asks registries and clusters; nothing is changed."""
     checks: list[Callable[[], Iterator[Finding]]] = [
-        _python,
-        lambda: _runtime(surroundings.environment),
-        lambda: _uv(surroundings.environment),
-        lambda: _store(surroundings.environment),
-        lambda: _engine(surroundings.environment),
-        lambda: _program("buildah", surroundings.environment),
-        lambda: _program("podman", surroundings.environment),
-        lambda: _base(settings, surroundings, online),
-        lambda: _registry(settings, surroundings.environment),
-        lambda: _cluster(settings, surroundings, online),
-        lambda: _gpu(surroundings.environment),
-        _port,
-        _terminal,
+        _check_python,
+        lambda: _check_nats(surroundings.environment),
+        lambda: _check_uv(surroundings.environment),
+        lambda: _check_store(surroundings.environment),
+        lambda: _check_engine(surroundings.environment),
+        lambda: _check_program("buildah", surroundings.environment),
+        lambda: _check_program("podman", surroundings.environment),
+        lambda: _check_base(settings, surroundings, online),
+        lambda: _check_registry(settings, surroundings.environment),
+        lambda: _check_cluster(settings, surroundings, online),
+        lambda: _check_gpu(surroundings.environment),
+        _check_port,
+        _check_terminal,
     ]
     return tuple(finding for check in checks for finding in check())
 
 
-def repair(environment: Mapping[str, str]) -> tuple[str, ...]:
+def repair_store(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Do what can be done without asking: make the store's folder, remove what dead builds left. Raises StoreError."""
     home = default_home(environment)
     done = [] if home.is_dir() else [f"made {home}"]
     home.mkdir(parents=True, exist_ok=True)
-    if freed := Store(home).clean():
+    if freed := Store(home).clean_store():
         done.append(f"removed {freed} bytes of unfinished work from {home}")
     return tuple(done)
 
 
-def _python() -> Iterator[Finding]:
+def _check_python() -> Iterator[Finding]:
     seen = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding(name="Python", needed_for="everything", state=GOOD, seen=seen)
 
 
-def _runtime(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_nats(environment: Mapping[str, str]) -> Iterator[Finding]:
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("nats-server", path=environment.get("PATH"))
     given = environment.get("NATS_SERVER", "")
     if given:
         yield Finding(name="NATS", needed_for="serve", state=GOOD, seen="NATS_SERVER names one")
     elif found:
-        yield Finding(name="NATS", needed_for="serve", state=GOOD, seen=_version(found, "--version"))
+        yield Finding(name="NATS", needed_for="serve", state=GOOD, seen=_ask_version(found, "--version"))
     else:
         yield Finding(name="NATS", needed_for="serve", state=LACKING, seen="no nats-server", hint=_NATS)
 
 
-def _uv(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_uv(environment: Mapping[str, str]) -> Iterator[Finding]:
     what = {"name": "uv", "needed_for": "build, containerize"}
     try:
-        yield Finding(**what, state=GOOD, seen=_version(uv.program(environment), "--version"))
+        yield Finding(**what, state=GOOD, seen=_ask_version(uv.find_uv(environment), "--version"))
     except ToolMissing as error:
         yield Finding(**what, state=BROKEN, seen="not found", hint=" ".join(error.hints))
 
 
-def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_store(environment: Mapping[str, str]) -> Iterator[Finding]:
     home = default_home(environment)
     what = {"name": "store", "needed_for": "build, containerize, deploy"}
     there = next((folder for folder in (home, *home.parents) if folder.exists()), Path("/"))
@@ -112,33 +112,33 @@ def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(**what, state=LACKING, seen=f"{free >> 20} MiB are free in {home}", hint=hint)
         return
     try:
-        bentos = Store(home).list() if home.is_dir() else ()
+        bentos = Store(home).list_bentos() if home.is_dir() else ()
     except DynamoError as error:
         yield Finding(**what, state=BROKEN, seen=error.message, hint=" ".join(error.hints))
         return
     yield Finding(**what, state=GOOD, seen=f"{len(bentos)} bentos, {free >> 30} GiB free in {home}")
 
 
-def _engine(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_engine(environment: Mapping[str, str]) -> Iterator[Finding]:
     what = {"name": "Docker Engine", "needed_for": "containerize --builder docker, loading images"}
-    if address := docker_engine.available(environment):
+    if address := docker_engine.find_engine(environment):
         yield Finding(**what, state=GOOD, seen=f"answers at {address}")
         return
-    lack = docker_engine.missing(environment.get("DOCKER_HOST", ""))
+    lack = docker_engine.engine_missing(environment.get("DOCKER_HOST", ""))
     hint = "The default builder `oci` needs none: it writes to a registry or a folder."
     yield Finding(**what, state=LACKING, seen=lack.message, hint=hint)
 
 
-def _program(name: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_program(name: str, environment: Mapping[str, str]) -> Iterator[Finding]:
     what = {"name": name, "needed_for": f"containerize --builder {name}"}
     if found := shutil.which(name, path=environment.get("PATH")):
-        yield Finding(**what, state=GOOD, seen=_version(found, "--version"))
+        yield Finding(**what, state=GOOD, seen=_ask_version(found, "--version"))
         return
     hint = f"On Debian: apt-get install {name}. The default builder `oci` needs none."
     yield Finding(**what, state=LACKING, seen="not found", hint=hint)
 
 
-def _base(settings: Settings, surroundings: Surroundings, online: bool) -> Iterator[Finding]:
+def _check_base(settings: Settings, surroundings: Surroundings, online: bool) -> Iterator[Finding]:
     what = {"name": "base image", "needed_for": "containerize"}
     named = surroundings.environment.get("DYNAMO_IMAGE") or str(settings.values["image.base"])
     if not named:
@@ -154,7 +154,7 @@ def _base(settings: Settings, surroundings: Surroundings, online: bool) -> Itera
     yield Finding(**what, state=GOOD, seen=f"{named}: {seen}")
 
 
-def _registry(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_registry(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     what = {"name": "registry", "needed_for": "containerize --push, deploy, push"}
     named = environment.get("DYNAMO_REGISTRY") or str(settings.values["deploy.registry"])
     if not named:
@@ -162,7 +162,7 @@ def _registry(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
         yield Finding(**what, state=LACKING, seen="none is named", hint=hint)
         return
     try:
-        found = credentials.find(named.partition("/")[0], environment)
+        found = credentials.find_credentials(named.partition("/")[0], environment)
     except DynamoError as error:
         yield Finding(**what, state=BROKEN, seen=f"{named}: {error.message}", hint=" ".join(error.hints))
         return
@@ -170,7 +170,7 @@ def _registry(settings: Settings, environment: Mapping[str, str]) -> Iterator[Fi
     yield Finding(**what, state=GOOD, seen=f"{named}: {seen}")
 
 
-def _cluster(settings: Settings, surroundings: Surroundings, online: bool) -> Iterator[Finding]:
+def _check_cluster(settings: Settings, surroundings: Surroundings, online: bool) -> Iterator[Finding]:
     what = {"name": "cluster", "needed_for": "deploy --apply, deployment"}
     given = surroundings.environment.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     files = [path for path in given.split(os.pathsep) if path and Path(path).is_file()]
@@ -181,29 +181,31 @@ def _cluster(settings: Settings, surroundings: Surroundings, online: bool) -> It
     if not online:
         yield Finding(**what, state=GOOD, seen=f"{', '.join(files)}, not asked (see --online)")
         return
-    from dynamo_build.deploy.cluster.deploy import connect
+    from dynamo_build.deploy.cluster.deploy import connect_cluster
 
     try:
         context = str(settings.values["deploy.context"])
-        seen = connect(replace(surroundings, applying=replace(surroundings.applying, context=context))).version()
+        seen = connect_cluster(
+            replace(surroundings, applying=replace(surroundings.applying, context=context))
+        ).get_version()
     except DynamoError as error:
         yield Finding(**what, state=BROKEN, seen=error.message, hint=" ".join(error.hints))
         return
     yield Finding(**what, state=GOOD, seen=f"{', '.join(files)}: {seen}")
 
 
-def _gpu(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _check_gpu(environment: Mapping[str, str]) -> Iterator[Finding]:
     what = {"name": "GPU", "needed_for": "serve of services that ask for one"}
     program = shutil.which("nvidia-smi", path=environment.get("PATH"))
     if not program:
         hint = "Without one, `serve` ignores requests for GPUs and says so; builds need none."
         yield Finding(**what, state=LACKING, seen="no NVIDIA driver", hint=hint)
         return
-    seen = _version(program, "--query-gpu=name,memory.total", "--format=csv,noheader")
+    seen = _ask_version(program, "--query-gpu=name,memory.total", "--format=csv,noheader")
     yield Finding(**what, state=GOOD if seen else LACKING, seen=seen or "nvidia-smi lists none")
 
 
-def _port() -> Iterator[Finding]:
+def _check_port() -> Iterator[Finding]:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -217,7 +219,7 @@ def _port() -> Iterator[Finding]:
     yield Finding(name="port", needed_for="serve", state=GOOD, seen="127.0.0.1:8000 is free")
 
 
-def _terminal() -> Iterator[Finding]:
+def _check_terminal() -> Iterator[Finding]:
     encoding = locale.getpreferredencoding(False)
     good = encoding.lower().replace("-", "") == "utf8"
     yield Finding(
@@ -229,7 +231,7 @@ def _terminal() -> Iterator[Finding]:
     )
 
 
-def _version(program: str, *arguments: str) -> str:
+def _ask_version(program: str, *arguments: str) -> str:
     try:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -237,7 +239,7 @@ def _version(program: str, *arguments: str) -> str:
     return "; ".join(done.stdout.strip().splitlines())
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Versions of ourselves and of the packages that decide what we do; "" for what is not installed."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in (
@@ -271,7 +273,7 @@ class EnvironmentReport:
 def describe_environment(settings: Settings, environment: Mapping[str, str]) -> EnvironmentReport:
     """What a bug report needs to say of this machine; credentials in addresses are hidden."""
     return EnvironmentReport(
-        versions=versions(),
+        versions=list_versions(),
         home=str(default_home(environment)),
         settings={
             name: {"value": _hide_credentials(value), "source": settings.sources[name]}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.bento.store import chosen
+from dynamo_build.bento.store import select_bento
 from dynamo_build.errors import UsageError
 from dynamo_build.events import Listener, ignore
 from dynamo_build.graph.drawing import FORMS, NONE
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.pipeline.build import discover
+from dynamo_build.pipeline.build import discover_graph
 
 _ENDINGS = {".svg": "svg", ".html": "html", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".json": "json"}
 
@@ -51,13 +51,13 @@ def draw(project: Path, options: DrawOptions, on: Listener = ignore) -> Drawing:
         raise UsageError("a graph, a bento and a running graph exclude each other", ["Name one of them."])
     notes = NONE
     if options.running:
-        from dynamo_build.local.dashboard import seen  # the page and its server take time to load
+        from dynamo_build.local.dashboard import observe_graph  # the page and its server take time to load
 
-        graph, notes = seen()
+        graph, notes = observe_graph()
     elif options.target:
-        graph = discover(options.target, project, BuildOptions(), on=on)
+        graph = discover_graph(options.target, project, BuildOptions(), on=on)
     else:
-        graph = chosen(options.tag, project.resolve(), on=on).manifest.graph
+        graph = select_bento(options.tag, project.resolve(), on=on).manifest.graph
     if form == "json":
         document = {**codec.plain(graph), **({"now": notes} if notes else {})}
         return Drawing(graph=graph, text=codec.pretty(document) + "\n")

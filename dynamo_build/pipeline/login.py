@@ -32,12 +32,12 @@ def login(host: str, user: str, secret: str, environment: Mapping[str, str], *, 
         raise UsageError("the password is empty", ["Check the variable that it comes from."])
     given = credentials.Credentials(user=user, secret=secret)
     check_login(host, given, environment, (host,) if insecure else ())
-    return Login(host=host, user=user, place=credentials.remember(host, given, environment))
+    return Login(host=host, user=user, place=credentials.store_credentials(host, given, environment))
 
 
 def logout(host: str, environment: Mapping[str, str]) -> bool:
     """Remove the credentials of a registry; False when there were none. Raises as `login` does."""
-    return credentials.forget(parse_host(host), environment)
+    return credentials.remove_credentials(parse_host(host), environment)
 
 
 def parse_host(text: str) -> str:

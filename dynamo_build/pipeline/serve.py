@@ -21,8 +21,8 @@ from dynamo.sdk.config import configured, merge, near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
-from dynamo_build.graph.child import explore, told
-from dynamo_build.graph.config import ARGUMENT, ConfigValue, configure, given, read, shown
+from dynamo_build.graph.child import explore_graph, format_problem
+from dynamo_build.graph.config import ARGUMENT, ConfigValue, parse_config, read_config, resolve_config, trace_values
 from dynamo_build.local import bento_target, running
 from dynamo_build.local.reload import Watching
 from dynamo_build.model.bento import Bento
@@ -90,11 +90,11 @@ def serve(
     if options.reload and changed is None:
         changed = Watching(project.resolve(), [options.config_file] if options.config_file else [])
     if not options.dashboard:
-        return _serve(target, project, options, on, bento, changed)
-    from dynamo_build.local.dashboard import when_it_runs  # the page and its server take time to load
+        return _run_graph(target, project, options, on, bento, changed)
+    from dynamo_build.local.dashboard import serve_when_running  # the page and its server take time to load
 
-    with when_it_runs(on):
-        return _serve(target, project, options, on, bento, changed)
+    with serve_when_running(on):
+        return _run_graph(target, project, options, on, bento, changed)
 
 
 def find_target(target: str, project: Path) -> tuple[str, Path, Bento | None]:
@@ -104,10 +104,10 @@ def find_target(target: str, project: Path) -> tuple[str, Path, Bento | None]:
     """
     if target and Path(target).is_dir() and not Path(project, f"{target}.py").exists():
         target, project = "", Path(target)
-    return target, project, bento_target.find(target, project)
+    return target, project, bento_target.find_bento(target, project)
 
 
-def _serve(
+def _run_graph(
     target: str,
     project: Path,
     options: ServeOptions,
@@ -115,18 +115,18 @@ def _serve(
     bento: Bento | None,
     changed: Callable[[float], bool] | None,
 ) -> int:
-    code = bento_target.code(bento, on) if bento is not None else bento_target.Code(folder=project)
+    code = bento_target.prepare_code(bento, on) if bento is not None else bento_target.Code(folder=project)
     # Until they are passed on, signals that end us raise, so that nothing is left of what began.
-    with signals.raising(_ending()), _folder() as folder:
+    with signals.raise_on_signals(_ending_signals()), _temporary_folder() as folder:
         with _start_supervisor(Path(folder), code, options) as (process, release):
-            _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
-            with _forwarded(process) as told:
+            _write_graph(Path(folder), resolve_target(target, project, options, on=on, bento=bento))
+            with _forward_signals(process) as told:
                 release()
                 if changed is None:
                     ended = process.wait()
                 else:
-                    ended = _watched(
-                        process, changed, lambda: resolve(target, project, options, on=on), Path(folder), on
+                    ended = _reload_on_change(
+                        process, changed, lambda: resolve_target(target, project, options, on=on), Path(folder), on
                     )
     if told and ended == -signal.SIGTERM:  # before the supervisor heeded it: nothing had begun
         return 0
@@ -135,7 +135,7 @@ def _serve(
     return ended
 
 
-def _watched(
+def _reload_on_change(
     process: subprocess.Popen[bytes],
     changed: Callable[[float], bool],
     again: Callable[[], Resolved],
@@ -148,21 +148,21 @@ def _watched(
         try:
             resolved = again()
         except DynamoError as error:
-            on(Warned(text=f"the change is not applied: {failure(error)}"))
+            on(Warned(text=f"the change is not applied: {format_failure(error)}"))
             continue
-        _write(folder, resolved)
+        _write_graph(folder, resolved)
         with contextlib.suppress(ServeError):
-            running.asked(process.pid, {"do": "reload"})
+            running.ask_supervisor(process.pid, {"do": "reload"})
     return process.wait()
 
 
-def failure(error: DynamoError) -> str:
+def format_failure(error: DynamoError) -> str:
     """An error in one line."""
     problems = error.problems if isinstance(error, GraphError) else ()
-    return "; ".join([error.message, *(told(problem) for problem in problems)])
+    return "; ".join([error.message, *(format_problem(problem) for problem in problems)])
 
 
-def _write(folder: Path, resolved: Resolved) -> None:
+def _write_graph(folder: Path, resolved: Resolved) -> None:
     for name, content in (
         ("graph.json", codec.canonical(resolved.graph)),
         ("config.json", codec.ordered(resolved.config)),
@@ -172,22 +172,22 @@ def _write(folder: Path, resolved: Resolved) -> None:
         temporary.replace(folder / name)
 
 
-def preview(target: str, project: Path, options: ServeOptions, on: Listener = ignore) -> Resolved:
+def preview_config(target: str, project: Path, options: ServeOptions, on: Listener = ignore) -> Resolved:
     """The graph and the configuration that `serve` would run; nothing is started. Raises GraphError and UsageError."""
     target, project, bento = find_target(target, project)
-    return resolve(target, project, options, on=on, bento=bento)
+    return resolve_target(target, project, options, on=on, bento=bento)
 
 
-def resolve(
+def resolve_target(
     target: str, project: Path, options: ServeOptions, *, on: Listener = ignore, bento: Bento | None = None
 ) -> Resolved:
     """The graph and its configuration, checked. Raises GraphError and UsageError."""
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if options.config_file is not None:
-        layers.append((str(options.config_file), read(options.config_file)))
-    layers += [(name, found) for name in _LAYERS if (found := given(name, os.environ.get(name, "")))]
+        layers.append((str(options.config_file), read_config(options.config_file)))
+    layers += [(name, found) for name in _LAYERS if (found := parse_config(name, os.environ.get(name, "")))]
     if bento is None:
-        graph = explore(target, project, on=on).graph
+        graph = explore_graph(target, project, on=on).graph
         assert graph is not None
     else:
         graph = bento.manifest.graph
@@ -195,22 +195,24 @@ def resolve(
     lower: dict[str, Any] = {}
     for _, layer in layers:
         lower = merge(lower, dict(layer))
-    config = configure(graph, lower, options.arguments)
+    config = resolve_config(graph, lower, options.arguments)
     for problem in near_misses(graph, config):
-        on(Warned(text=told(problem)))
+        on(Warned(text=format_problem(problem)))
     _check_names(graph, options)
-    values = shown(graph, [*layers, (ARGUMENT, parse_arguments(options.arguments))])
+    values = trace_values(graph, [*layers, (ARGUMENT, parse_arguments(options.arguments))])
     return Resolved(graph=graph, configured=configured(graph, config), config=config, values=values)
 
 
-def effective(resolved: Resolved) -> Mapping[str, Any]:
+def effective_config(resolved: Resolved) -> Mapping[str, Any]:
     """Every value that the services will see: defaults of their code under the configuration."""
-    services = {service.name: _effective(service, resolved.config) for service in resolved.configured.services}
+    services = {
+        service.name: _effective_service_config(service, resolved.config) for service in resolved.configured.services
+    }
     rest = {name: value for name, value in resolved.config.items() if name not in services}
     return {**rest, **services}
 
 
-def _effective(service: ServiceSpec, config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _effective_service_config(service: ServiceSpec, config: Mapping[str, Any]) -> Mapping[str, Any]:
     defaults = {item.name: item.default for item in service.parameters if not item.required}
     own = {name: value for name, value in (config.get(service.name) or {}).items() if name != "ServiceArgs"}
     arguments = {
@@ -277,20 +279,20 @@ def _start_supervisor(
         process.wait()
 
 
-def _ending() -> list[signal.Signals]:
+def _ending_signals() -> list[signal.Signals]:
     """The signals that end us; a hangup that is ignored, as under nohup, is none of them."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [signal.SIGINT, signal.SIGTERM] + ([] if ignored else [signal.SIGHUP])
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     """A temporary folder; no signal comes between its making and who removes it."""
-    with signals.undivided():
+    with signals.defer_signals():
         return tempfile.TemporaryDirectory(prefix="dynamo-serve-", ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager
-def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+def _forward_signals(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     """Pass on the signals that end us, and name those that came; the supervisor ends the rest."""
     told: list[int] = []
 
@@ -298,7 +300,7 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         told.append(number)
         process.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, forward) for number in _ending()}
+    before = {number: signal.signal(number, forward) for number in _ending_signals()}
     try:
         yield told
     finally:

@@ -58,13 +58,13 @@ _READ_ANYWAY = ("requirements.txt", "./requirements.txt")
 _SECTIONS = frozenset({"python", "docker"})
 
 
-def translated(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def translate_bentofile(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Our settings by name, and one line for each option that is not taken over. Raises UsageError."""
     if not isinstance(document, Mapping):
         raise UsageError(f"{where} is not a mapping of build options")
     found: dict[str, Any] = {}
     notes = []
-    for name, value in _options(document, where):
+    for name, value in _list_options(document, where):
         more = found.get(_REQUIREMENTS, []) if _READ.get(name) == _REQUIREMENTS else []
         if name in _READ:
             found[_READ[name]] = [*more, *value] if more and isinstance(value, list) else value
@@ -83,7 +83,7 @@ def translated(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ..
     return found, tuple(notes)
 
 
-def _options(document: Mapping[Any, Any], where: str) -> list[tuple[str, Any]]:
+def _list_options(document: Mapping[Any, Any], where: str) -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = []
     for key, value in document.items():
         if key not in _SECTIONS:

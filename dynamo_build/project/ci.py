@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynamo_build.errors import UsageError
 from dynamo_build.system import atomic
-from dynamo_build.system.templating import render
+from dynamo_build.system.templating import render_template
 
 #: Where each system looks for its pipeline.
 FORMS = {"github": Path(".github/workflows/dynamo.yaml"), "gitlab": Path(".gitlab-ci.yml")}
@@ -77,7 +77,9 @@ class Pipeline:
     diff: str = _DIFF
 
 
-def pipeline(target: str, *, registry: str, version: str, config_file: str = "", python: str = "3.11") -> Pipeline:
+def describe_pipeline(
+    target: str, *, registry: str, version: str, config_file: str = "", python: str = "3.11"
+) -> Pipeline:
     """The pipeline of a graph: build, image, signature, then staging and production by digest."""
     arguments = [target, *(["-f", config_file] if config_file else []), "--locked", "-o", "name"]
     return Pipeline(
@@ -92,13 +94,13 @@ def pipeline(target: str, *, registry: str, version: str, config_file: str = "",
     )
 
 
-def write(form: str, project: Path, wanted: Pipeline, *, force: bool = False) -> Path:
+def write_pipeline(form: str, project: Path, wanted: Pipeline, *, force: bool = False) -> Path:
     """Write the pipeline where the system looks for it. Raises UsageError for one that is there, unless forced."""
     if form not in FORMS:
         raise UsageError(f"there is no pipeline for `{form}`", [f"There are {', '.join(FORMS)}."])
     path = project / FORMS[form]
     if path.exists() and not force:
         raise UsageError(f"`{FORMS[form]}` already exists", ["Overwrite it with --force."])
-    text = render(f"ci/{form}.yaml.j2", pipeline=wanted)
-    atomic.put(path, text, parents=True)
+    text = render_template(f"ci/{form}.yaml.j2", pipeline=wanted)
+    atomic.write_output(path, text, parents=True)
     return path

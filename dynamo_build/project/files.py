@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from dynamo.sdk.graph import Position, Problem
 from dynamo_build.model.plan import PlannedFile
-from dynamo_build.project.ignore import PatternError, Rules, Selection, never_file, never_folder
+from dynamo_build.project.ignore import PatternError, Rules, Selection, is_excluded_file, is_excluded_folder
 
 _EXCLUDE = "Remove it, or list it in `.bentoignore`."
 
@@ -30,7 +30,7 @@ class Survey:
     problems: tuple[Problem, ...] = ()
 
 
-def survey(
+def survey_files(
     project: str,
     *,
     include: Iterable[str] = (),
@@ -47,12 +47,12 @@ def survey(
         root=os.path.realpath(project),
         selection=Selection(tuple(include), tuple(exclude)),
         without=frozenset(os.path.realpath(folder) for folder in without),
-        known=known or _unknown,
+        known=known or _unknown_patterns,
     )
     os.scandir(walk.root).close()
-    walk.folder(walk.root, "", Rules(), (walk.root,), False)
+    walk.visit_folder(walk.root, "", Rules(), (walk.root,), False)
     files = tuple(sorted(walk.files, key=attrgetter("path")))  # code points sort as their UTF-8 does
-    problems = [*walk.problems, *(_case_clashes(files) if walk.clashing else ())]
+    problems = [*walk.problems, *(_find_case_clashes(files) if walk.clashing else ())]
     return Survey(files=files, problems=tuple(sorted(problems, key=lambda problem: problem.where.file)))
 
 
@@ -66,22 +66,22 @@ class _Walk:
     problems: list[Problem] = field(default_factory=list)
     clashing: bool = False
 
-    def folder(self, folder: str, prefix: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
+    def visit_folder(self, folder: str, prefix: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
         """Take the files of one folder. `chain` are the real paths of the folders around it."""
         try:
             with os.scandir(folder) as entries:
                 items = list(entries)
         except OSError as error:
-            self.problem(prefix.rstrip("/"), f"the folder cannot be read ({_reason(error)})", _EXCLUDE)
+            self.add_problem(prefix.rstrip("/"), f"the folder cannot be read ({_error_reason(error)})", _EXCLUDE)
             return
         names = [item.name for item in items]
-        if prefix and never_folder(prefix[:-1].rpartition("/")[2], names):
+        if prefix and is_excluded_folder(prefix[:-1].rpartition("/")[2], names):
             return
         try:
-            rules = rules.below(prefix, folder, names)
+            rules = rules.read_below(prefix, folder, names)
         except OSError as error:
-            self.problem(
-                prefix + ".gitignore", f"an ignore file cannot be read ({_reason(error)})", "Make it readable."
+            self.add_problem(
+                prefix + ".gitignore", f"an ignore file cannot be read ({_error_reason(error)})", "Make it readable."
             )
             return
         except PatternError as error:
@@ -90,8 +90,8 @@ class _Walk:
             self.problems.append(Problem(where=where, message=str(error), hint=hint))
             return
         self.clashing = self.clashing or len({name.lower() for name in names}) < len(names)
-        plain_names = _portable("".join(names))
-        selected = bool(rules.specs) or self.selection.selects
+        plain_names = _is_portable("".join(names))
+        selected = bool(rules.specs) or self.selection.has_patterns
         for item in items:
             name = item.name
             path = prefix + name
@@ -100,95 +100,95 @@ class _Walk:
             except OSError:
                 plain = False
             if not plain:
-                self.item(item, path, rules, chain, linked)
-            elif not (self.unwanted(name, path, False, rules) if selected else never_file(name)) and (
-                plain_names or self.nameable(name, path)
+                self.visit_item(item, path, rules, chain, linked)
+            elif not (self.is_excluded(name, path, False, rules) if selected else is_excluded_file(name)) and (
+                plain_names or self.is_nameable(name, path)
             ):
-                self.file(item, path)
+                self.visit_file(item, path)
 
-    def item(self, item: os.DirEntry[str], path: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
+    def visit_item(self, item: os.DirEntry[str], path: str, rules: Rules, chain: tuple[str, ...], linked: bool) -> None:
         """Take what is no plain file: a folder, a link, or something that cannot be packed."""
         try:
             link, mode = item.is_symlink(), 0
             if not link:
                 is_folder = item.is_dir(follow_symlinks=False)
             else:
-                status = _status(item.path)
+                status = _read_status(item.path)
                 mode = status.st_mode if status else 0
                 is_folder = stat.S_ISDIR(mode)
         except OSError as error:
-            self.problem(path, f"it cannot be read ({_reason(error)})", _EXCLUDE)
+            self.add_problem(path, f"it cannot be read ({_error_reason(error)})", _EXCLUDE)
             return
-        if self.unwanted(item.name, path, is_folder, rules):
+        if self.is_excluded(item.name, path, is_folder, rules):
             return
-        if link and _portable(item.name) and not self.link(item.path, path, mode, chain, linked):
+        if link and _is_portable(item.name) and not self.visit_link(item.path, path, mode, chain, linked):
             return
-        if not self.nameable(item.name, path):
+        if not self.is_nameable(item.name, path):
             return
         if not is_folder:
-            self.file(item, path)
+            self.visit_file(item, path)
             return
         real = os.path.realpath(item.path) if link else item.path
         if real not in self.without:
-            self.folder(item.path, path + "/", rules, (*chain, real), linked or link)
+            self.visit_folder(item.path, path + "/", rules, (*chain, real), linked or link)
 
-    def nameable(self, name: str, path: str) -> bool:
+    def is_nameable(self, name: str, path: str) -> bool:
         """Whether a name can be packed anywhere; a problem is noted when not."""
-        if not _portable(name):
-            self.problem(path, "the name is not UTF-8, or holds a control character or a backslash", "Rename it.")
+        if not _is_portable(name):
+            self.add_problem(path, "the name is not UTF-8, or holds a control character or a backslash", "Rename it.")
             return False
         return True
 
-    def unwanted(self, name: str, path: str, is_folder: bool, rules: Rules) -> bool:
+    def is_excluded(self, name: str, path: str, is_folder: bool, rules: Rules) -> bool:
         if is_folder:
-            return never_folder(name) or rules.ignored(path, True) or not self.selection.takes_folder(path)
-        return never_file(name) or rules.ignored(path, False) or not self.selection.takes_file(path)
+            return is_excluded_folder(name) or rules.is_ignored(path, True) or not self.selection.takes_folder(path)
+        return is_excluded_file(name) or rules.is_ignored(path, False) or not self.selection.takes_file(path)
 
-    def link(self, full: str, path: str, mode: int, chain: tuple[str, ...], linked: bool) -> bool:
+    def visit_link(self, full: str, path: str, mode: int, chain: tuple[str, ...], linked: bool) -> bool:
         """Whether a link may be followed; a problem is noted when not."""
         real = os.path.realpath(full)
         target = os.readlink(full)
         if not mode:
-            self.problem(path, f"the link to `{target}` leads nowhere", _EXCLUDE)
+            self.add_problem(path, f"the link to `{target}` leads nowhere", _EXCLUDE)
         elif not (real + "/").startswith(self.root + "/"):
-            self.problem(
+            self.add_problem(
                 path,
                 f"the link to `{target}` leads out of the project",
                 "Copy what it points to, or list it in `.bentoignore`.",
             )
         elif stat.S_ISDIR(mode) and any((outer + "/").startswith(real + "/") for outer in chain):
-            self.problem(path, f"the link to `{target}` leads to a folder around it", _EXCLUDE)
+            self.add_problem(path, f"the link to `{target}` leads to a folder around it", _EXCLUDE)
         elif stat.S_ISDIR(mode) and linked:
-            self.problem(path, f"the link to the folder `{target}` lies behind another such link", _EXCLUDE)
+            self.add_problem(path, f"the link to the folder `{target}` lies behind another such link", _EXCLUDE)
         else:
             return True
         return False
 
-    def file(self, item: os.DirEntry[str], path: str) -> None:
+    def visit_file(self, item: os.DirEntry[str], path: str) -> None:
         try:
             status = item.stat()
         except OSError as error:
-            self.problem(path, f"it cannot be read ({_reason(error)})", _EXCLUDE)
+            self.add_problem(path, f"it cannot be read ({_error_reason(error)})", _EXCLUDE)
             return
         mode = status.st_mode
         if not stat.S_ISREG(mode):
-            self.problem(path, f"it is {_kind(mode)}, not a file", _EXCLUDE)
+            self.add_problem(path, f"it is {_file_kind(mode)}, not a file", _EXCLUDE)
             return
         digest = self.known(path, status)
         if not digest and not os.access(item.path, os.R_OK, effective_ids=True):
-            self.problem(path, "the file cannot be read (permission denied)", _EXCLUDE)
+            self.add_problem(path, "the file cannot be read (permission denied)", _EXCLUDE)
             return
         self.files.append(
             PlannedFile(path=path, size=status.st_size, executable=bool(mode & stat.S_IXUSR), digest=digest)
         )
 
-    def problem(self, path: str, message: str, hint: str) -> None:
+    def add_problem(self, path: str, message: str, hint: str) -> None:
         shown = path.encode("utf-8", "backslashreplace").decode()
         shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)
         self.problems.append(Problem(where=Position(file=shown), message=message, hint=hint))
 
 
-def _case_clashes(files: Iterable[PlannedFile]) -> list[Problem]:
+def _find_case_clashes(files: Iterable[PlannedFile]) -> list[Problem]:
     seen: dict[str, str] = {}
     problems = {}
     for file in files:
@@ -206,11 +206,11 @@ def _case_clashes(files: Iterable[PlannedFile]) -> list[Problem]:
     return list(problems.values())
 
 
-def _unknown(path: str, status: os.stat_result) -> str:
+def _unknown_patterns(path: str, status: os.stat_result) -> str:
     return ""
 
 
-def _status(path: str) -> os.stat_result | None:
+def _read_status(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -221,7 +221,7 @@ def _status(path: str) -> os.stat_result | None:
         raise
 
 
-def _portable(name: str) -> bool:
+def _is_portable(name: str) -> bool:
     if name.isascii() and name.isprintable():
         return "\\" not in name
     try:
@@ -231,11 +231,11 @@ def _portable(name: str) -> bool:
     return not any(letter < " " or letter == "\x7f" for letter in name) and "\\" not in name
 
 
-def _reason(error: OSError) -> str:
+def _error_reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _kind(mode: int) -> str:
+def _file_kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "a FIFO"
     return "a socket" if stat.S_ISSOCK(mode) else "a device"

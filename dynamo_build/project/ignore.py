@@ -44,7 +44,7 @@ class Rules:
 
     specs: tuple[tuple[str, Any], ...] = ()
 
-    def below(self, prefix: str, folder: str, names: Sequence[str]) -> Rules:
+    def read_below(self, prefix: str, folder: str, names: Sequence[str]) -> Rules:
         """These rules and those of the ignore files among the names of a folder; `prefix` is its path and a slash.
 
         Raises OSError, PatternError.
@@ -57,12 +57,12 @@ class Rules:
             with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as stream:
                 lines = stream.read().splitlines()
             try:
-                added.append((prefix, compiled(_anchored(lines) if name == ".dockerignore" else lines)))
+                added.append((prefix, compile_pattern(_anchor_pattern(lines) if name == ".dockerignore" else lines)))
             except PatternError as error:
                 raise PatternError(error.pattern, error.line, name) from error
         return Rules((*self.specs, *added))
 
-    def ignored(self, path: str, is_folder: bool) -> bool:
+    def is_ignored(self, path: str, is_folder: bool) -> bool:
         """Whether a path (POSIX, relative to the project) is ignored."""
         verdict = False
         for prefix, spec in self.specs:
@@ -82,11 +82,11 @@ class Selection:
     _excluded: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_included", compiled(self.include) if self.include else None)
-        object.__setattr__(self, "_excluded", compiled(self.exclude) if self.exclude else None)
+        object.__setattr__(self, "_included", compile_pattern(self.include) if self.include else None)
+        object.__setattr__(self, "_excluded", compile_pattern(self.exclude) if self.exclude else None)
 
     @property
-    def selects(self) -> bool:
+    def has_patterns(self) -> bool:
         """Whether there is any pattern."""
         return bool(self.include or self.exclude)
 
@@ -99,7 +99,7 @@ class Selection:
         return self._excluded is None or not self._excluded.match_file(path + "/")
 
 
-def compiled(patterns: Sequence[str]) -> Any:
+def compile_pattern(patterns: Sequence[str]) -> Any:
     """Patterns of gitignore(5) as one matcher. Raises PatternError for the first that is none."""
     from pathspec import GitIgnoreSpec  # a third of a small build's time, and most projects' need
 
@@ -116,7 +116,7 @@ def compiled(patterns: Sequence[str]) -> Any:
             raise
 
 
-def never_folder(name: str, names: Sequence[str] = ()) -> bool:
+def is_excluded_folder(name: str, names: Sequence[str] = ()) -> bool:
     """Whether a folder of this name, or one that holds these names, never belongs into a bento."""
     return (
         name in FOLDERS
@@ -125,12 +125,12 @@ def never_folder(name: str, names: Sequence[str] = ()) -> bool:
     )
 
 
-def never_file(name: str) -> bool:
+def is_excluded_file(name: str) -> bool:
     """Whether a file of this name never belongs into a bento."""
     return name in FILES or name.endswith((".pyc", ".pyo", ".swp", "~", ".bento"))
 
 
-def _anchored(lines: Sequence[str]) -> list[str]:
+def _anchor_pattern(lines: Sequence[str]) -> list[str]:
     """Each line as gitignore(5) would have it; what says nothing is empty."""
     anchored = []
     for line in lines:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dynamo_build.errors import UsageError
 from dynamo_build.system import signals
-from dynamo_build.system.templating import render, templates_folder
+from dynamo_build.system.templating import render_template, templates_folder
 
 _PACKAGES = {"llm": ("jinja2>=3.1", "tokenizers>=0.20")}
 _SHARED = {"README.md": "README.md.j2", "pyproject.toml": "pyproject.toml.j2", ".gitignore": "gitignore.j2"}
@@ -30,35 +30,35 @@ class Project:
     packages: tuple[str, ...] = ()
 
 
-def templates() -> tuple[str, ...]:
+def list_templates() -> tuple[str, ...]:
     """The names of the templates that are there."""
     folder = templates_folder() / "project"
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
 
 
-def scaffold(folder: Path, template: str, name: str = "") -> tuple[Path, ...]:
+def write_project(folder: Path, template: str, name: str = "") -> tuple[Path, ...]:
     """Write a project into a folder and give its files. All or nothing: no file that is there is touched.
 
     Raises UsageError for an unknown template, a name no module can have, or files in the way.
     """
-    if template not in templates():
-        raise UsageError(f"there is no template `{template}`", [f"There are {', '.join(templates())}."])
-    project = _named(name or folder.resolve().name)
-    texts = _texts(project, template)
+    if template not in list_templates():
+        raise UsageError(f"there is no template `{template}`", [f"There are {', '.join(list_templates())}."])
+    project = _module_name(name or folder.resolve().name)
+    texts = _read_templates(project, template)
     taken = [path for path in texts if (folder / path).exists() or (folder / path).is_symlink()]
     if taken:
         raise UsageError(
             f"{', '.join(taken)} of {folder} would be overwritten", ["Choose an empty folder, or move them away."]
         )
     try:
-        with signals.undivided():
-            _write(folder, texts)
+        with signals.defer_signals():
+            _write_files(folder, texts)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return tuple(folder / path for path in texts)
 
 
-def _write(folder: Path, texts: Mapping[str, str]) -> None:
+def _write_files(folder: Path, texts: Mapping[str, str]) -> None:
     """All of them, or, when it fails, none."""
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     begun: list[Path] = []
@@ -77,7 +77,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
         raise
 
 
-def _named(text: str) -> Project:
+def _module_name(text: str) -> Project:
     words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word]
     module = "_".join(words).lower()
     taken = module in sys.stdlib_module_names or module in ("dynamo", "dynamo_build") or keyword.iskeyword(module)
@@ -86,12 +86,12 @@ def _named(text: str) -> Project:
     return Project(name=module.replace("_", "-"), module=module, title=" ".join(words).capitalize())
 
 
-def _texts(project: Project, template: str) -> Mapping[str, str]:
+def _read_templates(project: Project, template: str) -> Mapping[str, str]:
     own = templates_folder() / "project" / template
     project = replace(project, packages=_PACKAGES.get(template, ()))
-    texts = {path: render(f"project/{name}", project=project) for path, name in _SHARED.items()}
+    texts = {path: render_template(f"project/{name}", project=project) for path, name in _SHARED.items()}
     for file in sorted(own.glob("*.j2")):
         path = file.name.removesuffix(".j2")
         path = f"{project.module}.py" if path == "graph.py" else path
-        texts[path] = render(f"project/{template}/{file.name}", project=project)
+        texts[path] = render_template(f"project/{template}/{file.name}", project=project)
     return texts

@@ -89,7 +89,7 @@ class Settings:
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
-    def source(self, name: str) -> str:
+    def get_source(self, name: str) -> str:
         """Where a setting was made: `--python`, `DYNAMO_BUILD_PYTHON`, `pyproject.toml`, `default`, …"""
         return self.sources[name]
 
@@ -103,47 +103,47 @@ class Settings:
         return BuildOptions(without=without, arguments=arguments, **given)
 
 
-def load(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+def load_settings(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
     """The settings of the project in this folder, merged in the order of the module's table.
 
     `flags` are values by setting; one of None was not given. Raises UsageError, which names the place.
     """
     values = {name: known.default for name, known in KNOWN.items()}
     sources = dict.fromkeys(KNOWN, "default")
-    theirs, notes = _bentofile(project)
-    for name, (value, where) in {**theirs, **_pyproject(project), **_yaml(project)}.items():
-        values[name], sources[name] = _typed(name, value, where), where
+    theirs, notes = _read_bentofile(project)
+    for name, (value, where) in {**theirs, **_read_pyproject(project), **_read_dynamo_yaml(project)}.items():
+        values[name], sources[name] = _check_type(name, value, where), where
     for name in KNOWN:
         variable = "DYNAMO_" + name.replace(".", "_").upper()
         if variable in environment:
-            values[name], sources[name] = _from_text(name, environment[variable], variable), variable
+            values[name], sources[name] = _parse_text(name, environment[variable], variable), variable
     for name, value in flags.items():
         if value is not None:
             flag = "--" + name.partition(".")[2].replace("_", "-")
-            values[name], sources[name] = _typed(name, value, flag), flag
+            values[name], sources[name] = _check_type(name, value, flag), flag
     return Settings(values, sources, notes)
 
 
-def _pyproject(project: Path) -> dict[str, tuple[Any, str]]:
+def _read_pyproject(project: Path) -> dict[str, tuple[Any, str]]:
     content = read_toml(project / "pyproject.toml")
     tool = content.get("tool")
     section = tool.get("dynamo", {}) if isinstance(tool, Mapping) else {}
-    return _flat(section, "pyproject.toml", "tool.dynamo.")
+    return _flatten_sections(section, "pyproject.toml", "tool.dynamo.")
 
 
-def _bentofile(project: Path) -> tuple[dict[str, tuple[Any, str]], tuple[str, ...]]:
-    where, content = bentofile.NAME, _parsed(project / bentofile.NAME)
+def _read_bentofile(project: Path) -> tuple[dict[str, tuple[Any, str]], tuple[str, ...]]:
+    where, content = bentofile.NAME, _parse_file(project / bentofile.NAME)
     if content is None:
         tool = read_toml(project / "pyproject.toml").get("tool")
         section = tool.get("bentoml") if isinstance(tool, Mapping) else None
         where, content = "[tool.bentoml.build]", section.get("build") if isinstance(section, Mapping) else None
     if content is None:
         return {}, ()
-    found, notes = bentofile.translated(content, where)
+    found, notes = bentofile.translate_bentofile(content, where)
     return {name: (value, where) for name, value in found.items()}, notes
 
 
-def _parsed(path: Path) -> Any:
+def _parse_file(path: Path) -> Any:
     try:
         return read_yaml(path.read_bytes(), path.name)
     except FileNotFoundError:
@@ -154,9 +154,9 @@ def _parsed(path: Path) -> Any:
         raise UsageError(error.message) from error
 
 
-def _yaml(project: Path) -> dict[str, tuple[Any, str]]:
-    found = _flat(_parsed(project / "dynamo.yaml") or {}, "dynamo.yaml", "")
-    twice = sorted(found.keys() & _pyproject(project).keys())
+def _read_dynamo_yaml(project: Path) -> dict[str, tuple[Any, str]]:
+    found = _flatten_sections(_parse_file(project / "dynamo.yaml") or {}, "dynamo.yaml", "")
+    twice = sorted(found.keys() & _read_pyproject(project).keys())
     if twice:
         raise UsageError(f"`{twice[0]}` is set in dynamo.yaml and in pyproject.toml", ["Remove one of them."])
     return found
@@ -173,27 +173,27 @@ def read_toml(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path.name} cannot be read: {str(error)[:1].lower()}{str(error)[1:]}") from error
 
 
-def _flat(section: Any, where: str, prefix: str) -> dict[str, tuple[Any, str]]:
+def _flatten_sections(section: Any, where: str, prefix: str) -> dict[str, tuple[Any, str]]:
     if not isinstance(section, Mapping):
         raise UsageError(f"`{prefix.rstrip('.') or 'the top'}` of {where} is not a table of settings")
     found: dict[str, tuple[Any, str]] = {}
     for outer, inner in section.items():
         if not isinstance(inner, Mapping):
-            raise UsageError(f"{where} has an unknown setting `{prefix}{outer}`", [_closest(str(outer))])
+            raise UsageError(f"{where} has an unknown setting `{prefix}{outer}`", [_suggest_setting(str(outer))])
         for key, value in inner.items():
             name = f"{outer}.{str(key).replace('-', '_')}"
             if name not in KNOWN:
-                raise UsageError(f"{where} has an unknown setting `{prefix}{outer}.{key}`", [_closest(name)])
+                raise UsageError(f"{where} has an unknown setting `{prefix}{outer}.{key}`", [_suggest_setting(name)])
             found[name] = (value, where)
     return found
 
 
-def _closest(name: str) -> str:
+def _suggest_setting(name: str) -> str:
     close = closest(name, KNOWN, 0.5)
     return f"Did you mean `{close}`?" if close else f"There are {', '.join(KNOWN)}."
 
 
-def _typed(name: str, value: Any, where: str) -> Any:
+def _check_type(name: str, value: Any, where: str) -> Any:
     default = KNOWN[name].default
     if isinstance(default, tuple) and isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return tuple(value)
@@ -205,13 +205,13 @@ def _typed(name: str, value: Any, where: str) -> Any:
         return float(value)
     if isinstance(value, type(default)) and (not isinstance(value, bool) or isinstance(default, bool)):
         return value
-    hint = f"It needs {_kind(default)}."
+    hint = f"It needs {_describe_type(default)}."
     if name == "build.python":
         hint += " Put it in quotes: 3.10 without them is the number 3.1."
     raise UsageError(f"`{name}` of {where} is {value!r}", [hint])
 
 
-def _from_text(name: str, text: str, where: str) -> Any:
+def _parse_text(name: str, text: str, where: str) -> Any:
     default = KNOWN[name].default
     if isinstance(default, bool):
         if text.lower() not in _TRUE | _FALSE:
@@ -224,11 +224,11 @@ def _from_text(name: str, text: str, where: str) -> Any:
             raise UsageError(f"{where} is {text!r}", ["It needs a number."]) from error
     parts = tuple(part.strip() for part in text.split(",") if part.strip())
     if isinstance(default, dict):
-        return pairs(parts, where)
+        return parse_pairs(parts, where)
     return parts if isinstance(default, tuple) else text
 
 
-def pairs(parts: tuple[str, ...] | list[str], where: str) -> dict[str, str]:
+def parse_pairs(parts: tuple[str, ...] | list[str], where: str) -> dict[str, str]:
     """`key=value` texts as a mapping. Raises UsageError."""
     for part in parts:
         if not part.partition("=")[0] or "=" not in part:
@@ -236,6 +236,6 @@ def pairs(parts: tuple[str, ...] | list[str], where: str) -> dict[str, str]:
     return dict(cast("list[tuple[str, str]]", [part.split("=", 1) for part in parts]))
 
 
-def _kind(default: Any) -> str:
+def _describe_type(default: Any) -> str:
     names = {bool: "true or false", str: "a text", tuple: "a list of texts", dict: "a table", int: "a whole number"}
     return names.get(type(default), "a number")

@@ -31,54 +31,58 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
 
     @property
-    def basic(self) -> str:
+    def basic_header(self) -> str:
         """The value of a basic Authorization header."""
         return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
 
 
-def find(host: str, environment: Mapping[str, str]) -> Credentials | None:
+def find_credentials(host: str, environment: Mapping[str, str]) -> Credentials | None:
     """The credentials for a registry. Raises UsageError for a damaged config, RegistryError for a failing helper."""
-    for config in _configs(environment):
-        if found := _from_config(config, host, environment):
+    for config in _list_configs(environment):
+        if found := _find_in_config(config, host, environment):
             return found
     return None
 
 
-def remember(host: str, credentials: Credentials, environment: Mapping[str, str]) -> str:
+def store_credentials(host: str, credentials: Credentials, environment: Mapping[str, str]) -> str:
     """Keep a login where docker keeps its own, and say where: the config's credential helper, else the config itself.
 
     Raises UsageError for a config that cannot be read or written, RegistryError for a failing helper.
     """
-    path, config = _own(environment)
+    path, config = _own_config(environment)
     name = _HUB if host == "docker.io" else host
-    if helper := _helper_of(config, host):
+    if helper := _find_helper(config, host):
         entry = {"ServerURL": name, "Username": credentials.user, "Secret": credentials.secret}
         _told(helper, "store", json.dumps(entry), environment)
         return f"docker-credential-{helper}"
     auths = config.get("auths")
     auths = dict(auths) if isinstance(auths, dict) else {}
-    auths[name] = {"auth": credentials.basic.removeprefix("Basic ")}
-    _write(path, {**config, "auths": auths})
+    auths[name] = {"auth": credentials.basic_header.removeprefix("Basic ")}
+    _write_config(path, {**config, "auths": auths})
     return str(path)
 
 
-def forget(host: str, environment: Mapping[str, str]) -> bool:
+def remove_credentials(host: str, environment: Mapping[str, str]) -> bool:
     """Remove a login; False when there was none. Raises as `remember` does."""
-    path, config = _own(environment)
-    if helper := _helper_of(config, host):
-        found = any(_from_helper(helper, name, environment, required=True) for name in _names(host))
-        for name in _names(host) if found else ():
+    path, config = _own_config(environment)
+    if helper := _find_helper(config, host):
+        found = any(_from_helper(helper, name, environment, required=True) for name in _registry_names(host))
+        for name in _registry_names(host) if found else ():
             _told(helper, "erase", name, environment)
         return found
     auths = config.get("auths")
-    kept = {name: entry for name, entry in auths.items() if name not in _names(host)} if isinstance(auths, dict) else {}
+    kept = (
+        {name: entry for name, entry in auths.items() if name not in _registry_names(host)}
+        if isinstance(auths, dict)
+        else {}
+    )
     if not isinstance(auths, dict) or len(kept) == len(auths):
         return False
-    _write(path, {**config, "auths": kept})
+    _write_config(path, {**config, "auths": kept})
     return True
 
 
-def _own(environment: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
+def _own_config(environment: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
     home = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME") or "/nonexistent", ".docker"))
     path = Path(home, "config.json")
     try:
@@ -89,13 +93,17 @@ def _own(environment: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
         raise UsageError(f"`{path}` cannot be read: {error}", ["Correct it or remove it."]) from error
 
 
-def _helper_of(config: Mapping[str, Any], host: str) -> str:
+def _find_helper(config: Mapping[str, Any], host: str) -> str:
     helpers = config.get("credHelpers")
-    named = next((helpers[name] for name in _names(host) if name in helpers), "") if isinstance(helpers, dict) else ""
+    named = (
+        next((helpers[name] for name in _registry_names(host) if name in helpers), "")
+        if isinstance(helpers, dict)
+        else ""
+    )
     return str(named or config.get("credsStore") or "")
 
 
-def _write(path: Path, config: Mapping[str, Any]) -> None:
+def _write_config(path: Path, config: Mapping[str, Any]) -> None:
     """Replace the config in one step, readable by its owner alone."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -124,11 +132,11 @@ def _told(helper: str, verb: str, text: str, environment: Mapping[str, str]) -> 
         raise RegistryError(f"`{program} {verb}` failed with {done.returncode}", ["Run it by hand."])
 
 
-def _configs(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
+def _list_configs(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
     found = []
     if text := environment.get("DOCKER_AUTH_CONFIG", ""):
         found.append(_parse(text, "DOCKER_AUTH_CONFIG"))
-    found.append(_own(environment)[1])
+    found.append(_own_config(environment)[1])
     return found
 
 
@@ -142,8 +150,8 @@ def _parse(text: str, what: str) -> Mapping[str, Any]:
     return config
 
 
-def _from_config(config: Mapping[str, Any], host: str, environment: Mapping[str, str]) -> Credentials | None:
-    names = _names(host)
+def _find_in_config(config: Mapping[str, Any], host: str, environment: Mapping[str, str]) -> Credentials | None:
+    names = _registry_names(host)
     helpers = config.get("credHelpers")
     helper = next((helpers[name] for name in names if name in helpers), "") if isinstance(helpers, dict) else ""
     if helper or config.get("credsStore"):
@@ -158,7 +166,7 @@ def _from_config(config: Mapping[str, Any], host: str, environment: Mapping[str,
     return None
 
 
-def _names(host: str) -> list[str]:
+def _registry_names(host: str) -> list[str]:
     names = [host, f"https://{host}", f"https://{host}/v1/", f"https://{host}/v2/", f"http://{host}"]
     return [_HUB, "index.docker.io", *names] if host in ("docker.io", "registry-1.docker.io") else names
 

@@ -31,21 +31,21 @@ _LOOK_AT = 100
 _ANSWER_SECONDS = 600
 
 
-def available(environment: Mapping[str, str]) -> str:
+def find_engine(environment: Mapping[str, str]) -> str:
     """The address of the engine that answers, or "". It costs one short request.
 
     `DOCKER_HOST` decides alone when it is set; else the usual sockets are tried. Addresses by ssh are not taken.
     """
     named = environment.get("DOCKER_HOST", "")
     if named:
-        return named if _answers(named, environment) else ""
+        return named if _read_answers(named, environment) else ""
     usual = [DEFAULT_SOCKET]
     if environment.get("XDG_RUNTIME_DIR"):
         usual.append(f"{environment['XDG_RUNTIME_DIR']}/docker.sock")
-    return next((f"unix://{path}" for path in usual if _answers(f"unix://{path}", environment)), "")
+    return next((f"unix://{path}" for path in usual if _read_answers(f"unix://{path}", environment)), "")
 
 
-def missing(address: str) -> ToolMissing:
+def engine_missing(address: str) -> ToolMissing:
     """The error for an engine that is not there."""
     place = f" at {address}" if address else ""
     return ToolMissing(
@@ -57,7 +57,7 @@ def missing(address: str) -> ToolMissing:
     )
 
 
-def load(
+def load_image(
     image: OciImage,
     reference: ImageReference,
     address: str,
@@ -69,16 +69,16 @@ def load(
     Layers that the engine has are left out. That rests on what engines do and on no specification, so the whole
     archive follows when it fails. Raises ToolMissing, ImageBuildError or RegistryError (a layer that cannot be read).
     """
-    name = reference_name(reference)
+    name = format_reference(reference)
     what = f"load {name} into the engine"
     engine = _Engine(address, os.environ if environment is None else environment)
     on(Started(what=what))
     try:
-        known = _known_layers(engine, image)
-        found = _part(engine, image, name, known, on) if known else ""
-        found = found or _send(engine, image, name, frozenset(), on)
+        known = _find_known_layers(engine, image)
+        found = _archive_part(engine, image, name, known, on) if known else ""
+        found = found or _send_archive(engine, image, name, frozenset(), on)
     except _Unreachable as error:
-        raise missing(address) from error
+        raise engine_missing(address) from error
     except (_Refused, OSError, http.client.HTTPException) as error:
         raise ImageBuildError(f"the engine did not load {name}: {str(error) or type(error).__name__}") from error
     if not found:
@@ -87,14 +87,14 @@ def load(
     return found
 
 
-def reference_name(reference: ImageReference) -> str:
+def format_reference(reference: ImageReference) -> str:
     """How an engine names the image: with a tag, never with a digest."""
     return f"{reference.repository}:{reference.tag or 'latest'}"
 
 
-def _part(engine: _Engine, image: OciImage, name: str, known: frozenset[str], on: Listener) -> str:
+def _archive_part(engine: _Engine, image: OciImage, name: str, known: frozenset[str], on: Listener) -> str:
     try:
-        found = _send(engine, image, name, known, on)
+        found = _send_archive(engine, image, name, known, on)
     except (_Refused, BrokenPipeError, ConnectionResetError, http.client.HTTPException):
         found = ""
     if not found:
@@ -102,7 +102,7 @@ def _part(engine: _Engine, image: OciImage, name: str, known: frozenset[str], on
     return found
 
 
-def _known_layers(engine: _Engine, image: OciImage) -> frozenset[str]:
+def _find_known_layers(engine: _Engine, image: OciImage) -> frozenset[str]:
     """Digests of the lowest layers that an image in the engine has too: the same diff ids in the same order."""
     wanted = [layer.diff_id for layer in image.layers]
     longest = 0
@@ -112,7 +112,7 @@ def _known_layers(engine: _Engine, image: OciImage) -> frozenset[str]:
         for entry in engine.get("/images/json")[:_LOOK_AT]:
             with contextlib.suppress(_Refused):
                 document = engine.get(f"/images/{quote(entry['Id'], safe='')}/json")
-                longest = max(longest, _shared(wanted, (document.get("RootFS") or {}).get("Layers") or []))
+                longest = max(longest, _shared_layers(wanted, (document.get("RootFS") or {}).get("Layers") or []))
             if longest == len(wanted):
                 break
     except _Refused:
@@ -120,17 +120,17 @@ def _known_layers(engine: _Engine, image: OciImage) -> frozenset[str]:
     return frozenset(layer.digest for layer in image.layers[:longest])
 
 
-def _shared(wanted: list[str], has: list[str]) -> int:
+def _shared_layers(wanted: list[str], has: list[str]) -> int:
     return next(
         (at for at, (mine, other) in enumerate(zip(wanted, has, strict=False)) if mine != other),
         min(len(wanted), len(has)),
     )
 
 
-def _send(engine: _Engine, image: OciImage, name: str, without: frozenset[str], on: Listener) -> str:
+def _send_archive(engine: _Engine, image: OciImage, name: str, without: frozenset[str], on: Listener) -> str:
     """The id after loading (of the config; with containerd's store of the manifest), or "" when it is not there."""
     total = sum(layer.size for layer in image.layers if layer.digest not in without)
-    pieces = _counted(archive.pieces(image, (name,), without), f"load {name} into the engine", total, on)
+    pieces = _count_bytes(archive.iterate_pieces(image, (name,), without), f"load {name} into the engine", total, on)
     for message in engine.post("/images/load", pieces, "application/x-tar"):
         if message.get("error"):
             raise _Refused(str(message["error"]))
@@ -143,7 +143,7 @@ def _send(engine: _Engine, image: OciImage, name: str, without: frozenset[str], 
     return found if found in (image.config_digest, image.digest) else ""
 
 
-def _counted(pieces: Iterator[bytes], what: str, total: int, on: Listener) -> Iterator[bytes]:
+def _count_bytes(pieces: Iterator[bytes], what: str, total: int, on: Listener) -> Iterator[bytes]:
     done = told = 0
     for piece in pieces:
         yield piece
@@ -170,33 +170,33 @@ class _Engine:
 
     def get(self, path: str, seconds: float = 60) -> Any:
         """The JSON behind a path."""
-        with contextlib.closing(_connection(self._address, self._environment, seconds)) as connection:
+        with contextlib.closing(_open_connection(self._address, self._environment, seconds)) as connection:
             connection.request("GET", path)
-            return json.loads(_accepted(connection.getresponse()))
+            return json.loads(_is_accepted(connection.getresponse()))
 
     def post(self, path: str, pieces: Iterator[bytes], kind: str) -> Iterator[dict[str, Any]]:
         """Send a body of unknown length; the answer's JSON messages follow, one a line."""
-        with contextlib.closing(_connection(self._address, self._environment, _ANSWER_SECONDS)) as connection:
+        with contextlib.closing(_open_connection(self._address, self._environment, _ANSWER_SECONDS)) as connection:
             headers = {"Content-Type": kind, "Transfer-Encoding": "chunked"}
             connection.request("POST", path, pieces, headers, encode_chunked=True)
-            for line in _accepted(connection.getresponse()).splitlines():
+            for line in _is_accepted(connection.getresponse()).splitlines():
                 with contextlib.suppress(ValueError):
                     message = json.loads(line)
                     if isinstance(message, dict):
                         yield message
 
 
-def _connection(address: str, environment: Mapping[str, str], seconds: float) -> http.client.HTTPConnection:
+def _open_connection(address: str, environment: Mapping[str, str], seconds: float) -> http.client.HTTPConnection:
     connection: http.client.HTTPConnection
     try:
         parts = urlsplit(address)
         if parts.scheme == "unix":
             connection = http.client.HTTPConnection("engine", timeout=seconds)
-            connection.sock = _unix(parts.path, seconds)
+            connection.sock = _connect_unix(parts.path, seconds)
         elif parts.scheme in ("tcp", "http", "https") and parts.hostname:
             secured = parts.scheme == "https" or bool(environment.get("DOCKER_TLS_VERIFY"))
             if secured:
-                context = _certificates(environment)
+                context = _load_certificates(environment)
                 connection = http.client.HTTPSConnection(
                     parts.hostname, parts.port or 2376, timeout=seconds, context=context
                 )
@@ -210,7 +210,7 @@ def _connection(address: str, environment: Mapping[str, str], seconds: float) ->
     return connection
 
 
-def _unix(path: str, seconds: float) -> socket.socket:
+def _connect_unix(path: str, seconds: float) -> socket.socket:
     if not stat.S_ISSOCK(Path(path).stat().st_mode):
         raise OSError(f"{path} is not a socket")
     made = socket.socket(socket.AF_UNIX)
@@ -223,14 +223,14 @@ def _unix(path: str, seconds: float) -> socket.socket:
     return made
 
 
-def _certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
+def _load_certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
     folder = Path(environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
     context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     return context
 
 
-def _accepted(response: http.client.HTTPResponse) -> bytes:
+def _is_accepted(response: http.client.HTTPResponse) -> bytes:
     body = response.read()
     if response.status < 300:
         return body
@@ -241,9 +241,9 @@ def _accepted(response: http.client.HTTPResponse) -> bytes:
     raise _Refused(" ".join(str(said).split()) or f"status {response.status}")
 
 
-def _answers(address: str, environment: Mapping[str, str]) -> bool:
+def _read_answers(address: str, environment: Mapping[str, str]) -> bool:
     try:
-        with contextlib.closing(_connection(address, environment, 2)) as connection:
+        with contextlib.closing(_open_connection(address, environment, 2)) as connection:
             connection.request("GET", "/_ping")
             return connection.getresponse().status == 200
     except (_Unreachable, OSError, http.client.HTTPException):

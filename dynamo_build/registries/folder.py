@@ -21,11 +21,11 @@ class FolderRegistry:
 
     def resolve(self, reference: ImageReference) -> Digest:
         """The digest behind a reference. Raises RegistryError."""
-        return Digest.parse(layout.resolve(_folder(reference), reference.tag, reference.digest))
+        return Digest.parse(layout.resolve_digest(_find_folder(reference), reference.tag, reference.digest))
 
     def pull(self, reference: ImageReference, platform: str) -> OciImage:
         """The image of one platform; layers are opened when they are read. Raises RegistryError."""
-        return layout.read(_folder(reference), platform, reference.tag, reference.digest)
+        return layout.read_image(_find_folder(reference), platform, reference.tag, reference.digest)
 
     def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Write what is missing, the index last. Raises RegistryError."""
@@ -39,7 +39,7 @@ class FolderRegistry:
             on(Progress(what="write", done=written, total=total))
 
         return Digest.parse(
-            layout.write(_folder(to[0]), image, tuple(item.tag or "latest" for item in to), report_progress)
+            layout.write_image(_find_folder(to[0]), image, tuple(item.tag or "latest" for item in to), report_progress)
         )
 
     def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
@@ -47,19 +47,21 @@ class FolderRegistry:
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
-        return Digest.parse(layout.write_index(_folder(to[0]), index, tuple(item.tag or "latest" for item in to)))
+        return Digest.parse(layout.write_index(_find_folder(to[0]), index, tuple(item.tag or "latest" for item in to)))
 
     def document(self, reference: ImageReference) -> bytes:
         """The manifest or index behind a reference, byte for byte. Raises RegistryError."""
-        return layout.document(_folder(reference), layout.resolve(_folder(reference), reference.tag, reference.digest))
+        return layout.read_document(
+            _find_folder(reference), layout.resolve_digest(_find_folder(reference), reference.tag, reference.digest)
+        )
 
     def blob(self, reference: ImageReference, digest: str, size: int) -> Readable:
         """A blob of the reference's repository; who reads it checks it. Raises RegistryError."""
         del size
-        return layout.blob(_folder(reference), digest)
+        return layout.open_blob(_find_folder(reference), digest)
 
 
-def _folder(reference: ImageReference) -> Path:
+def _find_folder(reference: ImageReference) -> Path:
     if not reference.folder:
         raise RegistryError(f"`{reference}` is not an image in a folder", ["Write it as `oci:FOLDER:TAG`."])
     return Path(reference.folder)

@@ -30,7 +30,7 @@ def is_safe_path(name: str) -> bool:
 
 
 @contextmanager
-def reporting(doing: str) -> Iterator[None]:
+def wrap_os_error(doing: str) -> Iterator[None]:
     """Turn an OSError of the block into a StoreError of one line."""
     try:
         yield
@@ -41,7 +41,7 @@ def reporting(doing: str) -> Iterator[None]:
         raise StoreError(f"cannot {doing}: {reason}{where}", [hint] if hint else []) from error
 
 
-def write(path: Path, *contents: bytes | bytearray) -> None:
+def replace_file(path: Path, *contents: bytes | bytearray) -> None:
     """Replace a file by one of these contents, at once or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
@@ -57,7 +57,7 @@ def write(path: Path, *contents: bytes | bytearray) -> None:
     flush_folder(path.parent)
 
 
-def put(path: Path, text: str, *, parents: bool = False) -> None:
+def write_output(path: Path, text: str, *, parents: bool = False) -> None:
     """Write a file that the user named: at once or not at all, and straight into a pipe or a device.
 
     A link stays one; the file that it leads to is replaced. With `parents` the folders above it are made.
@@ -69,7 +69,7 @@ def put(path: Path, text: str, *, parents: bool = False) -> None:
         else:
             if parents:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            write(path.resolve(), text.encode())
+            replace_file(path.resolve(), text.encode())
     except OSError as error:
         raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
 
@@ -80,26 +80,26 @@ def is_stream(path: Path) -> bool:
     return (path.exists() and not path.is_file()) or any(place.startswith("/proc/") for place in places)
 
 
-def forget(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what writers that died left in a folder; no other may be writing there."""
     for name in os.listdir(folder):
         if name.startswith("."):
             os.unlink(os.path.join(folder, name))
 
 
-def keep(path: Path, *contents: bytes | bytearray) -> None:
+def write_cache_file(path: Path, *contents: bytes | bytearray) -> None:
     """Write a file of a cache, which may be missing, and remove what writers that died left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent / _LOCK):
-        forget(path.parent)
-        write(path, *contents)
+    with hold_lock(path.parent / _LOCK):
+        remove_leftovers(path.parent)
+        replace_file(path, *contents)
 
 
-def tidy(folder: Path) -> None:
+def clean_cache_folder(folder: Path) -> None:
     """Remove what writers of a cache that died left behind."""
     if (folder / _LOCK).exists():
-        with locked(folder / _LOCK):
-            forget(folder)
+        with hold_lock(folder / _LOCK):
+            remove_leftovers(folder)
 
 
 def flush_folder(folder: Path) -> None:
@@ -142,7 +142,7 @@ def _flush_file_system(folder: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold a lock that other processes and threads wait for; the file stays behind, empty."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

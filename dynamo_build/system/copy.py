@@ -21,29 +21,29 @@ _SMALL_BLOCK, _LARGE_BLOCK = 1 << 20, 4 << 20
 _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
-def copy(source: FileIO, size: int, path: str, mode: int, moved: Callable[[int], None]) -> bytes:
+def copy_file(source: FileIO, size: int, path: str, mode: int, moved: Callable[[int], None]) -> bytes:
     """Copy an open file of about this size to a path where nothing is yet; the SHA-256 of what was written.
 
     `moved` is told the bytes of each block. Raises OSError.
     """
     with open(path, "xb", buffering=0) as target:
-        copied = (_past_the_cache if size >= LARGE else _through_it)(source, size, target.fileno(), moved)
+        copied = (_copy_direct if size >= LARGE else _copy_cached)(source, size, target.fileno(), moved)
         os.fchmod(target.fileno(), mode)
     return copied
 
 
-def _through_it(source: FileIO, size: int, target: int, moved: Callable[[int], None]) -> bytes:
+def _copy_cached(source: FileIO, size: int, target: int, moved: Callable[[int], None]) -> bytes:
     digest = hashlib.sha256()
     buffer = bytearray(min(_SMALL_BLOCK, size + 1))
     view = memoryview(buffer)
     while count := source.readinto(buffer):
         digest.update(view[:count])
-        _write(target, view[:count])
+        _write_all(target, view[:count])
         moved(count)
     return digest.digest()
 
 
-def _past_the_cache(source: FileIO, size: int, target: int, moved: Callable[[int], None]) -> bytes:
+def _copy_direct(source: FileIO, size: int, target: int, moved: Callable[[int], None]) -> bytes:
     """A block is written while it is digested and the next one is read."""
     from concurrent.futures import Future, ThreadPoolExecutor  # loaded for large files only
 
@@ -52,10 +52,10 @@ def _past_the_cache(source: FileIO, size: int, target: int, moved: Callable[[int
     views = itertools.cycle([memoryview(mmap.mmap(-1, _LARGE_BLOCK)) for _ in range(2)])  # aligned, as disks want it
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
-        while count := _fill(source, view := next(views)):
+        while count := _fill_buffer(source, view := next(views)):
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, target, view[:count])
+            writing = writer.submit(_write_all, target, view[:count])
             digest.update(view[:count])
             moved(count)
         if writing is not None:
@@ -63,14 +63,14 @@ def _past_the_cache(source: FileIO, size: int, target: int, moved: Callable[[int
     return digest.digest()
 
 
-def _fill(source: FileIO, view: memoryview) -> int:
+def _fill_buffer(source: FileIO, view: memoryview) -> int:
     done = 0
     while done < len(view) and (count := source.readinto(view[done:])):
         done += count
     return done
 
 
-def _write(target: int, view: memoryview) -> None:
+def _write_all(target: int, view: memoryview) -> None:
     """Write all of it, through the cache where the disk takes no other: the end of a file is no whole block."""
     while view:
         try:

@@ -36,7 +36,7 @@ class ProgramFailed(DynamoError):
         super().__init__(f"{seen}: {self.tail[-1]}" if self.tail else seen)
 
 
-def run(
+def run_program(
     command: Sequence[str | os.PathLike[str]],
     *,
     on: Listener = ignore,
@@ -62,7 +62,7 @@ def run(
 
     readers: list[threading.Thread] = []
     try:
-        with started(
+        with start_program(
             words,
             cwd=folder,
             env=None if environment is None else dict(environment),
@@ -70,9 +70,9 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as process:
-            readers += [_reader(process.stdout, said.append), _reader(process.stderr, heard)]
-            _give(process, given)
-            wait(process, timeout)
+            readers += [_start_reader(process.stdout, said.append), _start_reader(process.stderr, heard)]
+            _write_input(process, given)
+            wait_for_exit(process, timeout)
     except subprocess.TimeoutExpired as error:
         raise ProgramFailed(program, None, tuple(tail), timeout) from error
     except FileNotFoundError as error:
@@ -90,19 +90,19 @@ def run(
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[bytes]]:
+def start_program(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a process group of its own, which is ended as a whole on leaving, whatever happened."""
     process = None
     try:
-        with signals.undivided():  # an interrupt before its number is known would leave it running
+        with signals.defer_signals():  # an interrupt before its number is known would leave it running
             process = subprocess.Popen(command, start_new_session=True, **named)
         yield process
     finally:
         if process is not None:
-            _end(process)
+            _kill_group(process)
 
 
-def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+def wait_for_exit(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
     """The exit code of a program. Raises subprocess.TimeoutExpired.
 
     `Popen.wait` with a timeout takes a lock that it does not release where a signal's handler raises between two of its
@@ -112,7 +112,7 @@ def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
         return process.wait()
     until, pause = time.monotonic() + timeout, 0.0005
     while True:
-        with signals.undivided():
+        with signals.defer_signals():
             code = process.poll()
         if code is not None:
             return code
@@ -123,7 +123,7 @@ def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
         time.sleep(min(pause, left))
 
 
-def _reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Thread:
+def _start_reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Thread:
     assert pipe is not None
 
     def read() -> None:
@@ -136,7 +136,7 @@ def _reader(pipe: IO[bytes] | None, line: Callable[[str], None]) -> threading.Th
     return thread
 
 
-def _give(process: subprocess.Popen[bytes], given: bytes) -> None:
+def _write_input(process: subprocess.Popen[bytes], given: bytes) -> None:
     if process.stdin is None:
         return
     try:
@@ -146,7 +146,7 @@ def _give(process: subprocess.Popen[bytes], given: bytes) -> None:
         pass  # it did not want all of it; its code says whether that matters
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """End what is left of the group: also of a program that left children behind."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

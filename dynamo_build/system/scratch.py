@@ -18,25 +18,25 @@ _SECONDS = 60
 
 
 @contextlib.contextmanager
-def scratch(parent: Path, prefix: str) -> Iterator[Path]:
+def create_scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder below `parent`, by its absolute path: what is started there may be in another folder."""
     parent = parent.absolute()
     parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent, prefix)
+    _remove_stale_folders(parent, prefix)
     made = None
     try:
-        with signals.undivided():
+        with signals.defer_signals():
             made = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
-        with _held(Path(made.name)):
+        with _hold_folder(Path(made.name)):
             yield Path(made.name)
     finally:
         if made is not None:
-            with signals.undivided():
+            with signals.defer_signals():
                 made.cleanup()
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[bool]:
+def _hold_folder(folder: Path) -> Iterator[bool]:
     """Whether the folder could be locked. A file system without locks has none that is held, nor one that is free."""
     try:
         lock = try_lock_folder(folder)
@@ -49,11 +49,11 @@ def _held(folder: Path) -> Iterator[bool]:
             os.close(lock)
 
 
-def _sweep(parent: Path, prefix: str) -> None:
+def _remove_stale_folders(parent: Path, prefix: str) -> None:
     """Remove the folders that nobody holds."""
     for left in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _SECONDS:
-                with _held(left) as free:
+                with _hold_folder(left) as free:
                     if free:
                         shutil.rmtree(left, ignore_errors=True)

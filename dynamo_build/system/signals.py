@@ -30,24 +30,26 @@ class Ended(SystemExit):
         self.number = number
 
 
-def listen() -> None:
+def install_handler() -> None:
     """Raise Interrupted in the main thread at Ctrl-C; a shell's background job ignores it, and still does."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        _hold()
-        signal.signal(signal.SIGINT, _raise)
+        _install_hook()
+        signal.signal(signal.SIGINT, _raise_interrupt)
 
 
-def close() -> bool:
+def ignore_interrupts() -> bool:
     """Ignore Ctrl-C from here to the interpreter's end. Gives whether one was still to be sent again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return signal.SIGINT in _coming
 
 
 @contextlib.contextmanager
-def raising(numbers: Sequence[int]) -> Iterator[None]:
+def raise_on_signals(numbers: Sequence[int]) -> Iterator[None]:
     """Raise Interrupted or Ended for these signals within the block, unless they have a handler already."""
-    _hold()
-    before = {number: signal.signal(number, _raise) for number in numbers if not callable(signal.getsignal(number))}
+    _install_hook()
+    before = {
+        number: signal.signal(number, _raise_interrupt) for number in numbers if not callable(signal.getsignal(number))
+    }
     try:
         yield
     finally:
@@ -56,7 +58,7 @@ def raising(numbers: Sequence[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def undivided() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Defer Ctrl-C, and SIGTERM and SIGHUP where they have a handler, until the block has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears it at all
@@ -75,45 +77,45 @@ def undivided() -> Iterator[None]:
                 handler(number, None)
 
 
-def caused(error: BaseException | None) -> bool:
+def is_interrupt(error: BaseException | None) -> bool:
     """Whether Ctrl-C caused this error: creating a class wraps it in a RuntimeError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__
     return error is not None
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
-    while frame is not None and frame.f_code is not _lost.__code__:
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    while frame is not None and frame.f_code is not _handle_unraisable.__code__:
         frame = frame.f_back
     if frame is not None:  # an exception that is raised in there is lost
-        _again(number)
+        _resend_signal(number)
     else:
         _coming.discard(number)
         raise Interrupted if number == signal.SIGINT else Ended(number)
 
 
-def _hold() -> None:
-    if sys.unraisablehook is not _lost:
+def _install_hook() -> None:
+    if sys.unraisablehook is not _handle_unraisable:
         _before[:] = [sys.unraisablehook]
-        sys.unraisablehook = _lost
+        sys.unraisablehook = _handle_unraisable
 
 
-def _lost(what: sys.UnraisableHookArgs) -> None:
+def _handle_unraisable(what: sys.UnraisableHookArgs) -> None:
     if isinstance(what.exc_value, Interrupted | Ended):
-        _again(what.exc_value.number)
+        _resend_signal(what.exc_value.number)
     else:
         _before[0](what)
 
 
-def _again(number: int) -> None:
+def _resend_signal(number: int) -> None:
     """Send it again a moment later; `threading.Thread` takes locks that the interrupted code may hold."""
     main = threading.main_thread().ident
     assert main is not None
     _coming.add(number)
-    _thread.start_new_thread(_send, (main, number))
+    _thread.start_new_thread(_send_signal, (main, number))
 
 
-def _send(thread: int, number: int) -> None:
+def _send_signal(thread: int, number: int) -> None:
     time.sleep(0.01)
     signal.pthread_kill(thread, number)
 

@@ -22,9 +22,9 @@ def templates_folder() -> Path:
     return beside if (beside / "Dockerfile.j2").is_file() else _PACKAGE / "templates"
 
 
-def render(template_name: str, **one_variable: object) -> str:
+def render_template(template_name: str, **one_variable: object) -> str:
     """The text of one of our templates. Each takes exactly one variable, named in templates/README.md."""
-    return _environment().get_template(template_name).render(_only(one_variable))
+    return _create_environment().get_template(template_name).render(_check_single_variable(one_variable))
 
 
 def render_extension(text: str, template_name: str, **one_variable: object) -> str:
@@ -33,9 +33,9 @@ def render_extension(text: str, template_name: str, **one_variable: object) -> s
     It comes from a project or a bento, so it runs in Jinja2's sandbox. Raises UsageError with its line.
     """
     mine = f"{template_name} of the project"
-    environment = _environment({mine: text})
+    environment = _create_environment({mine: text})
     try:
-        return environment.get_template(mine).render(_only(one_variable))
+        return environment.get_template(mine).render(_check_single_variable(one_variable))
     except TemplateSyntaxError as error:
         raise UsageError(
             f"the template that extends {template_name} is wrong at line {error.lineno}: {error.message}"
@@ -47,7 +47,7 @@ def render_extension(text: str, template_name: str, **one_variable: object) -> s
         ) from error
 
 
-def _environment(added: dict[str, str] | None = None) -> ImmutableSandboxedEnvironment:
+def _create_environment(added: dict[str, str] | None = None) -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
         loader=ChoiceLoader([DictLoader(added or {}), FileSystemLoader(templates_folder())]),
         undefined=StrictUndefined,
@@ -57,7 +57,7 @@ def _environment(added: dict[str, str] | None = None) -> ImmutableSandboxedEnvir
     )
 
 
-def _only(variable: dict[str, object]) -> dict[str, object]:
+def _check_single_variable(variable: dict[str, object]) -> dict[str, object]:
     if len(variable) != 1:
         raise TypeError("a template takes exactly one variable")
     return variable

@@ -39,7 +39,7 @@ def emit_yaml(document: Mapping[str, Any], key: Callable[[str], str], text: Call
     finite.
     """
     lines: list[str] = []
-    _Emitter(key, text, lines).mapping(document, "", "")
+    _Emitter(key, text, lines).emit_mapping(document, "", "")
     return "\n".join(lines) + "\n"
 
 
@@ -47,7 +47,7 @@ def quote_yaml(text: str, named: Mapping[str, str] | None = None) -> str:
     """A double-quoted scalar. Printable characters stay; `named` are escapes to prefer over the numeric ones."""
     if text.isascii() and text.isprintable():
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return '"' + "".join(_escape(character, named or {}) for character in text) + '"'
+    return '"' + "".join(_escape_character(character, named or {}) for character in text) + '"'
 
 
 def is_plain_key(key: str) -> bool:
@@ -64,7 +64,7 @@ class _Emitter:
     def __init__(self, key: Callable[[str], str], text: Callable[[str], str], lines: list[str]) -> None:
         self._key, self._text, self._lines = key, text, lines
 
-    def mapping(self, value: Mapping[str, Any], first: str, indent: str) -> None:
+    def emit_mapping(self, value: Mapping[str, Any], first: str, indent: str) -> None:
         """Write the items of a mapping, the first one after `first`, the others after `indent`."""
         for key, item in value.items():
             head = f"{first}{self._key(key)}:"
@@ -73,27 +73,27 @@ class _Emitter:
                 self._lines.append(f"{head} {self._text(item)}")
             elif isinstance(item, Mapping) and item:
                 self._lines.append(head)
-                self.mapping(item, indent + "  ", indent + "  ")
+                self.emit_mapping(item, indent + "  ", indent + "  ")
             elif isinstance(item, Sequence) and item:
                 self._lines.append(head)
-                self._sequence(item, indent)
+                self._emit_sequence(item, indent)
             else:
-                self._lines.append(f"{head} {_scalar(item)}")
+                self._lines.append(f"{head} {_format_scalar(item)}")
 
-    def _sequence(self, value: Sequence[Any], indent: str) -> None:
+    def _emit_sequence(self, value: Sequence[Any], indent: str) -> None:
         for item in value:
             if isinstance(item, str):
                 self._lines.append(f"{indent}- {self._text(item)}")
             elif isinstance(item, Mapping) and item:
-                self.mapping(item, f"{indent}- ", indent + "  ")
+                self.emit_mapping(item, f"{indent}- ", indent + "  ")
             elif isinstance(item, Sequence) and item:
                 self._lines.append(f"{indent}-")
-                self._sequence(item, indent + "  ")
+                self._emit_sequence(item, indent + "  ")
             else:
-                self._lines.append(f"{indent}- {_scalar(item)}")
+                self._lines.append(f"{indent}- {_format_scalar(item)}")
 
 
-def _scalar(value: Any) -> str:
+def _format_scalar(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{}"
     if isinstance(value, Sequence):
@@ -105,7 +105,7 @@ def _scalar(value: Any) -> str:
     return written.replace("e", ".0e") if isinstance(value, float) and "." not in written else written
 
 
-def _escape(character: str, named: Mapping[str, str]) -> str:
+def _escape_character(character: str, named: Mapping[str, str]) -> str:
     if character in '"\\':
         return f"\\{character}"
     if character.isprintable():

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from dynamo.sdk.graph import Edge, EndpointSpec, ServiceGraph, ServiceSpec  # noqa: E402
 from dynamo_build.bento import bento_yaml  # noqa: E402
 from dynamo_build.deploy.cluster.connection import Connection  # noqa: E402
-from dynamo_build.deploy.cluster.deploy import apply  # noqa: E402
+from dynamo_build.deploy.cluster.deploy import apply_manifests  # noqa: E402
 from dynamo_build.deploy.targets.k8s import KubernetesTarget  # noqa: E402
 from dynamo_build.model.deployment import Manifests  # noqa: E402
 from dynamo_build.seams import Surroundings  # noqa: E402
@@ -84,7 +84,7 @@ def large_table(home: Path) -> dict[str, object]:
     """The same of a thousand services."""
     environment = {**os.environ, "DYNAMO_HOME": str(home), "HOME": str(home)}
     ours = [PYTHON, "-m", "dynamo_build", "deploy", "--image", IMAGE, "large:1234e56"]
-    read = "import sys; from pathlib import Path; from dynamo_build.bento import bento_yaml; bento_yaml.load(Path(sys.argv[1]))"
+    read = "import sys; from pathlib import Path; from dynamo_build.bento import bento_yaml; bento_yaml.read_manifest(Path(sys.argv[1]))"
     bento = str(home / "bentos/large/1234e56")
     commands: dict[str, Row] = {
         "floor: reading the bento": ([PYTHON, "-c", read, bento], home, environment),
@@ -107,7 +107,7 @@ def apply_table(home: Path) -> dict[str, object]:
             for _ in range(1 if turn.startswith("first") else ROUNDS):
                 double.requests.clear()
                 begun = time.monotonic()
-                apply(manifests, Surroundings(cache=home), lambda event: None, connection)
+                apply_manifests(manifests, Surroundings(cache=home), lambda event: None, connection)
                 seconds.append(time.monotonic() - begun)
             spent = f"{statistics.median(seconds):.3f} s"
             rows.append([turn, len(manifests.items), len(double.requests), len(double.writes()), spent])
@@ -122,7 +122,7 @@ def apply_table(home: Path) -> dict[str, object]:
 def _store(home: Path, graph: ServiceGraph, name: str) -> None:
     folder = home / "bentos" / name / "1234e56"
     folder.mkdir(parents=True)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(deployments.bento(graph, name=name).manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(deployments.bento(graph, name=name).manifest))
     (folder / "build.json").write_text("{}")
 
 

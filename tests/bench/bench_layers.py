@@ -62,7 +62,7 @@ def services(scratch: Path) -> dict[str, object]:
     edges = "".join(f"    s{number} = depends(Service{number})\n" for number in names)
     (project.source / "many.py").write_text(GRAPH.format(services=parts, depends=edges, base=project.base))
     reference = ImageReference.parse(project.base)
-    registry = catalog.surroundings().registry(reference)
+    registry = catalog.default_surroundings().registry(reference)
     image = registry.pull(reference, "linux/amd64")
     registry.push(image, tuple(reference.with_tag(f"{reference.tag}-{number}") for number in names), ignore)
     tag = project.said([*DYNAMO, "build", "many:Frontend", "--output", "name"]).strip()

@@ -23,7 +23,7 @@ from dynamo_build import catalog
 from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer
-from dynamo_build.oci.compression import compressor
+from dynamo_build.oci.compression import create_compressor
 from dynamo_build.oci.layer import Entry, Layer
 from image_bento import Project, missing
 from image_peers import fresh_engine, peers
@@ -123,7 +123,7 @@ def within(command: Sequence[str], folder: Path, environment: Mapping[str, str])
 def large_base(project: Project, scratch: Path) -> str:
     """The base with random layers over it, in the registry; pushed once."""
     reference = ImageReference.parse(project.base)
-    registry = catalog.surroundings().registry(reference)
+    registry = catalog.default_surroundings().registry(reference)
     image = registry.pull(reference, "linux/amd64")
     added = []
     for number in range(8):
@@ -134,7 +134,7 @@ def large_base(project: Project, scratch: Path) -> str:
         blob = scratch / f"layer-{number}"
         with blob.open("wb") as out:
             entries = [Entry(path=f"opt/noise-{number}", content=content)]
-            digest, diff_id, size = layer.write(entries, out, compressor("gzip"))
+            digest, diff_id, size = layer.write_layer(entries, out, create_compressor("gzip"))
         content.unlink()
         added.append(
             Layer(digest=digest, diff_id=diff_id, size=size, name="noise", source=lambda blob=blob: blob.open("rb"))

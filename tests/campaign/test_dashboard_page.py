@@ -12,7 +12,7 @@ import pytest
 
 from dynamo.sdk.graph import Edge, ServiceGraph, ServiceSpec
 from dynamo_build.local.page.measure import Rate
-from dynamo_build.local.page.server import Server, page
+from dynamo_build.local.page.server import Server, render_page
 from dynamo_build.local.page.watch import Gauge, State, Watch
 
 GRAPH = ServiceGraph(
@@ -50,7 +50,7 @@ class Still(Watch):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = Server("127.0.0.1", 0, *page(GRAPH), Still(STATE))
+    server = Server("127.0.0.1", 0, *render_page(GRAPH), Still(STATE))
     server.start()
     yield server.address
     server.stop()
@@ -90,7 +90,7 @@ def test_screenshots(address: str, tmp_path: Path, name: str, size: str) -> None
 
 def test_contrast() -> None:
     """Text stands out from its ground by 4.5 at least, in both schemes (WCAG 2.2, 1.4.3)."""
-    style = page(GRAPH)[0].decode()
+    style = render_page(GRAPH)[0].decode()
     for scheme in re.findall(r"--ground: (#\w{6}); --text: (#\w{6}); --line: #\w{6}; (.*?) \}", style):
         ground, *texts = scheme[0], scheme[1], *re.findall(r"#\w{6}", scheme[2])
         assert len(texts) == 4

@@ -17,7 +17,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import DynamoError
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import Destination, ImagePlan, SetupCommand, ToEngine, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
@@ -40,7 +40,7 @@ WORKER = b"import sys, graph\nprint('worker', graph.WORD, *sys.argv[1:])\n"
 @pytest.fixture
 def around(tmp_path: Path, registry: str) -> Surroundings:
     del registry
-    return catalog.surroundings(dict(os.environ), tmp_path / "cache")
+    return catalog.default_surroundings(dict(os.environ), tmp_path / "cache")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def base(registry: str, tmp_path_factory: pytest.TempPathFactory) -> ImageRefere
     subprocess.run(
         [sys.executable, ROOT / "container/make_base.py", "--output", folder], check=True, capture_output=True
     )
-    around = catalog.surroundings(dict(os.environ), folder / "cache")
+    around = catalog.default_surroundings(dict(os.environ), folder / "cache")
     source, to = (
         ImageReference.parse(f"oci:{folder}"),
         ImageReference.parse(f"{registry}/contract/base:{secrets.token_hex(4)}"),
@@ -67,7 +67,7 @@ def builder(request: pytest.FixtureRequest, around: Surroundings) -> Iterator[Im
         request.getfixturevalue("as_root")
         if shutil.which(request.param) is None:
             pytest.skip(f"needs {request.param}")
-    yield catalog.builder(request.param, around)
+    yield catalog.find_builder(request.param, around)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def plan(tmp_path: Path, base: ImageReference) -> ImagePlan:
     _, content = handmade.distribution("dynamo_runtime", "0.1.0", runtime)
     bento = handmade.bento(tmp_path / "bento", {"graph.py": "WORD = 'here'\n", "data/words.txt": "one\n"})
     (tmp_path / "bento/runtime" / handmade.WHEEL).write_bytes(content)
-    return layer(bento, base, "linux/amd64")
+    return plan_image(bento, base, "linux/amd64")
 
 
 def somewhere(registry: str) -> ToRegistry:
@@ -97,7 +97,7 @@ def test_the_image_is_where_it_was_sent(
     image = builder.build(plan, to, ignore)
     found = pulled(around, to, image.reference)
     assert (found.digest, found.config_digest) == (image.digest, image.config_digest)
-    assert check.problems(found) == ()
+    assert check.find_image_problems(found) == ()
     assert found.layers[0].diff_id == around.registry(plan.base).pull(plan.base, "linux/amd64").layers[0].diff_id
     assert [layer.digest for layer in image.layers] in ([], [layer.digest for layer in found.layers])
     assert image.size > 0 and image.services == plan.services and image.platform == "linux/amd64"

@@ -86,14 +86,14 @@ class TinyRegistry:
         return folder
 
     def resolve(self, reference):
-        return Digest.parse(layout.resolve(self.folder(reference), reference.tag, reference.digest))
+        return Digest.parse(layout.resolve_digest(self.folder(reference), reference.tag, reference.digest))
 
     def pull(self, reference, platform):
-        return layout.read(self.folder(reference), platform, reference.tag, reference.digest)
+        return layout.read_image(self.folder(reference), platform, reference.tag, reference.digest)
 
     def push(self, image, to, on):
         folder = self.root / to[0].path
-        return Digest.parse(layout.write(folder, image, tuple(item.tag or "latest" for item in to), lambda _: None))
+        return Digest.parse(layout.write_image(folder, image, tuple(item.tag or "latest" for item in to), lambda _: None))
 '''
 
 
@@ -147,7 +147,7 @@ def test_a_builder(project: Path, bento: str, tmp_path: Path) -> None:
     image = json.loads(done.stdout)
     assert image["builder"] == "tiny"
     assert image["reference"] == f"tiny:team/app:1@{image['digest']}"
-    assert layout.resolve(tmp_path / "registry/team/app", "1", "") == image["digest"]
+    assert layout.resolve_digest(tmp_path / "registry/team/app", "1", "") == image["digest"]
     refused = run(project, *arguments, "--output-dir", str(tmp_path / "out"), code=12)
     assert "tiny delivers to registries alone" in refused.stderr
 

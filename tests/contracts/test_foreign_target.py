@@ -71,7 +71,7 @@ def dynamo(tmp_path: Path) -> object:
     (info / "entry_points.txt").write_text("[dynamo.targets]\nplain = elsewhere:Plain\nfull = elsewhere:Full\n")
     folder = tmp_path / "home/bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
     (folder / "build.json").write_text("{}")
     environment = {
         **os.environ,

@@ -66,7 +66,7 @@ def reference(place: str, tag: str = "v1") -> ImageReference:
 
 
 def of(found: ImageReference) -> Registry:
-    return catalog.surroundings(environment=dict(ENVIRONMENT), cache=Path("/nonexistent")).registry(found)
+    return catalog.default_surroundings(environment=dict(ENVIRONMENT), cache=Path("/nonexistent")).registry(found)
 
 
 def two_layers() -> OciImage:
@@ -86,7 +86,7 @@ def test_what_is_pushed_is_pulled(place: str) -> None:
     assert str(of(to).push(image, (to,), ignore)) == image.digest
     pulled = of(to).pull(to, "linux/amd64")
     assert (pulled.manifest, pulled.config) == (image.manifest, image.config)
-    assert check.problems(pulled) == ()
+    assert check.find_image_problems(pulled) == ()
 
 
 def test_tags_and_digests_resolve(place: str) -> None:
@@ -138,7 +138,7 @@ def test_a_layer_may_come_before_its_image(place: str) -> None:
     with pytest.raises(RegistryError):
         of(to).resolve(to)
     assert str(registry.push(image, (to,), ignore)) == image.digest
-    assert check.problems(of(to).pull(to, "linux/amd64")) == ()
+    assert check.find_image_problems(of(to).pull(to, "linux/amd64")) == ()
 
 
 def test_progress_ends_at_the_total(place: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo_build import catalog
-from dynamo_build.deploy.kubernetes.objects.files import rendered
+from dynamo_build.deploy.kubernetes.objects.files import render_manifests
 from dynamo_build.model.deployment import SecretReference
 from support.deployments import DIGEST, deployment, disaggregated_graph, hello_graph
 
@@ -22,7 +22,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def text(name: str, graph: object = None, **fields: object) -> str:
     made = deployment(graph or hello_graph(), target=name, **fields)  # type: ignore[arg-type]
-    return rendered(catalog.target(name, catalog.surroundings()).render(made), "yaml")
+    return render_manifests(catalog.find_target(name, catalog.default_surroundings()).render(made), "yaml")
 
 
 def test_the_same_twice(name: str) -> None:
@@ -30,11 +30,11 @@ def test_the_same_twice(name: str) -> None:
     graph = disaggregated_graph()
     made = deployment(graph, target=name, config={"A": {"x": 1, "y": 2}})
     turned = replace(made, config={"A": {"y": 2, "x": 1}})
-    target = catalog.target(name, catalog.surroundings())
+    target = catalog.find_target(name, catalog.default_surroundings())
     assert (
-        rendered(target.render(made), "yaml")
-        == rendered(target.render(turned), "yaml")
-        == rendered(target.render(made), "yaml")
+        render_manifests(target.render(made), "yaml")
+        == render_manifests(target.render(turned), "yaml")
+        == render_manifests(target.render(made), "yaml")
     )
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dynamo_build import catalog
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from support import handmade
@@ -36,13 +36,13 @@ def main() -> None:
         "UV_FIND_LINKS": wheels,
         "UV_CACHE_DIR": f"{cache}/uv",
     }
-    around = catalog.surroundings(environment, Path(cache))
+    around = catalog.default_surroundings(environment, Path(cache))
     where = ImageReference.parse(base)
     exact = where.with_digest(around.registry(where).resolve(where))
-    plan = replace(layer(made, exact, "linux/amd64"), jobs=int(os.environ.get("JOBS", "0")))
+    plan = replace(plan_image(made, exact, "linux/amd64"), jobs=int(os.environ.get("JOBS", "0")))
     to = ImageReference.parse(reference)
     destination = ToFolder(folder=to.folder, tag=to.tag) if to.folder else ToRegistry(references=(to,))
-    image = catalog.builder("oci", around).build(plan, destination, ignore)
+    image = catalog.find_builder("oci", around).build(plan, destination, ignore)
     print(image.digest, image.config_digest)
 
 

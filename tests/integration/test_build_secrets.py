@@ -71,7 +71,7 @@ def around(tmp_path: Path, docker_host: str, index: str) -> Surroundings:
     settings = f"[global]\nindex-url = http://reader:{PASSWORD}@{index}/simple\n"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "PIP_", "UV_"))}
     own = {"DOCKER_HOST": docker_host, "DYNAMO_HOME": str(tmp_path / "home"), "TOKEN": TOKEN, "PIP_SETTINGS": settings}
-    return catalog.surroundings({**kept, **own, "UV_CACHE_DIR": str(tmp_path / "uv")}, tmp_path / "cache")
+    return catalog.default_surroundings({**kept, **own, "UV_CACHE_DIR": str(tmp_path / "uv")}, tmp_path / "cache")
 
 
 def runtime() -> dict[str, bytes]:
@@ -156,7 +156,7 @@ def test_a_wrong_login_is_one_line_without_it(
         **around.environment,
         "PIP_SETTINGS": f"[global]\nindex-url = http://reader:{wrong}@{index}/simple\n",
     }
-    mistaken = catalog.surroundings(environment, around.cache)
+    mistaken = catalog.default_surroundings(environment, around.cache)
     heard: list[Event] = []
     for builder in ("oci", "docker"):
         with pytest.raises(ImageBuildError) as failed:
@@ -166,7 +166,7 @@ def test_a_wrong_login_is_one_line_without_it(
 
 def test_the_classic_builder_refuses(bento: Bento, around: Surroundings, base_image: str, registry: str) -> None:
     """One line, before anything is built."""
-    classic = catalog.surroundings({**around.environment, "DOCKER_BUILDKIT": "0"}, around.cache)
+    classic = catalog.default_surroundings({**around.environment, "DOCKER_BUILDKIT": "0"}, around.cache)
     with pytest.raises(ImageBuildError, match="classic builder cannot mount secrets") as failed:
         containerize.containerize(bento, options("docker", base_image, registry), classic, ignore)
     assert "\n" not in failed.value.message

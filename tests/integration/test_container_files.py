@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.packages.base_labels import provided
+from dynamo_build.packages.base_labels import list_provided_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINER = ROOT / "container"
@@ -185,7 +185,7 @@ def test_the_labels_of_a_python() -> None:
         check=True,
     )
     labels = json.loads(done.stdout)
-    assert provided(labels)["pytest"] == pytest.__version__
+    assert list_provided_packages(labels)["pytest"] == pytest.__version__
     assert json.loads(labels["dynamo.python"])["executable"] == sys.executable
     assert json.loads(labels["dynamo.platform"]).keys() == {"glibc"}
 

@@ -37,7 +37,7 @@ def test_pushed_once_and_named_by_its_digest(project: Path, registry: str, tmp_p
     """A dry run pushes nothing; the first run pushes; the second finds all there and prints the same bytes."""
     place = f"{registry}/test/{secrets.token_hex(6)}"
     arguments = ("deploy", "--registry", place, "--base", base_image, "--nats", "nats://nats.example:4222")
-    around = catalog.surroundings(dict(os.environ))
+    around = catalog.default_surroundings(dict(os.environ))
     planned = json.loads(dynamo(*arguments, "--dry-run", "-o", "json", folder=project).stdout)
     tag = ImageReference.parse(planned["services"][0]["image"].partition("@")[0])
     with pytest.raises(RegistryError, match="has no image"):

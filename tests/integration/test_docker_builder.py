@@ -54,7 +54,7 @@ def environment(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> d
 
 @pytest.fixture(scope="module")
 def surroundings(environment: dict[str, str]) -> Surroundings:
-    return catalog.surroundings(environment)
+    return catalog.default_surroundings(environment)
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +140,9 @@ def ask(container: Any, port: int) -> str:
 def build(
     plan: ImagePlan, to: Any, environment: dict[str, str], heard: list[Event] | None = None, **more: str
 ) -> Image:
-    surroundings = catalog.surroundings({**environment, **more})
+    surroundings = catalog.default_surroundings({**environment, **more})
     listener = ignore if heard is None else heard.append
-    return catalog.builder("docker", surroundings).build(plan, to, listener)
+    return catalog.find_builder("docker", surroundings).build(plan, to, listener)
 
 
 def to_engine(tag: str) -> ToEngine:

@@ -104,7 +104,7 @@ def engine(request: pytest.FixtureRequest, docker_host: str, image: Image) -> It
 @pytest.fixture(scope="module")
 def around(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_", "DOCKER_"))}
-    return catalog.surroundings({**kept, "DYNAMO_HOME": str(tmp_path_factory.mktemp("store"))})
+    return catalog.default_surroundings({**kept, "DYNAMO_HOME": str(tmp_path_factory.mktemp("store"))})
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +202,8 @@ def test_copied_by_another_tool(image: Image, tmp_path: Path) -> None:
     told = json.loads(skopeo("inspect", "--tls-verify=false", f"docker://{tagged}"))
     assert told["Digest"] == image.digest and "dynamo.python" in told["Labels"]
     skopeo("copy", "--src-tls-verify=false", f"docker://{exact}", f"oci:{tmp_path / 'copy'}:v1")
-    copied = layout.read(tmp_path / "copy", "linux/amd64", "v1")
-    assert copied.digest == image.digest and check.problems(copied) == ()
+    copied = layout.read_image(tmp_path / "copy", "linux/amd64", "v1")
+    assert copied.digest == image.digest and check.find_image_problems(copied) == ()
     again = f"{tagged.rpartition(':')[0]}-copied:v1"
     skopeo("copy", "--dest-tls-verify=false", f"oci:{tmp_path / 'copy'}:v1", f"docker://{again}")
     raw = skopeo("inspect", "--tls-verify=false", "--raw", f"docker://{again}")

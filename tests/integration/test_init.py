@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.project.scaffold import templates
+from dynamo_build.project.scaffold import list_templates
 from support.command_line import dynamo
 from support.serving import Serve
 
@@ -20,7 +20,7 @@ CHAT = (
 ASKED = {"llm": ("/v1/chat/completions", CHAT)}
 
 
-@pytest.mark.parametrize("template", templates())
+@pytest.mark.parametrize("template", list_templates())
 def test_serves_and_builds(template: str, tmp_path: Path) -> None:
     """Its own README's first two commands answer, and the build packs it."""
     made = dynamo("init", "my-graph", "--template", template, folder=tmp_path)

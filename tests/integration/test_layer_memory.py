@@ -20,14 +20,14 @@ from dynamo_build import catalog
 from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.cache import LayerCache
-from dynamo_build.oci.compression import compressor
+from dynamo_build.oci.compression import create_compressor
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 
 folder, to = Path(sys.argv[1]), ImageReference.parse(sys.argv[2])
-layer = LayerCache(folder / "cache", compressor("gzip")).keep("k", [Entry(path="weights", content=folder / "weights")], "w")
+layer = LayerCache(folder / "cache", create_compressor("gzip")).keep("k", [Entry(path="weights", content=folder / "weights")], "w")
 image = OciImage.compose({"os": "linux", "architecture": "amd64", "config": {}}, [layer])
-registry = catalog.surroundings(cache=folder / "cache").registry(to)
+registry = catalog.default_surroundings(cache=folder / "cache").registry(to)
 registry.prepare(layer, to, ignore)
 registry.push(image, (to,), ignore)
 found = registry.pull(to, "linux/amd64").layers[0].open()

@@ -17,7 +17,7 @@ import openai
 import pytest
 import yaml
 
-from dynamo_build.local.page.measure import parse
+from dynamo_build.local.page.measure import parse_samples
 from support.command_line import dynamo
 from support.hello import ROOT
 from support.serving import Serve, gone
@@ -95,7 +95,7 @@ def test_every_graph(start, graph):
     # The dashboard and Prometheus see what routers are told.
     for worker in re.findall(r"VllmWorker.*health at (http://[^/]+)", one.said()):
         with urlopen(f"{worker}/metrics", timeout=5) as page:
-            shown = {name for name, _ in parse(page.read().decode())}
+            shown = {name for name, _ in parse_samples(page.read().decode())}
         assert {"dynamo_kv_hit_rate", "dynamo_kv_usage", "dynamo_engine_waiting"} <= shown
         assert ("dynamo_prefill_queue_depth" in shown) == ("disagg" in graph)
     assert "VllmWorker" in one.said()

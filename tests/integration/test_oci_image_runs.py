@@ -33,7 +33,7 @@ def around(home: Path) -> Surroundings:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_", "DOCKER_"))
     }
-    return catalog.surroundings({**environment, "DYNAMO_HOME": str(home / "store")})
+    return catalog.default_surroundings({**environment, "DYNAMO_HOME": str(home / "store")})
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def test_the_image_runs_and_answers(
 ) -> None:
     """Unpacked in order and run as its user over a real NATS server, the whole graph answers as the README says."""
     hello.built(bento, around, base, folder=str(home / "image"))
-    image = layout.read(home / "image", "linux/amd64")
-    assert check.problems(image) == ()
+    image = layout.read_image(home / "image", "linux/amd64")
+    assert check.find_image_problems(image) == ()
     chroot.unpack(image, tmp_path / "root")
     http, system = hello.free_port(), hello.free_port()
     environment: Mapping[str, str] = {
@@ -79,7 +79,7 @@ def test_a_push_to_a_real_registry(
     again = hello.built(bento, around, base, references=(name,), push=True)
     assert again.digest == first.digest and not any(layer.sent for layer in again.layers)
     reference = ImageReference.parse(first.reference)
-    assert check.problems(around.registry(reference).pull(reference, "linux/amd64")) == ()
+    assert check.find_image_problems(around.registry(reference).pull(reference, "linux/amd64")) == ()
     changed = hello.bento_made(tmp_path, around, more="# changed\n")
     third = hello.built(changed, around, base, references=(name,), push=True)
     assert [layer.name for layer in third.layers if layer.sent] == ["code"]
@@ -122,11 +122,13 @@ def test_a_registry_with_tls_and_a_login(
     options = {"references": (f"{host}/test/{secrets.token_hex(6)}:v1",), "push": True}
     cache = around.cache
     with pytest.raises(RegistryError, match="not trusted"):
-        hello.built(bento, catalog.surroundings({**around.environment}, cache), base, **options)
+        hello.built(bento, catalog.default_surroundings({**around.environment}, cache), base, **options)
     monkeypatch.setenv("SSL_CERT_FILE", registry_tls["ca"])
     with pytest.raises(RegistryError, match="asks for a login"):
-        hello.built(bento, catalog.surroundings({**around.environment, "HOME": str(tmp_path)}, cache), base, **options)
+        hello.built(
+            bento, catalog.default_surroundings({**around.environment, "HOME": str(tmp_path)}, cache), base, **options
+        )
     secret = base64.b64encode(f"{registry_tls['user']}:{registry_tls['password']}".encode()).decode()
     login = {"DOCKER_AUTH_CONFIG": json.dumps({"auths": {host: {"auth": secret}}})}
-    image = hello.built(bento, catalog.surroundings({**around.environment, **login}, cache), base, **options)
+    image = hello.built(bento, catalog.default_surroundings({**around.environment, **login}, cache), base, **options)
     assert image.reference.startswith(host)

@@ -22,7 +22,7 @@ from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
-from dynamo_build.registries.http import HttpRegistry, _blob
+from dynamo_build.registries.http import HttpRegistry, _describe_blob
 from dynamo_build.seams import Surroundings
 from support import handmade, hello
 
@@ -130,7 +130,7 @@ def test_cut_in_mid_blob(registry: str, tmp_path: Path) -> None:
         image, to = large(8 << 20), at(relay.address)
         client(tmp_path).push(image, (to,), ignore)
         pulled = client(tmp_path).pull(to, "linux/amd64")
-        assert pulled.digest == image.digest and check.problems(pulled) == ()
+        assert pulled.digest == image.digest and check.find_image_problems(pulled) == ()
         assert relay.times == 0
     finally:
         relay.close()
@@ -145,10 +145,10 @@ def test_a_run_that_died_between_pieces_goes_on(registry: str, tmp_path: Path) -
         pass
 
     dying = client(tmp_path)
-    made = dying._upload
+    made = dying._open_upload
 
     def upload(reference: ImageReference) -> object:
-        found, request, pieces = made(reference), dying._client(reference).request, [0]
+        found, request, pieces = made(reference), dying._find_client(reference).request, [0]
 
         def counted(method: str, path: str, **named: object) -> object:
             if method == "PATCH":
@@ -157,14 +157,14 @@ def test_a_run_that_died_between_pieces_goes_on(registry: str, tmp_path: Path) -
                     raise Died
             return request(method, path, **named)  # type: ignore[arg-type]
 
-        dying._client(reference).request = counted  # type: ignore[method-assign, assignment]
+        dying._find_client(reference).request = counted  # type: ignore[method-assign, assignment]
         return found
 
-    dying._upload = upload  # type: ignore[method-assign, assignment]
+    dying._open_upload = upload  # type: ignore[method-assign, assignment]
     with pytest.raises(Died):
         dying.push(image, (to,), ignore)
     second, sent = client(tmp_path), []
-    assert second._upload(to).send(_blob(blob, to), sent.append) == "sent"
+    assert second._open_upload(to).send_blob(_describe_blob(blob, to), sent.append) == "sent"
     assert sent[0] == 5 * PIECE and sum(sent) == blob.size
     client(tmp_path).push(image, (to,), ignore)
-    assert check.problems(client(tmp_path).pull(to, "linux/amd64")) == ()
+    assert check.find_image_problems(client(tmp_path).pull(to, "linux/amd64")) == ()

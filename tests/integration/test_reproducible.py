@@ -122,8 +122,8 @@ def test_a_kill_leaves_the_cache_whole(place: Path, expected: str, tmp_path: Pat
     """Killed at many moments of the build and of the push, the next run makes the same image from what is left."""
     with running() as (address, _):
         base = ImageReference.parse(f"{address}/team/base:v1")
-        around = catalog.surroundings({}, tmp_path / "none")
-        around.registry(base).push(layout.read(place / "base", "linux/amd64", "base"), (base,), ignore)
+        around = catalog.default_surroundings({}, tmp_path / "none")
+        around.registry(base).push(layout.read_image(place / "base", "linux/amd64", "base"), (base,), ignore)
         reference = f"{address}/team/app:v1" if push else f"oci:{tmp_path / 'out'}:v1"
         line = command(place, tmp_path, reference, str(base) if push else "")
         begun = time.monotonic()
@@ -142,5 +142,5 @@ def test_a_kill_leaves_the_cache_whole(place: Path, expected: str, tmp_path: Pat
         assert done.returncode == 0, done.stderr
         assert done.stdout == expected
         held = ImageReference.parse(reference)
-        image = catalog.surroundings({}, tmp_path / "other").registry(held).pull(held, "linux/amd64")
-        assert check.problems(image) == ()
+        image = catalog.default_surroundings({}, tmp_path / "other").registry(held).pull(held, "linux/amd64")
+        assert check.find_image_problems(image) == ()

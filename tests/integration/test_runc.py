@@ -41,7 +41,7 @@ def around(home: Path) -> Surroundings:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_", "DOCKER_"))
     }
-    return catalog.surroundings({**environment, "DYNAMO_HOME": str(home / "store")})
+    return catalog.default_surroundings({**environment, "DYNAMO_HOME": str(home / "store")})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def image(home: Path, around: Surroundings, bento: Bento) -> OciImage:
     """The image, in the layout `image` with the tag `v1`."""
     base = hello.base_made(home / "base")
     hello.built(bento, around, base, folder=str(home / "image"), references=("hello:v1",))
-    return layout.read(home / "image", "linux/amd64", "v1")
+    return layout.read_image(home / "image", "linux/amd64", "v1")
 
 
 def answered(image: OciImage, folder: Path, nats_url: str, user: str = "") -> list[str]:

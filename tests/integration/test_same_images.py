@@ -74,7 +74,7 @@ BUILDERS = ("oci", "docker")
 def around(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DYNAMO_", "DYN_"))}
     home = str(tmp_path_factory.mktemp("home"))
-    return catalog.surroundings({**kept, "DOCKER_HOST": docker_host, "DYNAMO_HOME": home})
+    return catalog.default_surroundings({**kept, "DOCKER_HOST": docker_host, "DYNAMO_HOME": home})
 
 
 @pytest.fixture(scope="module")

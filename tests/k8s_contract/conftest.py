@@ -27,13 +27,15 @@ class Server:
 
     def path(self, document: dict[str, Any], *, named: bool = True) -> str:
         try:
-            resource = Resources(self.connection).of(document)
+            resource = Resources(self.connection).resolve_document(document)
         except Exception:
             group, _, version = document["apiVersion"].rpartition("/")
             plural = document["kind"].lower() + "s"
             return f"/apis/{group}/{version}/namespaces/{self.namespace}/{plural}/{document['metadata']['name']}"
         space = document["metadata"].get("namespace", self.namespace)
-        return resource.path(document["metadata"]["name"], space) if named else resource.collection(space)
+        return (
+            resource.build_path(document["metadata"]["name"], space) if named else resource.build_collection_path(space)
+        )
 
     def apply(self, document: dict[str, Any], manager: str = "test", **query: str) -> Answer:
         asked = {"fieldManager": manager, **query}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dynamo_build.deploy.cluster.answer import failure
-from dynamo_build.deploy.cluster.check import check
+from dynamo_build.deploy.cluster.answer import build_answer_error
+from dynamo_build.deploy.cluster.check import check_documents
 
 FOLDER = Path(__file__).parent / "observed"
 CASES = json.loads((FOLDER / "expected.json").read_text())
@@ -51,8 +51,8 @@ def test_it_is_seen_before_a_request_is_sent(case: str) -> None:
     documents = [fault if _same(item, fault) else item for item in good()]
     if fault not in documents:
         documents.append(fault)
-    before = {str(finding) for finding in check(good(), "demo")}
-    found = [finding for finding in check(documents, "demo") if str(finding) not in before]
+    before = {str(finding) for finding in check_documents(good(), "demo")}
+    found = [finding for finding in check_documents(documents, "demo") if str(finding) not in before]
     assert found, "nothing was seen"
     causes = next(item["causes"] for item in CASES if item["case"] == case)
     assert not causes or any(_near(finding.path, cause) for finding in found for cause in causes)
@@ -61,7 +61,7 @@ def test_it_is_seen_before_a_request_is_sent(case: str) -> None:
 
 def test_the_control() -> None:
     """No error in what a real server accepts."""
-    assert [str(finding) for finding in check(good(), "demo") if not finding.warning] == []
+    assert [str(finding) for finding in check_documents(good(), "demo") if not finding.warning] == []
 
 
 def _same(left: dict[str, Any], right: dict[str, Any]) -> bool:
@@ -79,7 +79,7 @@ def test_a_refusal_is_one_line_with_the_field(server: Any, case: dict[str, Any])
     """What reaches the user when nobody ran `--check`."""
     document = moved(broken(case["case"]), server.namespace)
     name = f"{document['kind']}/{document['metadata']['name']}"
-    error = failure(server.apply(document, dryRun="All"), name)
+    error = build_answer_error(server.apply(document, dryRun="All"), name)
     assert error.message.startswith(name) and "\n" not in error.message
     assert all(cause in error.message for cause in case["causes"])
     assert error.hints

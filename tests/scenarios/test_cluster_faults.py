@@ -40,7 +40,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
     endpoints = [{"name": "generate", "method": "generate", "transport": "http"}]
-    text = yaml.safe_load(bento_yaml.dump(bento.manifest))
+    text = yaml.safe_load(bento_yaml.format_manifest(bento.manifest))
     next(one for one in text["graph"]["services"] if one["name"] == "Frontend")["endpoints"] = endpoints
     (folder / bento_yaml.NAME).write_text(yaml.safe_dump(text))
     (folder / "build.json").write_text("{}")
@@ -211,7 +211,7 @@ def test_a_server_that_never_answers(double: Cluster, capsys: Captured, monkeypa
 
     connection = Connection(kubeconfig=os.environ["KUBECONFIG"], timeout=0.2, sleep=lambda seconds: None)
     with pytest.raises(Unreachable, match=r"no answer from the cluster at http://127\.0\.0\.1"):
-        connection.version()
+        connection.get_version()
     assert len(double.requests) <= 3
 
 

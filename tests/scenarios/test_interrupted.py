@@ -39,7 +39,7 @@ class Place:
         assert run(["export", "frontend", "../kept.bento"]) == 0
         assert run(["push", "frontend", "oci:../pushed:1", "--quiet"]) == 0
         assert run(["containerize", "--base", self.base, "--registry", "oci:../image", "--quiet"]) == 0
-        self.image = f"oci:../image/frontend:{next(iter(Store(self.home).list())).tag.partition(':')[2]}"
+        self.image = f"oci:../image/frontend:{next(iter(Store(self.home).list_bentos())).tag.partition(':')[2]}"
         self.saved = folder / "saved"
         shutil.copytree(self.folder, self.saved, symlinks=True)
 
@@ -149,7 +149,7 @@ def test_interrupted_anywhere(place: Place, tmp_path: Path, name: str) -> None:
             continue
         assert (ended.code, ended.err.splitlines()[-1:]) == (130, ["interrupted"]), (number, ended)
         assert place.files() in (before, after), (number, place.files() - before)
-        for item in Store(place.home).list():
+        for item in Store(place.home).list_bentos():
             bento = Store(place.home).get(item.tag)
             assert verify(Path(bento.folder), bento.manifest) == (), number
         assert run(["gc"]) == 0

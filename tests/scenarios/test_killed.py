@@ -17,7 +17,7 @@ from dynamo_build.bento.store import Store
 from dynamo_build.bento.verify import verify
 from dynamo_build.cli.app import run
 from dynamo_build.graph import discover
-from dynamo_build.graph.child import explore
+from dynamo_build.graph.child import explore_graph
 from scenarios import tracing
 from scenarios.killing import calls, killed_at
 from support.effort import CAMPAIGN, points
@@ -37,10 +37,10 @@ class Place:
 
         def known(target: str, project: Path, **named: Any) -> Any:
             key = tuple(named.get("stand_ins", ()))
-            asked[key] = asked.get(key) or explore(target, project, **named)
+            asked[key] = asked.get(key) or explore_graph(target, project, **named)
             return asked[key]
 
-        monkeypatch.setattr(discover, "explore", known)
+        monkeypatch.setattr(discover, "explore_graph", known)
         self.write("archived")
         assert run(["build", "hello_world:Frontend", "--quiet"]) == 0
         export(Store(folder / "elsewhere").get("frontend"), self.archive)
@@ -86,9 +86,9 @@ def test_killed_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch, verb: st
     """Every item is whole or gone, every command works, and the next build leaves no temporary file or folder."""
     place = Place(folder, monkeypatch)
     command = VERBS[verb](place)
-    before = {item.tag for item in Store(place.home).list()}
+    before = {item.tag for item in Store(place.home).list_bentos()}
     total = calls(lambda: run(command), str(place.home))
-    after = {item.tag for item in Store(place.home).list()}
+    after = {item.tag for item in Store(place.home).list_bentos()}
     assert before != after
     assert total > 10
     wanted = points(25, 200)
@@ -108,9 +108,9 @@ def test_killed_at_any_call_of_a_traced_run(folder: Path, monkeypatch: pytest.Mo
     """The same for the command in a process of its own, at calls that a trace of a whole run saw."""
     place = Place(folder, monkeypatch)
     command = [sys.executable, "-m", "dynamo_build", *VERBS[verb](place)]
-    before = {item.tag for item in Store(place.home).list()}
+    before = {item.tag for item in Store(place.home).list_bentos()}
     seen = tracing.calls(command, str(place.home), place.project, os.environ)
-    after = {item.tag for item in Store(place.home).list()}
+    after = {item.tag for item in Store(place.home).list_bentos()}
     assert before != after and len(seen) > 100
     wanted, killed = points(4, 200), 0
     for call in [seen[len(seen) * turn // wanted] for turn in range(wanted)]:
@@ -126,7 +126,7 @@ def test_killed_at_any_call_of_a_traced_run(folder: Path, monkeypatch: pytest.Mo
 def latest(place: Place) -> str:
     """The tag of the build that came after, which is the newest."""
     store = Store(place.home)
-    tag = f"frontend:{store.latest('frontend')}"
+    tag = f"frontend:{store.find_latest('frontend')}"
     assert (Path(store.get(tag).folder) / "src/data.txt").read_text() == "new"
     assert store.last_built_from(place.project) == tag
     return tag
@@ -134,7 +134,7 @@ def latest(place: Place) -> str:
 
 def checked(store: Store, most: set[str], least: set[str], number: object) -> None:
     """Whatever is listed is whole, and only what may be there is."""
-    items = store.list()
+    items = store.list_bentos()
     assert least <= {item.tag for item in items} <= most, number
     assert not any(item.broken for item in items), number
     for item in items:

@@ -64,9 +64,9 @@ def test_pushes_in_any_weather(faults: list[Fault]) -> None:
         assert all(event.done <= event.total for event in seen)
         content.faults = []
         if ("team/app", "v1") in content.manifests:
-            assert check.problems(client(cache).pull(to, "linux/amd64")) == ()
+            assert check.find_image_problems(client(cache).pull(to, "linux/amd64")) == ()
         assert str(client(cache).push(IMAGE, (to,), ignore)) == IMAGE.digest
-        assert check.problems(client(cache).pull(to, "linux/amd64")) == ()
+        assert check.find_image_problems(client(cache).pull(to, "linux/amd64")) == ()
         assert not list((cache / "uploads").glob("*"))
 
 

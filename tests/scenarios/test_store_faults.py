@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.bento.export import export, take
+from dynamo_build.bento.export import export, import_bento
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.store import Store
 from dynamo_build.bento.verify import verify
@@ -38,7 +38,7 @@ def project_of(folder: Path, text: str = "x") -> Path:
 def whole(store: Store) -> set[str]:
     """The tags of a store, all of which are as they were built."""
     found = set()
-    for item in store.list():
+    for item in store.list_bentos():
         assert not item.broken
         bento = store.get(item.tag)
         assert verify(Path(bento.folder), bento.manifest) == ()
@@ -61,11 +61,11 @@ def test_sixteen_builds_at_once(tmp_path: Path) -> None:
     assert built[::2] == built[1::2] and len(set(built)) == 8
     store = Store(home)
     assert whole(store) == set(built)
-    assert f"frontend:{store.latest('frontend')}" in built
+    assert f"frontend:{store.find_latest('frontend')}" in built
     assert [store.last_built_from(project) for project in projects] == built
     assert os.listdir(home / "tmp") == [".lock"]
     again = dynamo("build", "hello_world:Frontend", "-o", "name", folder=projects[0], DYNAMO_HOME=str(home))
-    assert store.latest("frontend") == again.stdout.strip().partition(":")[2]
+    assert store.find_latest("frontend") == again.stdout.strip().partition(":")[2]
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_limit_on_file_sizes(tmp_path: Path) -> None:
         preexec_fn=limit,
     )
     refused(done, "too large")
-    assert Store(home).list() == () and os.listdir(home / "tmp") == [".lock"]
+    assert Store(home).list_bentos() == () and os.listdir(home / "tmp") == [".lock"]
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_one_flipped_bit_is_named(tmp_path: Path) -> None:
         archive.write_bytes(content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :])
         other = Store(tmp_path / "other")
         try:
-            assert take(archive, other).manifest == bento.manifest  # padding and stamps are in no digest
+            assert import_bento(archive, other).manifest == bento.manifest  # padding and stamps are in no digest
         except StoreError as error:
             assert "\n" not in error.message
         assert len(whole(other)) <= 1

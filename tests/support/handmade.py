@@ -86,9 +86,9 @@ def bento(
     (folder / "config/config.json").write_bytes(b"{}")
     content = wheel(runtime or {"dynamo/__init__.py": b"", "dynamo/worker.py": b"print('worker')\n"})
     (folder / "runtime" / WHEEL).write_bytes(content)
-    packages = lockfile.parse(requirements, "the requirements")
+    packages = lockfile.parse_requirements(requirements, "the requirements")
     if packages:
-        written = lockfile.requirements(packages)
+        written = lockfile.format_requirements(packages)
         (folder / "env/python/requirements-linux-amd64.txt").write_text(written)
     manifest = BentoManifest(
         name="hello",
@@ -104,14 +104,14 @@ def bento(
         setup_commands=setup_commands,
         runtime_digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
     )
-    (folder / document_of.NAME).write_bytes(document_of.dump(manifest))
+    (folder / document_of.NAME).write_bytes(document_of.format_manifest(manifest))
     return Bento(manifest=manifest, folder=str(folder))
 
 
 def packed(entries: list[Entry], name: str = "layer") -> Layer:
     """A layer in memory."""
     buffer = io.BytesIO()
-    digest, diff_id, size = layer.write(entries, buffer)
+    digest, diff_id, size = layer.write_layer(entries, buffer)
     return Layer(digest=digest, diff_id=diff_id, size=size, name=name, source=lambda: io.BytesIO(buffer.getvalue()))
 
 
@@ -125,7 +125,7 @@ def image(content: bytes = b"base", labels: Mapping[str, str] | None = None, pla
 
 def base_folder(folder: Path, made: OciImage | None = None, tag: str = "base") -> ImageReference:
     """A base in an OCI image layout."""
-    layout.write(folder, made or image(), (tag,))
+    layout.write_image(folder, made or image(), (tag,))
     return ImageReference.parse(f"oci:{folder}:{tag}")
 
 

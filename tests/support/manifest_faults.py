@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from support.deployments import deployment, disaggregated_graph
 
 GONE = object()
@@ -40,7 +40,7 @@ def good() -> list[dict[str, Any]]:
         "nats-image": "example.com/nats@sha256:" + "1" * 64,
     }
     made = deployment(disaggregated_graph(), name="llm", bento="llm:1234e56", options=options)
-    documents = [copy.deepcopy(dict(item.document)) for item in objects(made)]
+    documents = [copy.deepcopy(dict(item.document)) for item in build_objects(made)]
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "llm"}
     return [
         *documents,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.graph import EndpointSpec, Position, ServiceGraph, ServiceSpec
-from dynamo_build.bento.plan import plan
+from dynamo_build.bento.plan import plan_bento
 from dynamo_build.events import Listener
 from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, LockedPackage, Requirements
 
@@ -41,7 +41,7 @@ def write_project(folder: Path, files: dict[str, str] | None = None) -> Path:
 
 def planned(project: Path, **options: Any) -> BuildPlan:
     """The plan of a project around GRAPH."""
-    return plan(GRAPH, ["graph.py"], project, BuildOptions(**options))
+    return plan_bento(GRAPH, ["graph.py"], project, BuildOptions(**options))
 
 
 class FakeLocker:

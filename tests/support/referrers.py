@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dynamo_build.image.referrers import beside, listed, read
+from dynamo_build.image.referrers import derive_tag, list_documents, read_document_blob
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import documents
 from dynamo_build.seams import Registry
@@ -23,11 +23,11 @@ def attached(subject: ImageReference, registry: Registry, kind: str = "") -> tup
     """What is listed for an image, with its content. Raises RegistryError for what is listed and not there."""
     digest = documents.digest_of(registry.document(subject))
     found = []
-    for entry in listed(replace(subject, digest=digest), registry):
+    for entry in list_documents(replace(subject, digest=digest), registry):
         if kind and entry.kind != kind:
             continue
-        where = replace(beside(subject, digest), tag="", digest=entry.digest)
-        manifest = documents.parse(registry.document(where), f"the manifest of {where}")
-        content = b"".join(read(where, item, registry) for item in manifest.get("layers") or ())
+        where = replace(derive_tag(subject, digest), tag="", digest=entry.digest)
+        manifest = documents.parse_document(registry.document(where), f"the manifest of {where}")
+        content = b"".join(read_document_blob(where, item, registry) for item in manifest.get("layers") or ())
         found.append(Attached(kind=entry.kind, digest=entry.digest, content=content))
     return tuple(found)

@@ -15,15 +15,15 @@ import docker
 import docker.errors
 import urllib3
 
-from dynamo_build.builders.context import DOCKERFILE, context
+from dynamo_build.builders.context import DOCKERFILE, write_context
 from dynamo_build.builders.docker import session
 from dynamo_build.builders.docker.build_request import post_build
-from dynamo_build.builders.docker.messages import follow
+from dynamo_build.builders.docker.messages import follow_build
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Finished, Listener, Output, Started, Warned
 from dynamo_build.model.image import Destination, Image, ImagePlan, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.budget import exceeded
+from dynamo_build.oci.budget import explain_excess
 from dynamo_build.oci.layer import STAMP
 from dynamo_build.registries import credentials, docker_engine
 from dynamo_build.seams import Surroundings
@@ -44,13 +44,13 @@ class DockerBuilder:
         """Why this plan cannot be built to this destination. Raises ToolMissing when no engine answers."""
         if isinstance(to, ToFolder):
             return ("the docker builder delivers to an engine or a registry, not to a folder; `oci` does",)
-        if not self._address(to):
-            raise docker_engine.missing(self._environment.get("DOCKER_HOST", ""))
+        if not self._find_address(to):
+            raise docker_engine.engine_missing(self._environment.get("DOCKER_HOST", ""))
         if plan.secrets:
-            with self._connected(self._address(to)) as client:
-                if not self._buildkit(client):
+            with self._connect(self._find_address(to)) as client:
+                if not self._has_buildkit(client):
                     return ("the classic builder cannot mount secrets; BuildKit, `oci`, `buildah` and `podman` can",)
-            if not session.client(self._environment):
+            if not session.find_client(self._environment):
                 return ("secrets need the docker command with its buildx plugin, and none is in PATH",)
         return ()
 
@@ -58,25 +58,25 @@ class DockerBuilder:
         """Build and deliver. Raises ImageBuildError, RegistryError or ToolMissing."""
         if isinstance(to, ToFolder):
             raise ImageBuildError(self.problems(plan, to)[0], ["Name the builder with `--builder oci`."])
-        address = self._address(to)
-        with self._connected(address) as client:
-            buildkit = self._buildkit(client)
-            base = self._base(client, address, plan, on)
-            _judge(client.inspect_image(base), base, on)
+        address = self._find_address(to)
+        with self._connect(address) as client:
+            buildkit = self._has_buildkit(client)
+            base = self._prepare_base(client, address, plan, on)
+            _warn_unfit_base(client.inspect_image(base), base, on)
             on(
                 Started(
                     what=f"build {plan.name}:{plan.version} with {'BuildKit' if buildkit else 'the classic builder'}"
                 )
             )
-            identity = self._build(client, address, plan, base, buildkit, on)
+            identity = self._build_image(client, address, plan, base, buildkit, on)
             found = client.inspect_image(identity)
             on(Finished(what=f"build {plan.name}:{plan.version}", detail=identity))
-            if plan.budget and (said := exceeded(plan.budget, int(found.get("Size") or 0), ())):
+            if plan.budget and (said := explain_excess(plan.budget, int(found.get("Size") or 0), ())):
                 raise ImageBuildError(*said)
             references = (to.reference,) if isinstance(to, ToEngine) else to.references
             for reference in references:
                 client.tag(identity, reference.repository, reference.tag or "latest", force=True)
-            digest = self._push(client, references, on) if isinstance(to, ToRegistry) else identity
+            digest = self._push_image(client, references, on) if isinstance(to, ToRegistry) else identity
         return Image(
             reference=str(references[0].with_digest(digest)) if isinstance(to, ToRegistry) else identity,
             digest=digest,
@@ -88,16 +88,16 @@ class DockerBuilder:
             builder="docker",
         )
 
-    def _address(self, to: Destination) -> str:
+    def _find_address(self, to: Destination) -> str:
         if isinstance(to, ToEngine) and to.address:
-            return docker_engine.available({**self._environment, "DOCKER_HOST": to.address})
-        return docker_engine.available(self._environment)
+            return docker_engine.find_engine({**self._environment, "DOCKER_HOST": to.address})
+        return docker_engine.find_engine(self._environment)
 
     @contextlib.contextmanager
-    def _connected(self, address: str) -> Iterator[docker.APIClient]:
+    def _connect(self, address: str) -> Iterator[docker.APIClient]:
         """A client of the engine; what goes wrong with it is told in our words."""
         if not address:
-            raise docker_engine.missing(self._environment.get("DOCKER_HOST", ""))
+            raise docker_engine.engine_missing(self._environment.get("DOCKER_HOST", ""))
         try:
             tls = docker.utils.kwargs_from_env(environment=dict(self._environment)).get("tls", False)
             with contextlib.closing(
@@ -105,26 +105,26 @@ class DockerBuilder:
             ) as client:
                 yield client
         except docker.errors.APIError as error:
-            raise ImageBuildError(f"the engine refused: {_explained(error)}") from error
+            raise ImageBuildError(f"the engine refused: {_explain_error(error)}") from error
         except docker.errors.DockerException as error:
-            raise ToolMissing(f"the engine at {address} cannot be used: {_explained(error)}") from error
+            raise ToolMissing(f"the engine at {address} cannot be used: {_explain_error(error)}") from error
         except (OSError, urllib3.exceptions.HTTPError) as error:  # requests' own errors are OSErrors
             raise ImageBuildError(f"the connection to the engine broke: {type(error).__name__}") from error
 
-    def _buildkit(self, client: docker.APIClient) -> bool:
+    def _has_buildkit(self, client: docker.APIClient) -> bool:
         if self._environment.get("DOCKER_BUILDKIT") == "0":
             return False
         version = client.version()
         names = {str(part.get("Name", "")) for part in version.get("Components") or ()}
         return version.get("Os") == "linux" and not any("podman" in name.lower() for name in names)
 
-    def _base(self, client: docker.APIClient, address: str, plan: ImagePlan, on: Listener) -> str:
+    def _prepare_base(self, client: docker.APIClient, address: str, plan: ImagePlan, on: Listener) -> str:
         """The base as the Dockerfile gets it. It is pulled first: a build without a session has no credentials."""
         base = plan.base
         if base.folder:
-            return self._loaded(address, plan, on)
+            return self._load_base(address, plan, on)
         name = str(ImageReference(base.host, base.path, "" if base.digest else base.tag, base.digest))
-        present = _has(client, name)
+        present = _has_image(client, name)
         if present and (base.digest or not base.host):
             return name
         on(Started(what=f"pull {name}"))
@@ -135,14 +135,14 @@ class DockerBuilder:
                 stream=True,
                 decode=True,
                 platform=plan.platform,
-                auth_config=self._authorization(base.host),
+                auth_config=self._find_authorization(base.host),
             ):
                 _raise_error(message, f"the base image {name} was not pulled")
         except (docker.errors.APIError, RegistryError) as error:
             said = (
                 error.message
                 if isinstance(error, RegistryError)
-                else f"the base image {name} was not pulled: {_explained(error)}"
+                else f"the base image {name} was not pulled: {_explain_error(error)}"
             )
             if not present:
                 raise RegistryError(
@@ -152,44 +152,46 @@ class DockerBuilder:
         on(Finished(what=f"pull {name}"))
         return name
 
-    def _loaded(self, address: str, plan: ImagePlan, on: Listener) -> str:
+    def _load_base(self, address: str, plan: ImagePlan, on: Listener) -> str:
         """A base from a folder, loaded under a name of its content."""
         image = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
         reference = ImageReference.parse(f"dynamo-base:{image.digest.removeprefix('sha256:')[:12]}")
-        docker_engine.load(image, reference, address, on, self._environment)
-        return docker_engine.reference_name(reference)
+        docker_engine.load_image(image, reference, address, on, self._environment)
+        return docker_engine.format_reference(reference)
 
-    def _build(
+    def _build_image(
         self, client: docker.APIClient, address: str, plan: ImagePlan, base: str, buildkit: bool, on: Listener
     ) -> str:
-        arguments = {"BASE_IMAGE": base, **self._proxies()}
+        arguments = {"BASE_IMAGE": base, **self._list_proxies()}
         if buildkit:
             arguments["SOURCE_DATE_EPOCH"] = str(STAMP)
         if plan.secrets:
-            return session.build(plan, address, arguments, self._environment, self._surroundings.cache.absolute(), on)
+            return session.build_with_client(
+                plan, address, arguments, self._environment, self._surroundings.cache.absolute(), on
+            )
         settings = {
             "dockerfile": DOCKERFILE,
             "networkmode": "host",
             "rm": "1",
             "forcerm": "1",
             "platform": plan.platform,
-            "buildargs": _json(arguments),
+            "buildargs": _encode_json(arguments),
             "version": "2" if buildkit else "1",
         }
-        identity = follow(post_build(client, settings, context(plan, buildkit=buildkit)), on)
+        identity = follow_build(post_build(client, settings, write_context(plan, buildkit=buildkit)), on)
         return str(client.inspect_image(identity)["Id"])
 
-    def _push(self, client: docker.APIClient, references: tuple[ImageReference, ...], on: Listener) -> str:
+    def _push_image(self, client: docker.APIClient, references: tuple[ImageReference, ...], on: Listener) -> str:
         digest = ""
         for reference in references:
-            name = docker_engine.reference_name(reference)
+            name = docker_engine.format_reference(reference)
             on(Started(what=f"push {name}"))
             for message in client.push(
                 reference.repository,
                 tag=reference.tag or "latest",
                 stream=True,
                 decode=True,
-                auth_config=self._authorization(reference.host) or {},
+                auth_config=self._find_authorization(reference.host) or {},
             ):
                 _raise_error(message, f"{name} was not pushed")
                 aux = message.get("aux")
@@ -202,26 +204,26 @@ class DockerBuilder:
             raise RegistryError(f"the engine gave no digest for {references[0]}", ["Push with `--builder oci`."])
         return digest
 
-    def _authorization(self, host: str) -> dict[str, str] | None:
-        found = credentials.find(host or "docker.io", self._environment)
+    def _find_authorization(self, host: str) -> dict[str, str] | None:
+        found = credentials.find_credentials(host or "docker.io", self._environment)
         if found is None:
             return None
         if found.identity_token:
             return {"identitytoken": found.identity_token, "serveraddress": host}
         return {"username": found.user, "password": found.secret, "serveraddress": host}
 
-    def _proxies(self) -> dict[str, str]:
+    def _list_proxies(self) -> dict[str, str]:
         named = [*_PROXIES, *(name.lower() for name in _PROXIES)]
         return {name: self._environment[name] for name in named if self._environment.get(name)}
 
 
-def _judge(document: Mapping[str, Any], base: str, on: Listener) -> None:
+def _warn_unfit_base(document: Mapping[str, Any], base: str, on: Listener) -> None:
     """Say what the base says of itself."""
     if ((document.get("Config") or {}).get("Labels") or {}).get("dynamo.production") == "false":
         on(Warned(text=f"the base {base} is marked as not for production"))
 
 
-def _has(client: docker.APIClient, name: str) -> bool:
+def _has_image(client: docker.APIClient, name: str) -> bool:
     try:
         client.inspect_image(name)
     except docker.errors.NotFound:
@@ -235,11 +237,11 @@ def _raise_error(message: Mapping[str, Any], what: str) -> None:
         raise RegistryError(f"{what}: {' '.join(str(error).split())}", ["Check the address and `docker login`."])
 
 
-def _explained(error: BaseException) -> str:
+def _explain_error(error: BaseException) -> str:
     """What an engine said, in one line."""
     text = str(getattr(error, "explanation", None) or error)
     return " ".join(text.split()) or type(error).__name__
 
 
-def _json(value: Mapping[str, str]) -> str:
+def _encode_json(value: Mapping[str, str]) -> str:
     return json.dumps(value, sort_keys=True)

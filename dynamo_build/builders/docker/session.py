@@ -12,38 +12,40 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dynamo_build.builders import secrets
-from dynamo_build.builders.context import DOCKERFILE, context
+from dynamo_build.builders.context import DOCKERFILE, write_context
 from dynamo_build.errors import DynamoError, ImageBuildError
 from dynamo_build.events import Listener
 from dynamo_build.model.image import ImagePlan
 from dynamo_build.system import process
-from dynamo_build.system.scratch import scratch
+from dynamo_build.system.scratch import create_scratch_folder
 
 #: The first version whose BuildKit client is a plugin.
 _PLUGIN = 23
 
 
-def client(environment: Mapping[str, str]) -> str:
+def find_client(environment: Mapping[str, str]) -> str:
     """A docker command that can speak to BuildKit; "" when there is none."""
     for folder in environment.get("PATH", os.defpath).split(os.pathsep):
         program = Path(folder, "docker")
-        if folder and os.access(program, os.X_OK) and _able(str(program), environment):
+        if folder and os.access(program, os.X_OK) and _has_buildx(str(program), environment):
             return str(program)
     return ""
 
 
-def _able(program: str, environment: Mapping[str, str]) -> bool:
+def _has_buildx(program: str, environment: Mapping[str, str]) -> bool:
     try:
-        said = re.search(r"version (\d+)\.", process.run([program, "--version"], environment=environment, timeout=10))
+        said = re.search(
+            r"version (\d+)\.", process.run_program([program, "--version"], environment=environment, timeout=10)
+        )
         if said and int(said.group(1)) < _PLUGIN:
             return True
-        process.run([program, "buildx", "version"], environment=environment, timeout=10)
+        process.run_program([program, "buildx", "version"], environment=environment, timeout=10)
     except DynamoError:
         return False
     return True
 
 
-def build(
+def build_with_client(
     plan: ImagePlan,
     address: str,
     arguments: Mapping[str, str],
@@ -52,23 +54,23 @@ def build(
     on: Listener,
 ) -> str:
     """Build, and give the id of the image. Raises ImageBuildError."""
-    with scratch(cache, "docker-") as folder:
+    with create_scratch_folder(cache, "docker-") as folder:
         packed, source = folder / "context.tar", folder / "context"
         with packed.open("wb") as out:
-            for piece in context(plan, buildkit=True):
+            for piece in write_context(plan, buildkit=True):
                 out.write(piece)
         with tarfile.open(packed) as archive:
             archive.extractall(source, filter="data")
         packed.unlink()
         command = [
-            client(environment), "build", "--progress", "plain", "--network", "host", "--platform", plan.platform,
+            find_client(environment), "build", "--progress", "plain", "--network", "host", "--platform", plan.platform,
             "--iidfile", str(folder / "identity"), "--file", str(source / DOCKERFILE),
-            *secrets.arguments(arguments, environment),
-            *secrets.options(plan.secrets), str(source),
+            *secrets.build_arguments(arguments, environment),
+            *secrets.command_options(plan.secrets), str(source),
         ]  # fmt: skip
         variables = {**environment, "DOCKER_HOST": address, "DOCKER_BUILDKIT": "1"}
         try:
-            process.run(command, environment=variables, folder=folder, on=on)
+            process.run_program(command, environment=variables, folder=folder, on=on)
         except process.ProgramFailed as error:
             said = [line.strip() for line in error.tail if line.strip()]
             raise ImageBuildError(

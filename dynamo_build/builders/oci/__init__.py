@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dynamo.sdk import codec
-from dynamo_build.builders.deliver import EarlyUploads, deliver
+from dynamo_build.builders.deliver import EarlyUploads, deliver_image
 from dynamo_build.builders.oci import configuration
-from dynamo_build.builders.oci.bytecode import bytecode
+from dynamo_build.builders.oci.bytecode import find_compiler
 from dynamo_build.builders.oci.earlier import LABEL, Earlier
 from dynamo_build.builders.oci.layers import Layers
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import Destination, Image, ImagePlan, SetupCommand, SystemPackages, ToEngine
 from dynamo_build.oci import compression
-from dynamo_build.oci.budget import exceeded
+from dynamo_build.oci.budget import explain_excess
 from dynamo_build.oci.cache import LayerCache
 from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
@@ -35,7 +35,7 @@ class OciBuilder:
             found.append("setup commands run in the image, which this builder cannot do")
         if plan.template:
             found.append("the project's Dockerfile template needs a builder that reads Dockerfiles")
-        if isinstance(to, ToEngine) and not (to.address or docker_engine.available(self._surroundings.environment)):
+        if isinstance(to, ToEngine) and not (to.address or docker_engine.find_engine(self._surroundings.environment)):
             found.append("no Docker Engine answers")
         return tuple(found)
 
@@ -43,14 +43,14 @@ class OciBuilder:
         """Build and deliver. Raises ImageBuildError, RegistryError or ToolMissing."""
         if found := self.problems(plan, to):
             raise ImageBuildError("; ".join(found), ["Use `--builder docker`, or give another destination."])
-        compressor = compression.compressor(plan.compression)
+        compressor = compression.create_compressor(plan.compression)
         base = self._surroundings.registry(plan.base).pull(plan.base, plan.platform)
         configuration.check_base(base, plan)
-        python = configuration.python(base)
+        python = configuration.read_python(base)
         exact = str(python.get("version") or "")
         with (
             EarlyUploads(plan, to, self._surroundings, on) as ahead,
-            bytecode(plan, exact, self._surroundings.environment, on) as compiled,
+            find_compiler(plan, exact, self._surroundings.environment, on) as compiled,
         ):
             making = Layers(
                 plan,
@@ -61,14 +61,16 @@ class OciBuilder:
                 str(python.get("executable") or "/usr/bin/env python3"),
                 on,
             )
-            image = base.with_layers(making.make(ahead.send))
-            sent = ahead.sent()
+            image = base.with_layers(making.make_layers(ahead.start_upload))
+            sent = ahead.wait_for_uploads()
         labels = {"dynamo.bytecode": compiled.version, LABEL: codec.canonical(making.keys).decode()}
-        image = image.with_config(configuration.settings(base, plan, labels), configuration.notes(plan, compressor))
+        image = image.with_config(
+            configuration.image_settings(base, plan, labels), configuration.image_annotations(plan, compressor)
+        )
         if plan.budget and (
-            said := exceeded(plan.budget, image.size, [(item.name, item.size) for item in image.layers])
+            said := explain_excess(plan.budget, image.size, [(item.name, item.size) for item in image.layers])
         ):
             raise ImageBuildError(*said)
         if image.labels.get("dynamo.production") == "false":
             on(Noted(text="the base is marked as not for production"))
-        return deliver(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as, ahead=sent)
+        return deliver_image(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as, ahead=sent)

@@ -37,7 +37,7 @@ class Bytecode:
         self._tag = f"cpython-{''.join(version.split('.')[:2])}"
         self._compilers = Compilers(program, jobs) if program else None
 
-    def compile(self, files: Mapping[str, Path], root: str, compiled: Path) -> dict[str, Path]:
+    def compile_modules(self, files: Mapping[str, Path], root: str, compiled: Path) -> dict[str, Path]:
         """Compile the modules among these files, which will be below `root`, into the folder `compiled`.
 
         Both mappings go by names relative to the root. Raises ImageBuildError.
@@ -53,7 +53,7 @@ class Bytecode:
                 target = f"{place}/{made}"
                 wanted.append(Module(source=str(files[name].absolute()), target=target, shown=f"{root}/{name}"))
                 found[target] = made
-        return {found[target]: Path(target) for target in self._compilers.compile(wanted)}
+        return {found[target]: Path(target) for target in self._compilers.compile_modules(wanted)}
 
     def close(self) -> None:
         """End what compiles."""
@@ -67,14 +67,14 @@ class Bytecode:
         self.close()
 
 
-def bytecode(plan: ImagePlan, version: str, environment: Mapping[str, str], on: Listener) -> Bytecode:
+def find_compiler(plan: ImagePlan, version: str, environment: Mapping[str, str], on: Listener) -> Bytecode:
     """What compiles for a base whose Python has this full version. Raises UsageError, ImageBuildError."""
     if plan.bytecode not in ("auto", "none", "require"):
         raise UsageError(f"`{plan.bytecode}` is not a bytecode mode", ["Use auto, none or require."])
     if plan.bytecode == "none":
         return Bytecode()
-    for program in _candidates(version, environment) if version else ():
-        if _version(program) == f"CPython {version}":
+    for program in _list_interpreters(version, environment) if version else ():
+        if _ask_version(program) == f"CPython {version}":
             return Bytecode(version, program, plan.jobs or len(os.sched_getaffinity(0)))
     reason = f"Python {version}, the base's, is not on this machine" if version else "the base names no Python"
     if plan.bytecode == "require":
@@ -85,17 +85,17 @@ def bytecode(plan: ImagePlan, version: str, environment: Mapping[str, str], on: 
     return Bytecode()
 
 
-def _candidates(version: str, environment: Mapping[str, str]) -> list[str]:
+def _list_interpreters(version: str, environment: Mapping[str, str]) -> list[str]:
     names = (f"python{'.'.join(version.split('.')[:2])}", "python3")
     found = [shutil.which(name, path=environment.get("PATH")) for name in names]
     return list(dict.fromkeys([sys.executable, *(path for path in found if path)]))
 
 
-def _version(program: str) -> str:
+def _ask_version(program: str) -> str:
     if program == sys.executable:
         return f"{sys.implementation.name.replace('cpython', 'CPython')} {sys.version.split()[0].rstrip('+')}"
     try:
-        return process.run([program, "-I", "-S", "-c", _ASK], timeout=10).strip()
+        return process.run_program([program, "-I", "-S", "-c", _ASK], timeout=10).strip()
     except process.ProgramFailed:
         return ""
 
@@ -155,42 +155,42 @@ class Compilers:
         for _ in range(count):
             self._children.put(None)
 
-    def compile(self, modules: Sequence[Module]) -> list[str]:
+    def compile_modules(self, modules: Sequence[Module]) -> list[str]:
         """The targets that were made. Raises ImageBuildError when a child fails."""
         batches = [modules[start : start + _BATCH] for start in range(0, len(modules), _BATCH)]
-        return [target for targets in self._pool.map(self._batch, batches) for target in targets]
+        return [target for targets in self._pool.map(self._compile_batch, batches) for target in targets]
 
     def close(self) -> None:
         """End the children."""
         self._pool.shutdown(cancel_futures=True)
         while not self._children.empty():
             if child := self._children.get():
-                _end(child)
+                _end_child(child)
 
-    def _batch(self, modules: Sequence[Module]) -> list[str]:
+    def _compile_batch(self, modules: Sequence[Module]) -> list[str]:
         child = self._children.get()
         try:
-            child = child or self._started()
-            done = _ask(child, modules)
+            child = child or self._start_child()
+            done = _compile_in_child(child, modules)
         except BaseException:
             if child:
-                _end(child)
+                _end_child(child)
             self._children.put(None)
             raise
         self._children.put(child)
         return [module.target for module, made in zip(modules, done, strict=True) if made == "1"]
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start_child(self) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 [self._program, *_FLAGS], cwd="/", env=_BARE, start_new_session=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
         except OSError as error:
-            raise _failed(error.strerror or str(error)) from error
+            raise _compile_error(error.strerror or str(error)) from error
 
 
-def _ask(child: subprocess.Popen[bytes], modules: Sequence[Module]) -> str:
+def _compile_in_child(child: subprocess.Popen[bytes], modules: Sequence[Module]) -> str:
     assert child.stdin and child.stdout and child.stderr
     fields = [field for module in modules for field in (module.source, module.target, module.shown)]
     asked = "\0".join(fields).encode("utf-8", "surrogateescape")
@@ -202,11 +202,11 @@ def _ask(child: subprocess.Popen[bytes], modules: Sequence[Module]) -> str:
         answer = b""
     if len(answer) != len(modules) + 1:
         said = child.stderr.read().decode(errors="replace").strip().splitlines()
-        raise _failed(said[-1] if said else "the interpreter ended")
+        raise _compile_error(said[-1] if said else "the interpreter ended")
     return answer.decode().rstrip()
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end_child(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
@@ -216,5 +216,5 @@ def _end(child: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _failed(reason: str) -> ImageBuildError:
+def _compile_error(reason: str) -> ImageBuildError:
     return ImageBuildError(f"modules cannot be compiled: {reason}", ["Build with `--bytecode none`."])

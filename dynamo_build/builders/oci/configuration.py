@@ -17,7 +17,7 @@ COMPRESSOR = "dynamo.compressor"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def settings(base: OciImage, plan: ImagePlan, labels: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+def image_settings(base: OciImage, plan: ImagePlan, labels: Mapping[str, str] | None = None) -> Mapping[str, Any]:
     """How containers of the image run. What the base says holds where the plan says nothing.
 
     `labels` are about how the image was made.
@@ -44,7 +44,7 @@ def settings(base: OciImage, plan: ImagePlan, labels: Mapping[str, str] | None =
     return written
 
 
-def notes(plan: ImagePlan, compressor: Compressor) -> Mapping[str, str]:
+def image_annotations(plan: ImagePlan, compressor: Compressor) -> Mapping[str, str]:
     """The manifest's annotations: the labels, what compressed the layers, and the base's name.
 
     Not in the config, which is the same whatever packed the layers and wherever the base was found.
@@ -62,7 +62,7 @@ def check_base(base: OciImage, plan: ImagePlan) -> None:
             f"the base `{plan.base}` is for {base.platform}, the image for {plan.platform}",
             ["Choose another base, or another `--platform`."],
         )
-    version = str(python(base).get("version", ""))
+    version = str(read_python(base).get("version", ""))
     for layer in plan.layers:
         if isinstance(layer, PackagesLayer) and version and version.split(".")[:2] != layer.python.split(".")[:2]:
             raise ImageBuildError(
@@ -71,7 +71,7 @@ def check_base(base: OciImage, plan: ImagePlan) -> None:
             )
 
 
-def python(base: OciImage) -> Mapping[str, Any]:
+def read_python(base: OciImage) -> Mapping[str, Any]:
     """What the base says of its Python in the label `dynamo.python`; empty when it says nothing that can be read."""
     try:
         said = json.loads(base.labels.get("dynamo.python", "{}"))

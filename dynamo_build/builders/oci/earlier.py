@@ -34,7 +34,7 @@ class Earlier:
         self._left = list(plan.earlier)
         self._found: dict[str, Layer] = {}
 
-    def find(self, key: str, name: str) -> Layer | None:
+    def find_layer(self, key: str, name: str) -> Layer | None:
         """The layer that was made from this key by the same compressor; images are read until one has it."""
         while key not in self._found and self._left:
             reference = self._left.pop(0)
@@ -44,14 +44,14 @@ class Earlier:
                 if error.status != 404:
                     self._on(Noted(text=f"no layer of {reference} is used again: {error.message}"))
                 continue
-            self._found = {**layers_of(image, self._compressor), **self._found}
+            self._found = {**index_layers(image, self._compressor), **self._found}
         found = self._found.get(key)
         return replace(found, name=name) if found else None
 
 
-def layers_of(image: OciImage, compressor: Compressor) -> Mapping[str, Layer]:
+def index_layers(image: OciImage, compressor: Compressor) -> Mapping[str, Layer]:
     """The layers of an image by the keys that its label names; none where something else compressed them."""
-    annotations = documents.parse(image.manifest, "the manifest").get("annotations")
+    annotations = documents.parse_document(image.manifest, "the manifest").get("annotations")
     if not isinstance(annotations, dict) or annotations.get(configuration.COMPRESSOR) != compressor.identity:
         return {}
     try:

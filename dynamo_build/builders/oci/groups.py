@@ -35,22 +35,24 @@ class Group:
     layer: PackagesLayer
 
 
-def groups(planned: PackagesLayer) -> tuple[Group, ...]:
+def group_packages(planned: PackagesLayer) -> tuple[Group, ...]:
     """The groups that are not empty, in the order of their names, the large ones first. Raises LockError."""
     found: dict[str, list[LockedPackage]] = {}
-    for package in lockfile.parse(planned.requirements, "the locked requirements"):
-        found.setdefault(group_of(package.name), []).append(package)
+    for package in lockfile.parse_requirements(planned.requirements, "the locked requirements"):
+        found.setdefault(choose_group(package.name), []).append(package)
     order = sorted(found, key=lambda name: (name.startswith("others-"), name))
     return tuple(
         Group(
-            name=f"packages: {_told(name, found[name])}",
-            layer=replace(planned, packages=tuple(found[name]), requirements=lockfile.requirements(tuple(found[name]))),
+            name=f"packages: {_package_size(name, found[name])}",
+            layer=replace(
+                planned, packages=tuple(found[name]), requirements=lockfile.format_requirements(tuple(found[name]))
+            ),
         )
         for name in order
     )
 
 
-def group_of(name: str) -> str:
+def choose_group(name: str) -> str:
     """The group of a package with this normalised name."""
     for pattern in _LARGE:
         if fnmatch.fnmatchcase(name, pattern):
@@ -58,6 +60,6 @@ def group_of(name: str) -> str:
     return f"others-{hashlib.sha256(name.encode()).digest()[0] % OTHERS}"
 
 
-def _told(group: str, packages: list[LockedPackage]) -> str:
+def _package_size(group: str, packages: list[LockedPackage]) -> str:
     names = [package.name for package in packages]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or group

@@ -13,7 +13,7 @@ from dynamo_build.builders import secrets
 from dynamo_build.builders.oci import packages
 from dynamo_build.builders.oci.bytecode import Bytecode
 from dynamo_build.builders.oci.earlier import Earlier
-from dynamo_build.builders.oci.groups import Group, groups
+from dynamo_build.builders.oci.groups import Group, group_packages
 from dynamo_build.builders.oci.unpacked import Unpacked
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Finished, Listener, Started
@@ -21,7 +21,7 @@ from dynamo_build.model.image import FilesLayer, ImagePlan, PackagesLayer, Plann
 from dynamo_build.oci.cache import LayerCache
 from dynamo_build.oci.layer import Entry, Layer
 from dynamo_build.seams import Surroundings
-from dynamo_build.system.scratch import scratch
+from dynamo_build.system.scratch import create_scratch_folder
 
 #: Given a folder for what is in between.
 Make = Callable[[Path], Layer]
@@ -51,18 +51,18 @@ class Layers:
         self.keys: dict[str, str] = {}
         self._missing: list[Group] = []
 
-    def make(self, made: Made = lambda _: None) -> list[Layer]:
+    def make_layers(self, made: Made = lambda _: None) -> list[Layer]:
         """All layers in the order of the plan; `made` is told of each that was not kept, from any thread.
 
         Raises ImageBuildError or LockError.
         """
-        wanted = [make for planned in self._plan.layers for make in self._makes(planned)]
+        wanted = [make for planned in self._plan.layers for make in self._plan_makers(planned)]
         jobs = self._plan.jobs or len(os.sched_getaffinity(0))
         with (
-            scratch(self._surroundings.cache, "packages-") as folder,
+            create_scratch_folder(self._surroundings.cache, "packages-") as folder,
             ThreadPoolExecutor(jobs, thread_name_prefix="layer") as pool,
         ):
-            self._unpacked = Unpacked(self._missing, folder, self._install)
+            self._unpacked = Unpacked(self._missing, folder, self._install_packages)
             self._made = made
             futures = [pool.submit(make, folder) for make in wanted]
             try:
@@ -71,47 +71,49 @@ class Layers:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _makes(self, planned: PlannedLayer) -> list[Make]:
+    def _plan_makers(self, planned: PlannedLayer) -> list[Make]:
         bento = Path(self._plan.bento)
         match planned:
             case PackagesLayer():
-                return [self._packages(group) for group in groups(planned)]
+                return [self._plan_packages(group) for group in group_packages(planned)]
             case WheelLayer():
-                return [self._runtime(bento / planned.wheel, planned.target)]
+                return [self._plan_runtime(bento / planned.wheel, planned.target)]
             case FilesLayer():
-                return [lambda _: self._cache.made(_files(bento / planned.folder, planned), planned.name)]
+                return [lambda _: self._cache.find_or_make(_list_files(bento / planned.folder, planned), planned.name)]
             case _:
                 raise ImageBuildError("this builder cannot run commands in the image", ["Use `--builder docker`."])
 
-    def _packages(self, group: Group) -> Make:
-        key = packages.key(group.layer, self._interpreter, self._bytecode.version)
+    def _plan_packages(self, group: Group) -> Make:
+        key = packages.cache_key(group.layer, self._interpreter, self._bytecode.version)
 
         def make(scratch: Path) -> Layer:
             self._on(Started(what=group.name))
-            files = self._unpacked.files(group)
+            files = self._unpacked.group_files(group)
             compiled = scratch / f"compiled-{hashlib.sha256(group.name.encode()).hexdigest()[:16]}"
-            found = packages.entries(files, compiled, self._interpreter, self._bytecode, self._on)
-            layer = self._cache.keep(key, found, group.name)
+            found = packages.list_entries(files, compiled, self._interpreter, self._bytecode, self._on)
+            layer = self._cache.make_layer(key, found, group.name)
             self._on(Finished(what=group.name, detail=f"{layer.size / 1e6:.1f} MB packed"))
             return layer
 
-        return self._known(key, group.name, make, group)
+        return self._plan_reuse(key, group.name, make, group)
 
-    def _runtime(self, wheel: Path, target: str) -> Make:
+    def _plan_runtime(self, wheel: Path, target: str) -> Make:
         try:
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         except OSError as error:
-            raise _unreadable(wheel, error) from error
+            raise _read_error(wheel, error) from error
         key = f"runtime {packages.FORMAT} {digest} {target} {self._bytecode.version}"
 
         def make(scratch: Path) -> Layer:
-            return self._cache.keep(key, _wheel(wheel, target, self._bytecode, scratch / "runtime"), "runtime")
+            return self._cache.make_layer(
+                key, _unpack_wheel(wheel, target, self._bytecode, scratch / "runtime"), "runtime"
+            )
 
-        return self._known(key, "runtime", make)
+        return self._plan_reuse(key, "runtime", make)
 
-    def _known(self, key: str, name: str, make: Make, group: Group | None = None) -> Make:
+    def _plan_reuse(self, key: str, name: str, make: Make, group: Group | None = None) -> Make:
         """What gives the layer of this key: as it is kept, or made. Looked up here, one after the other."""
-        kept = self._cache.find(key, name) or self._earlier.find(key, name)
+        kept = self._cache.find_layer(key, name) or self._earlier.find_layer(key, name)
         if group and not kept:
             self._missing.append(group)
 
@@ -124,12 +126,12 @@ class Layers:
 
         return reuse_or_make
 
-    def _install(self, wanted: PackagesLayer, folder: Path) -> None:
-        with secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:
-            packages.install(wanted, folder, environment, self._on, self._plan.bento)
+    def _install_packages(self, wanted: PackagesLayer, folder: Path) -> None:
+        with secrets.secret_variables(self._plan.secrets, self._surroundings.environment) as environment:
+            packages.install_packages(wanted, folder, environment, self._on, self._plan.bento)
 
 
-def _files(folder: Path, planned: FilesLayer) -> list[Entry]:
+def _list_files(folder: Path, planned: FilesLayer) -> list[Entry]:
     target = planned.target.strip("/")
     found = [Entry(path=target)]
     for path in planned.paths:
@@ -140,7 +142,7 @@ def _files(folder: Path, planned: FilesLayer) -> list[Entry]:
     return found
 
 
-def _wheel(wheel: Path, target: str, bytecode: Bytecode, scratch: Path) -> list[Entry]:
+def _unpack_wheel(wheel: Path, target: str, bytecode: Bytecode, scratch: Path) -> list[Entry]:
     """A pure wheel's files and their bytecode; it has no scripts that would need an installer."""
     found: dict[str, Entry] = {}
     source = scratch / "source"
@@ -155,12 +157,12 @@ def _wheel(wheel: Path, target: str, bytecode: Bytecode, scratch: Path) -> list[
                     )
             archive.extractall(source)
     except (OSError, zipfile.BadZipFile) as error:
-        raise _unreadable(wheel, error) from error
+        raise _read_error(wheel, error) from error
     modules = {name: source / name for name in found}
-    for name, path in bytecode.compile(modules, target, scratch / "compiled").items():
+    for name, path in bytecode.compile_modules(modules, target, scratch / "compiled").items():
         found[name] = Entry(path=f"{target.strip('/')}/{name}", content=path)
     return list(found.values())
 
 
-def _unreadable(wheel: Path, error: Exception) -> ImageBuildError:
+def _read_error(wheel: Path, error: Exception) -> ImageBuildError:
     return ImageBuildError(f"the runtime's wheel `{wheel.name}` cannot be read: {error}", ["Build the bento again."])

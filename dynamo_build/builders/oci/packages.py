@@ -36,7 +36,7 @@ _NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json")
 _SCRIPT = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]*\n' '''|[^\n]*python[^\n]*)\n")
 
 
-def key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -> str:
+def cache_key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -> str:
     """All that decides the layer's bytes."""
     decides = {
         "format": FORMAT,
@@ -49,7 +49,9 @@ def key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -> str:
     return f"packages {hashlib.sha256(codec.canonical(decides)).hexdigest()}"
 
 
-def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str], on: Listener, bento: str = "") -> None:
+def install_packages(
+    wanted: PackagesLayer, folder: Path, environment: Mapping[str, str], on: Listener, bento: str = ""
+) -> None:
     """Unpack the locked wheels below `folder`, as links to uv's cache where that is on the same file system: they are
     only read here. Those that no index has come from the folder of the bento. Raises ImageBuildError when one is
     missing, or has other content.
@@ -59,7 +61,7 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
     requirements = folder.with_name("requirements.txt")
     requirements.write_text(wanted.requirements)
     command = [
-        uv.program(environment), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
+        uv.find_uv(environment), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
         "--python", sys.executable, "--python-version", wanted.python,
         "--python-platform", uv.PLATFORMS[wanted.platform],
         "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "hardlink",
@@ -68,11 +70,11 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
     command += ["--find-links", str(Path(bento, WHEELS).absolute())] if wanted.wheels else []
     # what is in uv's cache needs no index: asking it costs as much as all the rest, and the hashes decide anyway
     with contextlib.suppress(process.ProgramFailed):
-        process.run([*command, "--offline"], environment=environment, folder=folder.parent)
+        process.run_program([*command, "--offline"], environment=environment, folder=folder.parent)
         return
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        process.run(command, on=on, environment=environment, folder=folder.parent)
+        process.run_program(command, on=on, environment=environment, folder=folder.parent)
     except process.ProgramFailed as error:
         said = [line.strip(" ×╰─▶├│") for line in error.tail if line.strip()]
         raise ImageBuildError(
@@ -84,7 +86,7 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
         ) from error
 
 
-def entries(
+def list_entries(
     files: Mapping[str, File], compiled: Path, interpreter: str, bytecode: Bytecode, on: Listener
 ) -> list[Entry]:
     """What was installed, as an installer would have left it in the image; `compiled` is a folder for .pyc files.
@@ -94,11 +96,11 @@ def entries(
     found = dict(files)
     for name in sorted(found):
         if name.startswith("bin/"):
-            _portable_script(found[name], interpreter)
-    made = bytecode.compile({name: file.path for name, file in found.items()}, PACKAGES, compiled)
+            _make_script_portable(found[name], interpreter)
+    made = bytecode.compile_modules({name: file.path for name, file in found.items()}, PACKAGES, compiled)
     found |= {name: File(path) for name, path in made.items()}
-    _record(found, on)
-    return [file.entry(f"{PACKAGES[1:]}/{name}") for name, file in found.items()]
+    _rewrite_record(found, on)
+    return [file.build_entry(f"{PACKAGES[1:]}/{name}") for name, file in found.items()]
 
 
 @dataclass(slots=True)
@@ -112,11 +114,11 @@ class File:
     def read(self) -> bytes:
         return self.path.read_bytes() if self.changed is None else self.changed
 
-    def entry(self, path: str) -> Entry:
+    def build_entry(self, path: str) -> Entry:
         return Entry(path=path, content=self.path if self.changed is None else self.changed, executable=self.executable)
 
 
-def walk(folder: Path) -> dict[str, File]:
+def walk_files(folder: Path) -> dict[str, File]:
     """The files that uv installed below a folder, by their names there."""
     found: dict[str, File] = {}
     left = [""]
@@ -134,7 +136,7 @@ def walk(folder: Path) -> dict[str, File]:
     return found
 
 
-def _portable_script(file: File, interpreter: str) -> None:
+def _make_script_portable(file: File, interpreter: str) -> None:
     with file.path.open("rb") as stream:
         if stream.read(2) != b"#!":
             return
@@ -144,7 +146,7 @@ def _portable_script(file: File, interpreter: str) -> None:
         file.executable = True
 
 
-def _record(files: dict[str, File], on: Listener) -> None:
+def _rewrite_record(files: dict[str, File], on: Listener) -> None:
     """Make each dist-info say what is there: one INSTALLER, no note of where it came from, RECORD sorted and right."""
     owners: dict[str, str] = {}
     for name in sorted(files):
@@ -153,10 +155,10 @@ def _record(files: dict[str, File], on: Listener) -> None:
             files[f"{info}/INSTALLER"].changed = INSTALLER
             for left in _NOT_CARRIED:
                 files.pop(f"{info}/{left}", None)
-            rows = _rows(files, name)
+            rows = _read_rows(files, name)
             for path, checked, _ in rows:
                 if path in owners and not path.startswith("../"):
-                    _clash(path, owners[path], info, on)
+                    _check_clash(path, owners[path], info, on)
                 owners[path] = info
                 del checked
             text = io.StringIO()
@@ -164,9 +166,9 @@ def _record(files: dict[str, File], on: Listener) -> None:
             files[name].changed = text.getvalue().encode()
 
 
-def _rows(files: Mapping[str, File], record: str) -> list[tuple[str, str, str]]:
+def _read_rows(files: Mapping[str, File], record: str) -> list[tuple[str, str, str]]:
     rows = []
-    sources = _compiled(files)
+    sources = _list_compiled(files)
     for row in csv.reader(io.StringIO(files[record].path.read_text())):
         path = row[0] if row else ""
         if path not in files or path.endswith(".pyc"):
@@ -184,7 +186,7 @@ def _rows(files: Mapping[str, File], record: str) -> list[tuple[str, str, str]]:
     return sorted(set(rows))
 
 
-def _compiled(files: Mapping[str, File]) -> dict[str, list[str]]:
+def _list_compiled(files: Mapping[str, File]) -> dict[str, list[str]]:
     """Modules, and the names of what they were compiled to; an installer records these without a digest."""
     found: dict[str, list[str]] = {}
     for name in files:
@@ -194,6 +196,6 @@ def _compiled(files: Mapping[str, File]) -> dict[str, list[str]]:
     return found
 
 
-def _clash(path: str, first: str, second: str, on: Listener) -> None:
+def _check_clash(path: str, first: str, second: str, on: Listener) -> None:
     one, other = (info.removesuffix(".dist-info") for info in (first, second))
     on(Noted(text=f"`{path}` belongs to both {one} and {other}; the one that was unpacked last is in the image"))

@@ -32,33 +32,33 @@ class Unpacked:
         self._together: Mapping[str, Mapping[str, File]] | None = None
         self._failure: BaseException | None = None
 
-    def files(self, group: Group) -> Mapping[str, File]:
+    def group_files(self, group: Group) -> Mapping[str, File]:
         """The group's files by their names below the folder of packages. Raises ImageBuildError."""
         with self._lock:
             if self._failure:
                 raise self._failure
             if self._together is None:
                 try:
-                    self._together = self._all()
+                    self._together = self._unpack_together()
                 except BaseException as error:
                     self._failure = error
                     raise
         if group.name in self._together:
             return self._together[group.name]
-        return self._alone(group, f"group-{self._groups.index(group)}")
+        return self._unpack_alone(group, f"group-{self._groups.index(group)}")
 
-    def _alone(self, group: Group, name: str) -> Mapping[str, File]:
+    def _unpack_alone(self, group: Group, name: str) -> Mapping[str, File]:
         """The group by itself; packages that clash one by one, since uv unpacks several at once, in any order."""
-        found = packages.walk(self._installed(group.layer, name))
-        if split(found, {package.name: group.name for package in group.layer.packages}):
+        found = packages.walk_files(self._install_into(group.layer, name))
+        if split_by_owner(found, {package.name: group.name for package in group.layer.packages}):
             return found
         merged: dict[str, File] = {}
         for number, package in enumerate(sorted(group.layer.packages, key=lambda package: package.name)):
-            one = replace(group.layer, packages=(package,), requirements=lockfile.requirements((package,)))
-            merged |= packages.walk(self._installed(one, f"{name}-{number}"))
+            one = replace(group.layer, packages=(package,), requirements=lockfile.format_requirements((package,)))
+            merged |= packages.walk_files(self._install_into(one, f"{name}-{number}"))
         return merged
 
-    def _all(self) -> Mapping[str, Mapping[str, File]]:
+    def _unpack_together(self) -> Mapping[str, Mapping[str, File]]:
         if len(self._groups) < 2:
             return {}
         layers = [group.layer for group in self._groups]
@@ -69,16 +69,16 @@ class Unpacked:
             wheels=tuple(sorted({wheel for layer in layers for wheel in layer.wheels})),
         )
         owners = {package.name: group.name for group in self._groups for package in group.layer.packages}
-        return split(packages.walk(self._installed(everything, "together")), owners)
+        return split_by_owner(packages.walk_files(self._install_into(everything, "together")), owners)
 
-    def _installed(self, layer: PackagesLayer, name: str) -> Path:
+    def _install_into(self, layer: PackagesLayer, name: str) -> Path:
         place = self._folder / name
         place.mkdir()
         self._install(layer, place / "packages")
         return place / "packages"
 
 
-def split(files: Mapping[str, File], owners: Mapping[str, str]) -> Mapping[str, Mapping[str, File]]:
+def split_by_owner(files: Mapping[str, File], owners: Mapping[str, str]) -> Mapping[str, Mapping[str, File]]:
     """Files by the group that owns the package of each; none at all where one has two owners, or no one.
 
     `owners` are groups by the names of packages.
@@ -86,7 +86,7 @@ def split(files: Mapping[str, File], owners: Mapping[str, str]) -> Mapping[str, 
     found: dict[str, dict[str, File]] = {}
     left = dict(files)
     for record in sorted(name for name in files if name.count("/") == 1 and name.endswith(".dist-info/RECORD")):
-        group = owners.get(lockfile.normalised(record.partition("-")[0]))
+        group = owners.get(lockfile.normalize_name(record.partition("-")[0]))
         if group is None:
             return {}
         for row in csv.reader(io.StringIO(files[record].path.read_text())):

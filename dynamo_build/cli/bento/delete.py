@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def delete(
@@ -26,7 +26,7 @@ def delete(
     from dynamo_build.errors import UsageError
     from dynamo_build.seams import default_home
 
-    checked_output(output)
+    check_output(output)
     store = Store(default_home())
     wanted = select_versions(store, tags, every=every)
     if not yes:
@@ -34,4 +34,4 @@ def delete(
             raise UsageError("deletion needs a confirmation, and there is no terminal", ["Add `--yes`."])
         typer.confirm(f"Delete {', '.join(wanted)}?", abort=True, err=True)
     deleted = [store.delete(tag) for tag in wanted]
-    console.emit(deleted, output, text="\n".join(f"deleted {tag}" for tag in deleted), name="\n".join(deleted))
+    console.print_result(deleted, output, text="\n".join(f"deleted {tag}" for tag in deleted), name="\n".join(deleted))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 if TYPE_CHECKING:
     from dynamo_build.bento.diff import Comparison
@@ -25,36 +25,38 @@ def diff(
 
     Example: dynamo diff frontend:kq2xw5mplz7rbn4t frontend
     """
-    from dynamo_build.bento.diff import compare
+    from dynamo_build.bento.diff import diff_bentos
     from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
 
-    checked_output(output)
+    check_output(output)
     store = Store(default_home())
-    found = compare(store.get(before), store.get(after))
+    found = diff_bentos(store.get(before), store.get(after))
     changed = [part for part in _PARTS if getattr(found, part)]
-    console.emit(found, output, text=lambda: "\n".join(_lines(found)), name="\n".join(changed))
+    console.print_result(found, output, text=lambda: "\n".join(_format_lines(found)), name="\n".join(changed))
 
 
-def _lines(found: Comparison) -> list[str]:
+def _format_lines(found: Comparison) -> list[str]:
     lines = []
     for part in _PARTS:
         for change in getattr(found, part):
             if change.before is None:
-                lines.append(f"{part:8}  + {_told(part, change.what, change.after)}")
+                lines.append(f"{part:8}  + {_format_change(part, change.what, change.after)}")
             elif change.after is None:
-                lines.append(f"{part:8}  - {_told(part, change.what, change.before)}")
+                lines.append(f"{part:8}  - {_format_change(part, change.what, change.before)}")
             elif part == "files":
                 lines.append(f"{part:8}  ~ {change.what}")
             else:
-                lines.append(f"{part:8}  ~ {change.what}: {_short(change.before)} → {_short(change.after)}")
+                lines.append(
+                    f"{part:8}  ~ {change.what}: {_shorten_value(change.before)} → {_shorten_value(change.after)}"
+                )
     return lines or [f"{found.before} and {found.after} are the same"]
 
 
-def _told(part: str, what: str, value: Any) -> str:
-    return what if part == "files" else f"{what}: {_short(value)}"
+def _format_change(part: str, what: str, value: Any) -> str:
+    return what if part == "files" else f"{what}: {_shorten_value(value)}"
 
 
-def _short(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= 60 else f"{text[:59]}…"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, Quiet, Tag, checked_output
+from dynamo_build.cli.options import OutputForm, Quiet, Tag, check_output
 
 
 def export(
@@ -25,9 +25,11 @@ def export(
     from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
 
-    checked_output(output)
-    path = export.export(Store(default_home()).get(tag), Path(target), console.listener(quiet or output != "text"))
-    console.emit({"path": str(path)}, output, text=str(path), name=str(path))
+    check_output(output)
+    path = export.export(
+        Store(default_home()).get(tag), Path(target), console.create_listener(quiet or output != "text")
+    )
+    console.print_result({"path": str(path)}, output, text=str(path), name=str(path))
 
 
 def take(
@@ -43,6 +45,8 @@ def take(
     from dynamo_build.bento.store import Store
     from dynamo_build.seams import default_home
 
-    checked_output(output)
-    bento = export.take(Path(file), Store(default_home()), on=console.listener(quiet or output != "text"))
-    console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)
+    check_output(output)
+    bento = export.import_bento(
+        Path(file), Store(default_home()), on=console.create_listener(quiet or output != "text")
+    )
+    console.print_result(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def gc(
@@ -25,11 +25,11 @@ def gc(
     from dynamo_build.bento.upkeep import collect_garbage
     from dynamo_build.seams import default_home
 
-    checked_output(output)
+    check_output(output)
     garbage = collect_garbage(Store(default_home()), keep, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
     lines = [f"{verb} {tag}" for tag in garbage.deleted]
     if not dry_run:
-        lines.append(f"{console.size(garbage.freed)} of unfinished work removed")
+        lines.append(f"{console.format_size(garbage.freed)} of unfinished work removed")
     text = "\n".join(lines) or "nothing to do"
-    console.emit(garbage, output, text=text, name="\n".join(garbage.deleted))
+    console.print_result(garbage, output, text=text, name="\n".join(garbage.deleted))

@@ -21,12 +21,12 @@ def get(
 
     Example: dynamo get frontend -o path
     """
-    from dynamo_build.bento.store import chosen
-    from dynamo_build.cli.options import checked_output
+    from dynamo_build.bento.store import select_bento
+    from dynamo_build.cli.options import check_output
 
     if output != "path":
-        checked_output(output)
-    bento = chosen(tag, Path.cwd())
+        check_output(output)
+    bento = select_bento(tag, Path.cwd())
     manifest = bento.manifest
 
     def text() -> str:
@@ -36,7 +36,7 @@ def get(
             "folder": bento.folder,
             "entry": manifest.graph.target,
             "services": ", ".join(manifest.graph.names),
-            "files": f"{manifest.files_count} ({console.size(manifest.files_size)})",
+            "files": f"{manifest.files_count} ({console.format_size(manifest.files_size)})",
             "python": manifest.python,
             "packages": ", ".join(f"{count} for {platform}" for platform, count in packages.items()),
             "runtime": manifest.runtime,
@@ -46,4 +46,4 @@ def get(
     if output == "path":
         print(bento.folder)
     else:
-        console.emit(manifest, output, text=text, name=bento.tag)
+        console.print_result(manifest, output, text=text, name=bento.tag)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def list(
@@ -18,11 +18,11 @@ def list(
 
     Example: dynamo list -o json
     """
-    from dynamo_build.bento.listing import summaries
+    from dynamo_build.bento.listing import list_summaries
     from dynamo_build.seams import default_home
 
-    checked_output(output)
-    found = tuple(item for item in summaries(default_home()) if not name or item.tag.partition(":")[0] == name)
+    check_output(output)
+    found = tuple(item for item in list_summaries(default_home()) if not name or item.tag.partition(":")[0] == name)
     if output == "name":
         for item in found:
             print(item.tag)
@@ -36,10 +36,12 @@ def list(
                 lines.append(f"{item.tag:{width}}  {'damaged':>10}  {item.broken}")
                 continue
             created = item.created[:19].replace("T", " ")
-            lines.append(f"{item.tag:{width}}  {console.size(item.size):>10}  {created:19}  {', '.join(item.services)}")
+            lines.append(
+                f"{item.tag:{width}}  {console.format_size(item.size):>10}  {created:19}  {', '.join(item.services)}"
+            )
         return "\n".join(lines)
 
     if output == "text" and not found:
-        console.say("the store holds no bento" + (f" called `{name}`" if name else ""))
+        console.print_line("the store holds no bento" + (f" called `{name}`" if name else ""))
         return
-    console.emit(found, output, text=table)
+    console.print_result(found, output, text=table)

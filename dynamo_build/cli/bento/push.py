@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, Quiet, checked_output
+from dynamo_build.cli.options import OutputForm, Quiet, check_output
 
 Insecure = Annotated[
     list[str] | None, typer.Option(metavar="HOST", help="Allow plain HTTP to a registry that is not on loopback.")
@@ -30,17 +30,17 @@ def push(
 
     from dynamo_build import catalog
     from dynamo_build.bento import registry
-    from dynamo_build.bento.store import chosen, store
+    from dynamo_build.bento.store import open_store, select_bento
     from dynamo_build.model.reference import ImageReference
 
-    checked_output(output)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
-    listener = console.listener(quiet or output != "text")
-    bento = chosen(tag, Path.cwd(), around, listener)
+    check_output(output)
+    around = catalog.default_surroundings(insecure=tuple(insecure or ()))
+    listener = console.create_listener(quiet or output != "text")
+    bento = select_bento(tag, Path.cwd(), around, listener)
     to = ImageReference.parse(reference)
     to = to if to.tag else replace(to, tag=bento.manifest.version)
-    named = registry.push(bento, to, around.registry(to), store(around), listener)
-    console.emit({"tag": bento.tag, "reference": named}, output, text=named, name=named)
+    named = registry.push_bento(bento, to, around.registry(to), open_store(around), listener)
+    console.print_result({"tag": bento.tag, "reference": named}, output, text=named, name=named)
 
 
 def pull(
@@ -54,11 +54,11 @@ def pull(
     """
     from dynamo_build import catalog
     from dynamo_build.bento import registry
-    from dynamo_build.bento.store import store
+    from dynamo_build.bento.store import open_store
     from dynamo_build.model.reference import ImageReference
 
-    checked_output(output)
-    around = catalog.surroundings(insecure=tuple(insecure or ()))
+    check_output(output)
+    around = catalog.default_surroundings(insecure=tuple(insecure or ()))
     wanted = ImageReference.parse(reference)
-    bento = registry.pull(wanted, around.registry(wanted), store(around))
-    console.emit(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)
+    bento = registry.pull_bento(wanted, around.registry(wanted), open_store(around))
+    console.print_result(bento, output, text=f"{bento.tag}\n{bento.folder}", name=bento.tag)

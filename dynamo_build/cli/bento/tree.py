@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, Tag, checked_output
+from dynamo_build.cli.options import OutputForm, Tag, check_output
 
 if TYPE_CHECKING:
     from dynamo.sdk.graph import ServiceGraph
@@ -17,22 +17,25 @@ def tree(tag: Tag = "", output: OutputForm = "text") -> None:
 
     Example: dynamo tree frontend
     """
-    from dynamo_build.bento.store import chosen
-    from dynamo_build.graph.drawing.text import tree
+    from dynamo_build.bento.store import select_bento
+    from dynamo_build.graph.drawing.text import render_tree
 
-    checked_output(output)
-    bento = chosen(tag, Path.cwd())
+    check_output(output)
+    bento = select_bento(tag, Path.cwd())
     graph = bento.manifest.graph
-    console.emit(
-        _node(graph, graph.entry), output, text=f"{bento.tag}\n{tree(graph)}".rstrip("\n"), name="\n".join(graph.names)
+    console.print_result(
+        _describe_service(graph, graph.entry),
+        output,
+        text=f"{bento.tag}\n{render_tree(graph)}".rstrip("\n"),
+        name="\n".join(graph.names),
     )
 
 
-def _node(graph: ServiceGraph, name: str) -> dict[str, Any]:
+def _describe_service(graph: ServiceGraph, name: str) -> dict[str, Any]:
     service = graph.service(name)
     return {
         "service": name,
         "namespace": service.namespace,
         "endpoints": [endpoint.name for endpoint in service.endpoints],
-        "dependencies": [_node(graph, edge.service) for edge in service.edges],
+        "dependencies": [_describe_service(graph, edge.service) for edge in service.edges],
     }

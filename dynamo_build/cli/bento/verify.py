@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def verify(
@@ -23,11 +23,11 @@ def verify(
     from dynamo_build.errors import StoreError
     from dynamo_build.seams import default_home
 
-    checked_output(output)
+    check_output(output)
     problems = verify_bentos(Store(default_home()), tags or ())
     lines = [f"{tag}: {'; '.join(found) if found else 'as it was built'}" for tag, found in problems.items()]
     damaged = [tag for tag, found in problems.items() if found]
-    console.emit(problems, output, text="\n".join(lines) or "the store holds no bento", name="\n".join(damaged))
+    console.print_result(problems, output, text="\n".join(lines) or "the store holds no bento", name="\n".join(damaged))
     if damaged:
         count = f"{len(damaged)} bentos are" if len(damaged) > 1 else f"the bento `{damaged[0]}` is"
         raise StoreError(f"{count} damaged", ["Delete it with `dynamo delete TAG`, and build or import it again."])

@@ -9,7 +9,7 @@ import typer
 
 from dynamo_build.cli import console
 from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, find_surroundings
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 if TYPE_CHECKING:
     from dynamo_build.pipeline.images import Described
@@ -32,7 +32,7 @@ def sbom(
     """
     from dynamo_build.pipeline.images import describe_materials
 
-    _write(describe_materials(reference, form, platform, find_surroundings(insecure)), attach=attach)
+    _write_document(describe_materials(reference, form, platform, find_surroundings(insecure)), attach=attach)
 
 
 def provenance(
@@ -47,7 +47,7 @@ def provenance(
     """
     from dynamo_build.pipeline.images import describe_provenance
 
-    _write(describe_provenance(reference, platform, find_surroundings(insecure)), attach=attach)
+    _write_document(describe_provenance(reference, platform, find_surroundings(insecure)), attach=attach)
 
 
 def sign(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
@@ -59,10 +59,12 @@ def sign(reference: Reference, key: Key, insecure: Insecure = None, output: Outp
 
     from dynamo_build.pipeline.images import sign_image
 
-    checked_output(output)
+    check_output(output)
     password = os.environ.get("DYNAMO_KEY_PASSWORD", "")
     digest, signature = sign_image(reference, Path(key), password, find_surroundings(insecure))
-    console.emit({"digest": digest, "signature": signature}, output, text=f"{digest}\n{signature}", name=signature)
+    console.print_result(
+        {"digest": digest, "signature": signature}, output, text=f"{digest}\n{signature}", name=signature
+    )
 
 
 def verify(reference: Reference, key: Key, insecure: Insecure = None, output: OutputForm = "text") -> None:
@@ -72,13 +74,13 @@ def verify(reference: Reference, key: Key, insecure: Insecure = None, output: Ou
     """
     from dynamo_build.pipeline.images import verify_image
 
-    checked_output(output)
+    check_output(output)
     verified = verify_image(reference, Path(key), find_surroundings(insecure))
-    console.emit(verified, output, text=f"{verified.reference} is signed", name=verified.reference)
+    console.print_result(verified, output, text=f"{verified.reference} is signed", name=verified.reference)
 
 
-def _write(document: Described, *, attach: bool) -> None:
+def _write_document(document: Described, *, attach: bool) -> None:
     from dynamo.sdk import codec
     from dynamo_build.pipeline.images import attach_document
 
-    print(attach_document(document, console.listener()) if attach else codec.pretty(document.content))
+    print(attach_document(document, console.create_listener()) if attach else codec.pretty(document.content))

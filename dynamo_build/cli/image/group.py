@@ -10,7 +10,7 @@ import typer
 from dynamo_build.cli import console
 from dynamo_build.cli.image.documents import provenance, sbom, sign, verify
 from dynamo_build.cli.image.options import ForPlatform, Insecure, Reference, find_surroundings
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 if TYPE_CHECKING:
     from dynamo_build.image.diff_page import Area
@@ -40,9 +40,9 @@ def inspect(
     """
     from dynamo_build.pipeline.images import inspect_image
 
-    checked_output(output)
+    check_output(output)
     report = inspect_image(reference, platform, find_surroundings(insecure))
-    console.emit(report, output, text=lambda: _inspected(report), name=report.digest)
+    console.print_result(report, output, text=lambda: _format_report(report), name=report.digest)
 
 
 @group.command("size")
@@ -59,15 +59,15 @@ def size(
 
     Example: dynamo image size registry.example/team/frontend:1 --budget 500MB --output-file sizes.html
     """
-    from dynamo_build.oci.budget import parsed
+    from dynamo_build.oci.budget import parse_size
     from dynamo_build.pipeline.images import check_budget, measure_image
 
-    checked_output(output)
-    limit = parsed(budget)
+    check_output(output)
+    limit = parse_size(budget)
     report = measure_image(reference, platform, find_surroundings(insecure), every=every)
     if picture:
-        _draw(report, Path(picture))
-    console.emit(report, output, text=lambda: _sizes(report), name=str(report.size))
+        _draw_treemap(report, Path(picture))
+    console.print_result(report, output, text=lambda: _format_sizes(report), name=str(report.size))
     check_budget(report, limit)
 
 
@@ -87,7 +87,7 @@ def diff(
     from dynamo_build.errors import UsageError
     from dynamo_build.pipeline.images import compare_images, pull_image
 
-    checked_output(output)
+    check_output(output)
     if form not in ("", "text", "html"):
         raise UsageError(f"`{form}` is not a form of difference", ["Use text or html."])
     if form == "html" and output != "text":
@@ -96,18 +96,18 @@ def diff(
     first, second = pull_image(before, platform, surroundings), pull_image(after, platform, surroundings)
     found = compare_images(first, second)
     if form == "html":
-        from dynamo_build.image.diff_page import page
-        from dynamo_build.image.report import report
+        from dynamo_build.image.diff_page import render_diff_page
+        from dynamo_build.image.report import build_report
 
-        reports = [report(each.image, str(each.reference), read="own") for each in (first, second)]
-        print(page(found, reports[0], reports[1], console.size), end="")
+        reports = [build_report(each.image, str(each.reference), read="own") for each in (first, second)]
+        print(render_diff_page(found, reports[0], reports[1], console.format_size), end="")
         return
-    lines = [f"{console.size(found.moved)} to move, {console.size(found.shared)} shared"]
+    lines = [f"{console.format_size(found.moved)} to move, {console.format_size(found.shared)} shared"]
     for change in found.changes:
         mark = "~" if change.before and change.after else "+" if change.after else "-"
         values = " → ".join(value for value in (change.before, change.after) if value)
         lines.append(f"{change.kind:8} {mark} {change.what}{f': {values[:120]}' if change.kind != 'file' else ''}")
-    console.emit(found, output, text="\n".join(lines), name="\n".join(change.what for change in found.changes))
+    console.print_result(found, output, text="\n".join(lines), name="\n".join(change.what for change in found.changes))
 
 
 @group.command("copy")
@@ -123,9 +123,9 @@ def copy(
     """
     from dynamo_build.pipeline.images import copy_image
 
-    checked_output(output)
-    copied = copy_image(source, target, find_surroundings(insecure), console.listener(output != "text"))
-    console.emit(copied, output, text=copied.reference, name=copied.reference)
+    check_output(output)
+    copied = copy_image(source, target, find_surroundings(insecure), console.create_listener(output != "text"))
+    console.print_result(copied, output, text=copied.reference, name=copied.reference)
 
 
 @group.command("rebase")
@@ -149,18 +149,18 @@ def rebase(
     """
     from dynamo_build.pipeline.images import RebaseOptions, rebase_image
 
-    checked_output(output)
+    check_output(output)
     options = RebaseOptions(base=base, target=image_tag, old_base=old_base, force=force)
-    listener = console.listener(output != "text")
+    listener = console.create_listener(output != "text")
     rebased = rebase_image(reference, options, platform, find_surroundings(insecure), listener)
-    console.emit(rebased, output, text=rebased.reference, name=rebased.reference)
+    console.print_result(rebased, output, text=rebased.reference, name=rebased.reference)
 
 
 for _command in (sbom, provenance, sign, verify):
     group.command()(_command)
 
 
-def _inspected(found: ImageReport) -> str:
+def _format_report(found: ImageReport) -> str:
     lines = [f"{found.reference}", f"config     {found.config_digest}", f"platform   {found.platform}"]
     said = {
         "bento": found.bento,
@@ -172,49 +172,52 @@ def _inspected(found: ImageReport) -> str:
         "entrypoint": " ".join(found.entrypoint),
     }
     lines += [f"{name:<10} {value}" for name, value in said.items() if value]
-    lines.append(f"{'size':<10} {console.size(found.size)}, {console.size(found.own)} over the base")
-    lines += [f"{console.size(layer.size):>12}  {layer.digest[7:19]}  {layer.name}" for layer in found.layers]
+    lines.append(f"{'size':<10} {console.format_size(found.size)}, {console.format_size(found.own)} over the base")
+    lines += [f"{console.format_size(layer.size):>12}  {layer.digest[7:19]}  {layer.name}" for layer in found.layers]
     lines += [f"{'document':>12}  {document.digest[7:19]}  {document.kind}" for document in found.documents]
     return "\n".join(lines)
 
 
-def _sizes(found: ImageReport) -> str:
-    lines = [f"{found.reference}", f"{console.size(found.size)} shipped, {console.size(found.own)} of it over the base"]
+def _format_sizes(found: ImageReport) -> str:
+    lines = [
+        f"{found.reference}",
+        f"{console.format_size(found.size)} shipped, {console.format_size(found.own)} of it over the base",
+    ]
     for layer in found.layers:
-        unpacked = f"  ({console.size(layer.unpacked)} unpacked, {layer.files} files)" if layer.files else ""
-        lines.append(f"{console.size(layer.size):>12}  {layer.name}{unpacked}")
+        unpacked = f"  ({console.format_size(layer.unpacked)} unpacked, {layer.files} files)" if layer.files else ""
+        lines.append(f"{console.format_size(layer.size):>12}  {layer.name}{unpacked}")
         for part in layer.parts[:_TOP]:
-            lines.append(f"{'':>12}  {console.size(part.size):>12}  {part.name} {part.version}".rstrip())
+            lines.append(f"{'':>12}  {console.format_size(part.size):>12}  {part.name} {part.version}".rstrip())
         if len(layer.parts) > _TOP:
             rest = sum(part.size for part in layer.parts[_TOP:])
-            lines.append(f"{'':>12}  {console.size(rest):>12}  {len(layer.parts) - _TOP} more")
+            lines.append(f"{'':>12}  {console.format_size(rest):>12}  {len(layer.parts) - _TOP} more")
     return "\n".join(lines)
 
 
-def _draw(found: ImageReport, path: Path) -> None:
+def _draw_treemap(found: ImageReport, path: Path) -> None:
     from dynamo_build.errors import UsageError
-    from dynamo_build.image.diff_page import treemap, treemap_page
+    from dynamo_build.image.diff_page import render_treemap, render_treemap_page
     from dynamo_build.system import atomic
 
-    forms = {".svg": treemap, ".html": treemap_page}
+    forms = {".svg": render_treemap, ".html": render_treemap_page}
     if path.suffix not in forms:
         raise UsageError(
             f"`{path}` ends neither in .svg nor in .html", ["The picture's form follows the file's ending."]
         )
-    title = f"{found.reference}: {console.size(found.size)}"
-    atomic.put(path, forms[path.suffix](title, _areas(found)))
+    title = f"{found.reference}: {console.format_size(found.size)}"
+    atomic.write_output(path, forms[path.suffix](title, _list_areas(found)))
 
 
-def _areas(found: ImageReport) -> list[Area]:
+def _list_areas(found: ImageReport) -> list[Area]:
     from dynamo_build.image.diff_page import Area
 
     return [
         Area(
             name=layer.name,
             size=layer.size,
-            told=console.size(layer.size),
+            told=console.format_size(layer.size),
             parts=tuple(
-                Area(name=f"{part.name} {part.version}".strip(), size=part.size, told=console.size(part.size))
+                Area(name=f"{part.name} {part.version}".strip(), size=part.size, told=console.format_size(part.size))
                 for part in layer.parts
             ),
         )

@@ -20,4 +20,4 @@ def find_surroundings(insecure: list[str] | None) -> Surroundings:
     """The surroundings of a command; plain HTTP is allowed to the hosts in `insecure`."""
     from dynamo_build import catalog
 
-    return catalog.surroundings(insecure=tuple(insecure or ()))
+    return catalog.default_surroundings(insecure=tuple(insecure or ()))

@@ -25,11 +25,11 @@ def dashboard(
 
     Example: dynamo dashboard --port 0
     """
-    from dynamo_build.local.dashboard import shown, wait_for_end
-    from dynamo_build.local.running import chosen
+    from dynamo_build.local.dashboard import serve_dashboard, wait_for_end
+    from dynamo_build.local.running import choose_graph
 
-    graph = chosen(process)
-    with shown(graph.pid, host, port) as address:
-        console.say(f"{graph.graph} at {address}")
+    graph = choose_graph(process)
+    with serve_dashboard(graph.pid, host, port) as address:
+        console.print_line(f"{graph.graph} at {address}")
         wait_for_end(graph.pid)
-    console.say(f"{graph.graph} ended")
+    console.print_line(f"{graph.graph} ended")

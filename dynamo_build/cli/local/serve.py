@@ -100,14 +100,14 @@ def serve(
         reload=reload,
         dashboard=dashboard,
     )
-    listener = console.listener(quiet=True)
+    listener = console.create_listener(quiet=True)
     if dry_run:
         from dynamo.sdk import codec
-        from dynamo_build.graph.config import table
+        from dynamo_build.graph.config import format_config_values
 
-        resolved = serve.preview(target, Path(working_dir), options, listener)
-        console.say(table(resolved.values))
-        console.say(f"DYNAMO_SERVICE_CONFIG={codec.ordered(resolved.config).decode()}")
-        console.emit(serve.effective(resolved), "json", text="")
+        resolved = serve.preview_config(target, Path(working_dir), options, listener)
+        console.print_line(format_config_values(resolved.values))
+        console.print_line(f"DYNAMO_SERVICE_CONFIG={codec.ordered(resolved.config).decode()}")
+        console.print_result(serve.effective_config(resolved), "json", text="")
         return
     raise typer.Exit(serve.serve(target, Path(working_dir), options, on=listener))

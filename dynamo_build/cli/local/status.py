@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 if TYPE_CHECKING:
     from dynamo_build.local.running import RunningGraph
@@ -26,12 +26,12 @@ def status(output: OutputForm = "text") -> None:
 
     Example: dynamo status
     """
-    from dynamo_build.local.running import graphs
+    from dynamo_build.local.running import list_graphs
 
-    checked_output(output)
-    found = graphs()
-    text = "\n\n".join(_shown(graph) for graph in found) or "no graph of yours runs on this machine"
-    console.emit(found, output, text=text, name="\n".join(str(graph.pid) for graph in found))
+    check_output(output)
+    found = list_graphs()
+    text = "\n\n".join(_format_graph(graph) for graph in found) or "no graph of yours runs on this machine"
+    console.print_result(found, output, text=text, name="\n".join(str(graph.pid) for graph in found))
 
 
 def logs(
@@ -44,10 +44,10 @@ def logs(
 
     Example: dynamo logs Backend --follow
     """
-    from dynamo_build.local.running import chosen, lines
+    from dynamo_build.local.running import choose_graph, stream_lines
 
     request = {"do": "logs", "service": service, "follow": follow, "tail": tail}
-    for line in lines(chosen(process).pid, request, patience=None):
+    for line in stream_lines(choose_graph(process).pid, request, patience=None):
         print(line, flush=follow)
 
 
@@ -57,17 +57,17 @@ def restart(service: Service = "", process: Process = 0) -> None:
     Example: dynamo restart Backend
     """
     from dynamo_build.errors import ServeError
-    from dynamo_build.local.running import chosen, lines
+    from dynamo_build.local.running import choose_graph, stream_lines
 
     failed = ""
-    for line in lines(chosen(process).pid, {"do": "restart", "service": service}, patience=None):
-        console.say(line)
+    for line in stream_lines(choose_graph(process).pid, {"do": "restart", "service": service}, patience=None):
+        console.print_line(line)
         failed = line if " is not replaced" in line else failed
     if failed:
         raise ServeError(f"the restart stopped: {failed}", ["See `dynamo logs` for what the new worker said."])
 
 
-def _shown(graph: RunningGraph) -> str:
+def _format_graph(graph: RunningGraph) -> str:
     rows = [("WORKER", "STATE", "PID", "UP", "RESTARTS", "GPU", "HTTP", "HEALTH")]
     rows += [
         (

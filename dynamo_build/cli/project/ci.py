@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import ConfigFile, OutputForm, Target, WorkingDirectory, checked_output
+from dynamo_build.cli.options import ConfigFile, OutputForm, Target, WorkingDirectory, check_output
 
 group = typer.Typer(
     rich_markup_mode=None,
@@ -40,10 +40,10 @@ def init(
     Example: dynamo ci init github hello_world:Frontend --registry registry.example/team -f config.yaml
     """
     from dynamo_build import __version__
-    from dynamo_build.project.ci import pipeline, write
+    from dynamo_build.project.ci import describe_pipeline, write_pipeline
 
-    checked_output(output)
-    wanted = pipeline(target, registry=registry, version=__version__, config_file=config_file)
-    path = write(form, Path(working_dir), wanted, force=force)
-    console.emit({"file": str(path)}, output, text=str(path), name=str(path))
-    console.say("its first lines list the variables and secrets to set")
+    check_output(output)
+    wanted = describe_pipeline(target, registry=registry, version=__version__, config_file=config_file)
+    path = write_pipeline(form, Path(working_dir), wanted, force=force)
+    console.print_result({"file": str(path)}, output, text=str(path), name=str(path))
+    console.print_line("its first lines list the variables and secrets to set")

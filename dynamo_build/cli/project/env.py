@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def env(output: OutputForm = "text") -> None:
@@ -19,9 +19,9 @@ def env(output: OutputForm = "text") -> None:
     from dynamo_build.pipeline.doctor import describe_environment
     from dynamo_build.project import settings
 
-    checked_output(output)
-    report = describe_environment(settings.load(Path.cwd(), os.environ, {}), os.environ)
+    check_output(output)
+    report = describe_environment(settings.load_settings(Path.cwd(), os.environ, {}), os.environ)
     lines = [f"{name:<14} {version or 'not installed'}" for name, version in report.versions.items()]
     lines += ["", f"{'home':<14} {report.home}"]
     lines += [f"{name} = {item['value']!r}  ({item['source']})" for name, item in report.settings.items()]
-    console.emit(report, output, text="\n".join(lines), name=report.home)
+    console.print_result(report, output, text="\n".join(lines), name=report.home)

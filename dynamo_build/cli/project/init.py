@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.options import OutputForm, checked_output
+from dynamo_build.cli.options import OutputForm, check_output
 
 
 def init(
@@ -25,11 +25,11 @@ def init(
 
     Example: dynamo init my_graph --template worker
     """
-    from dynamo_build.project.scaffold import scaffold
+    from dynamo_build.project.scaffold import write_project
 
-    checked_output(output)
-    files = [str(path) for path in scaffold(Path(folder), template, name)]
+    check_output(output)
+    files = [str(path) for path in write_project(Path(folder), template, name)]
     module = next(Path(path).stem for path in files if path.endswith(".py"))
-    console.emit({"folder": folder, "files": files}, output, text="\n".join(files), name=folder)
+    console.print_result({"folder": folder, "files": files}, output, text="\n".join(files), name=folder)
     step = f"cd {folder} && " if Path(folder) != Path() else ""
-    console.say(f"next: {step}dynamo serve {module}:Frontend -f config.yaml")
+    console.print_line(f"next: {step}dynamo serve {module}:Frontend -f config.yaml")

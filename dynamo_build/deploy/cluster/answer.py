@@ -30,7 +30,7 @@ class Answer:
     text: str = ""
 
     @property
-    def ok(self) -> bool:
+    def is_ok(self) -> bool:
         return 200 <= self.status < 300
 
     @property
@@ -55,13 +55,13 @@ class Answer:
         return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
 
     @property
-    def manifest_mistake(self) -> bool:
+    def is_manifest_mistake(self) -> bool:
         return self.status == 500 and any(text in self.message for text in _MANIFEST_MISTAKES)
 
     @property
-    def temporary(self) -> bool:
+    def is_temporary(self) -> bool:
         """Whether asking again may help."""
-        return self.status in _TEMPORARY and not self.manifest_mistake
+        return self.status in _TEMPORARY and not self.is_manifest_mistake
 
     @property
     def retry_after(self) -> float | None:
@@ -69,7 +69,7 @@ class Answer:
         return float(text) if text.isdigit() else None
 
 
-def parse(status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
+def parse_answer(status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
     """An answer; a body that is not JSON becomes its message."""
     text = body.decode("utf-8", "replace")
     try:
@@ -80,12 +80,12 @@ def parse(status: int, body: bytes, headers: Mapping[str, str]) -> Answer:
     return Answer(status=status, body=parsed, headers=lower, text=text)
 
 
-def failure(answer: Answer, what: str) -> DeployError:
+def build_answer_error(answer: Answer, what: str) -> DeployError:
     """The error for an answer that is not a success; `what` is `Kind/name` or what was asked."""
     message = " ".join(answer.message.split()) or f"status {answer.status}"
     if answer.causes:
         return DeployError(f"{what} is invalid: {'; '.join(answer.causes)}", [_CHECK])
-    if answer.manifest_mistake:
+    if answer.is_manifest_mistake:
         where = message.partition("): ")[2] or message
         return DeployError(f"{what} is invalid: {where}", [_CHECK])
     if answer.status == 401:

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.answer import build_answer_error
 from dynamo_build.deploy.cluster.connection import Connection
 from dynamo_build.deploy.kubernetes.objects.layout import MANAGER, TOKEN_KEY
 
@@ -23,18 +23,20 @@ TOOLING = "applyset.kubernetes.io/tooling"
 CONTAINS = "applyset.kubernetes.io/contains-group-kinds"
 
 
-def identity(name: str, namespace: str, kind: str = "ConfigMap", group: str = "") -> str:
+def compute_set_id(name: str, namespace: str, kind: str = "ConfigMap", group: str = "") -> str:
     """The id of the set whose parent object this is."""
     digest = hashlib.sha256(f"{name}.{namespace}.{kind}.{group}".encode()).digest()
     return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
 
 
-def group_kind(document: Mapping[str, Any]) -> str:
+def format_group_kind(document: Mapping[str, Any]) -> str:
     group = str(document.get("apiVersion", "")).rpartition("/")[0]
     return f"{document.get('kind')}.{group}" if group else str(document.get("kind"))
 
 
-def parent(name: str, namespace: str, kinds: Iterable[str], version: str, data: Mapping[str, str]) -> dict[str, Any]:
+def build_parent(
+    name: str, namespace: str, kinds: Iterable[str], version: str, data: Mapping[str, str]
+) -> dict[str, Any]:
     """The parent: a ConfigMap that carries the deployment's name, and what it was made from."""
     return {
         "apiVersion": "v1",
@@ -45,7 +47,7 @@ def parent(name: str, namespace: str, kinds: Iterable[str], version: str, data: 
             "labels": {
                 "app.kubernetes.io/instance": name,
                 "app.kubernetes.io/managed-by": "dynamo",
-                ID: identity(name, namespace),
+                ID: compute_set_id(name, namespace),
             },
             "annotations": {TOOLING: f"dynamo/v{version}", CONTAINS: ",".join(sorted(set(kinds)))},
         },
@@ -53,7 +55,7 @@ def parent(name: str, namespace: str, kinds: Iterable[str], version: str, data: 
     }
 
 
-def member(document: Mapping[str, Any], identifier: str) -> dict[str, Any]:
+def add_set_label(document: Mapping[str, Any], identifier: str) -> dict[str, Any]:
     """The object with the label of its set."""
     metadata = dict(document["metadata"])
     metadata["labels"] = {**metadata.get("labels", {}), PART_OF: identifier}
@@ -78,6 +80,6 @@ def ensure_token(connection: Connection, namespace: str, name: str, instance: st
             "stringData": {TOKEN_KEY: secrets.token_hex(32)},
         },
     )
-    if not answer.ok and answer.status != 409:
-        raise failure(answer, f"Secret/{name}")
-    return answer.ok
+    if not answer.is_ok and answer.status != 409:
+        raise build_answer_error(answer, f"Secret/{name}")
+    return answer.is_ok

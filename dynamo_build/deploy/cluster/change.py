@@ -13,7 +13,7 @@ from dynamo_build.deploy.kubernetes.objects import quantity
 APPLIED = "dynamo/applied"
 
 
-def stamped(document: Mapping[str, Any]) -> dict[str, Any]:
+def add_digest(document: Mapping[str, Any]) -> dict[str, Any]:
     """The object with the digest of itself as an annotation."""
     digest = hashlib.sha256(codec.canonical(document)).hexdigest()[:32]
     metadata = dict(document["metadata"])
@@ -21,7 +21,7 @@ def stamped(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "metadata": metadata}
 
 
-def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
+def find_differences(wanted: Any, live: Any, path: str = "") -> list[str]:
     """Paths at which the live object differs from the wanted one; what the server added is no difference."""
     if isinstance(wanted, Mapping):
         if not isinstance(live, Mapping):
@@ -29,13 +29,15 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
         return [
             found
             for key, value in wanted.items()
-            for found in differences(value, live.get(key), f"{path}.{key}" if path else str(key))
+            for found in find_differences(value, live.get(key), f"{path}.{key}" if path else str(key))
         ]
     if isinstance(wanted, list):
         if not isinstance(live, list) or len(live) < len(wanted):
             return [path]
         return [
-            found for index, value in enumerate(wanted) for found in differences(value, live[index], f"{path}[{index}]")
+            found
+            for index, value in enumerate(wanted)
+            for found in find_differences(value, live[index], f"{path}[{index}]")
         ]
     if wanted == live or (isinstance(wanted, str) and isinstance(live, str) and _same_quantity(wanted, live)):
         return []
@@ -43,5 +45,5 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
 
 
 def _same_quantity(left: str, right: str) -> bool:
-    number = quantity.parse(left)
-    return number is not None and number == quantity.parse(right)
+    number = quantity.parse_quantity(left)
+    return number is not None and number == quantity.parse_quantity(right)

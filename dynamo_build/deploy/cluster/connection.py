@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dynamo_build.deploy.cluster.answer import Answer, failure, parse
+from dynamo_build.deploy.cluster.answer import Answer, build_answer_error, parse_answer
 from dynamo_build.errors import DeployError, ToolMissing
 
 _ATTEMPTS = 5
@@ -53,7 +53,7 @@ class Connection:
                 config_file=kubeconfig or None, context=context or None, client_configuration=configuration
             )
         except config.ConfigException as error:
-            self._inside(config, configuration, str(error))
+            self._load_incluster_config(config, configuration, str(error))
         except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DeployError(
                 f"the kubeconfig cannot be read: {error}", ["Set KUBECONFIG to a readable file."]
@@ -63,7 +63,7 @@ class Connection:
         self._client = client.ApiClient(configuration)
 
     @staticmethod
-    def _inside(config: Any, configuration: Any, seen: str) -> None:
+    def _load_incluster_config(config: Any, configuration: Any, seen: str) -> None:
         try:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException:
@@ -83,24 +83,24 @@ class Connection:
         pause, begun = 0.5, time.monotonic()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                answer = self._once(method, path, query or {}, body, kind)
+                answer = self._send_once(method, path, query or {}, body, kind)
             except self._failures as error:
                 spent = attempt == _ATTEMPTS or time.monotonic() - begun > _PATIENCE
                 if spent or (method == "POST" and "Connect" not in type(error).__name__):
-                    raise self._unreachable(error) from error
+                    raise self._build_unreachable(error) from error
             else:
-                if not answer.temporary or attempt == _ATTEMPTS:
+                if not answer.is_temporary or attempt == _ATTEMPTS:
                     return answer
                 pause = answer.retry_after if answer.retry_after is not None else pause
             self._sleep(min(pause, _LONGEST_PAUSE))
             pause *= 2
         raise AssertionError("unreachable")
 
-    def version(self) -> str:
+    def get_version(self) -> str:
         """The server's version, such as `v1.36.2`. Raises DeployError."""
         answer = self.request("GET", "/version")
-        if not answer.ok:
-            raise failure(answer, "the version of the cluster")
+        if not answer.is_ok:
+            raise build_answer_error(answer, "the version of the cluster")
         return str(answer.body.get("gitVersion", "")) if isinstance(answer.body, Mapping) else ""
 
     def get(self, path: str, *, query: Mapping[str, str] | None = None) -> Any:
@@ -108,11 +108,11 @@ class Connection:
         answer = self.request("GET", path, query=query)
         if answer.status == 404:
             return None
-        if not answer.ok:
-            raise failure(answer, path.rsplit("/", 1)[-1])
+        if not answer.is_ok:
+            raise build_answer_error(answer, path.rsplit("/", 1)[-1])
         return answer.body
 
-    def items(self, path: str, selector: str = "", fields: str = "") -> tuple[Mapping[str, Any], ...]:
+    def list_items(self, path: str, selector: str = "", fields: str = "") -> tuple[Mapping[str, Any], ...]:
         """The objects of a collection; none when the kind is not served. Raises DeployError.
 
         They come in pages. A page that the server no longer remembers (410) means that the list is begun again.
@@ -127,8 +127,8 @@ class Connection:
             if answer.status == 410 and "continue" in query:
                 query, found = dict(first), []
                 continue
-            if not answer.ok:
-                raise failure(answer, path.rsplit("/", 1)[-1])
+            if not answer.is_ok:
+                raise build_answer_error(answer, path.rsplit("/", 1)[-1])
             found += answer.body.get("items") or ()
             token = (answer.body.get("metadata") or {}).get("continue")
             if not token:
@@ -136,12 +136,14 @@ class Connection:
             query["continue"] = token
         raise DeployError(f"the list {path} does not end", ["Ask again."])
 
-    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[str]:
+    def stream_lines(self, path: str, query: Mapping[str, str]) -> Iterator[str]:
         """The lines of an answer as they come, such as those of a log that is followed. Raises DeployError."""
         try:
-            response = self._call("GET", path, query, None, "application/json", None)
+            response = self._call_client("GET", path, query, None, "application/json", None)
             if not 200 <= response.status < 300:
-                raise failure(parse(response.status, response.read(), dict(response.headers)), path.rsplit("/", 2)[-2])
+                raise build_answer_error(
+                    parse_answer(response.status, response.read(), dict(response.headers)), path.rsplit("/", 2)[-2]
+                )
             rest = b""
             for chunk in response.response.stream(amt=None, decode_content=True):
                 *whole, rest = (rest + chunk).split(b"\n")
@@ -149,9 +151,9 @@ class Connection:
             if rest:
                 yield rest.decode("utf-8", "replace")
         except self._failures as error:
-            raise self._unreachable(error) from error
+            raise self._build_unreachable(error) from error
 
-    def tunnel(self, namespace: str, pod: str, port: int) -> Any:
+    def open_tunnel(self, namespace: str, pod: str, port: int) -> Any:
         """A socket to a port of a pod, through the API server. Raises DeployError."""
         import websocket
         from kubernetes import client, stream
@@ -164,19 +166,21 @@ class Connection:
         except client.ApiException as error:
             text = str(getattr(error, "reason", "") or error)
             status = re.search(r"status (\d{3})", text)
-            raise failure(parse(int(status[1]) if status else 500, text.encode(), {}), f"Pod/{pod}") from error
+            raise build_answer_error(
+                parse_answer(int(status[1]) if status else 500, text.encode(), {}), f"Pod/{pod}"
+            ) from error
         except (OSError, websocket.WebSocketException) as error:
-            raise self._unreachable(error) from error
+            raise self._build_unreachable(error) from error
 
-    def _once(self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str) -> Answer:
-        response = self._call(method, path, query, body, kind, self._timeout)
+    def _send_once(self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str) -> Answer:
+        response = self._call_client(method, path, query, body, kind, self._timeout)
         try:
             data = response.read()
         finally:
             response.response.release_conn()
-        return parse(response.status, data, dict(response.headers))
+        return parse_answer(response.status, data, dict(response.headers))
 
-    def _call(
+    def _call_client(
         self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str, timeout: float | None
     ) -> Any:
         serialized = self._client.param_serialize(
@@ -189,12 +193,12 @@ class Connection:
         )
         return self._client.call_api(*serialized, _request_timeout=(min(_CONNECT, self._timeout), timeout))
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _build_unreachable(self, error: Exception) -> Unreachable:
         hint = "Check the address in the kubeconfig, and that the API server runs."
-        return Unreachable(f"no answer from the cluster at {self.host}: {_short(error)}", [hint])
+        return Unreachable(f"no answer from the cluster at {self.host}: {_shorten_error(error)}", [hint])
 
 
-def _short(error: Exception) -> str:
+def _shorten_error(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     text = " ".join(str(reason if reason else error).split())
     return text.rpartition("): ")[2] or text

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.logs import pods_of
+from dynamo_build.deploy.cluster.logs import list_pods
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Listener, Warned
 
@@ -26,7 +26,7 @@ class Forward:
         self._connection = connection
         self._namespace, self._name, self._service = place
         self._on = on
-        self.remote = remote or self._default_port()
+        self.remote = remote or self._find_default_port()
         try:
             self._listening = socket.create_server((_HOST, local))
         except OSError as error:
@@ -39,32 +39,34 @@ class Forward:
         with suppress(OSError):
             while True:
                 taken, _ = self._listening.accept()
-                threading.Thread(target=self._carry, args=(taken,), daemon=True).start()
+                threading.Thread(target=self._carry_connection, args=(taken,), daemon=True).start()
 
     def close(self) -> None:
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
-    def _carry(self, taken: socket.socket) -> None:
+    def _carry_connection(self, taken: socket.socket) -> None:
         try:
-            far = self._connection.tunnel(self._namespace, str(self._pod()["metadata"]["name"]), self.remote)
+            far = self._connection.open_tunnel(
+                self._namespace, str(self._choose_pod()["metadata"]["name"]), self.remote
+            )
         except DeployError as error:
             self._on(Warned(text=error.message))
             taken.close()
             return
-        back = threading.Thread(target=_pump, args=(far, taken), daemon=True)
+        back = threading.Thread(target=_copy_bytes, args=(far, taken), daemon=True)
         back.start()
-        _pump(taken, far)
+        _copy_bytes(taken, far)
         back.join()
         far.close()
         taken.close()
 
-    def _pod(self) -> Mapping[str, Any]:
+    def _choose_pod(self) -> Mapping[str, Any]:
         services = (self._service,) if self._service else ()
-        found = list(pods_of(self._connection, self._namespace, self._name, services))
+        found = list(list_pods(self._connection, self._namespace, self._name, services))
         if not self._service:
-            found = [pod for pod in found if "http" in _ports(pod)] or found
+            found = [pod for pod in found if "http" in _list_ports(pod)] or found
         if not found:
             hint = f"See `dynamo deployment status {self._name} -n {self._namespace}`."
             raise DeployError(
@@ -72,12 +74,12 @@ class Forward:
             )
         return next((pod for pod in found if _is_ready(pod)), found[0])
 
-    def _default_port(self) -> int:
-        ports = _ports(self._pod())
+    def _find_default_port(self) -> int:
+        ports = _list_ports(self._choose_pod())
         return ports.get("http") or ports.get("system") or min(ports.values(), default=8000)
 
 
-def _ports(pod: Mapping[str, Any]) -> dict[str, int]:
+def _list_ports(pod: Mapping[str, Any]) -> dict[str, int]:
     containers = (pod.get("spec") or {}).get("containers") or ()
     return {
         port["name"]: port["containerPort"] for one in containers for port in one.get("ports") or () if "name" in port
@@ -89,7 +91,7 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
-def _pump(source: Any, sink: Any) -> None:
+def _copy_bytes(source: Any, sink: Any) -> None:
     with suppress(OSError):
         while data := source.recv(_CHUNK):
             sink.sendall(data)
@@ -98,7 +100,7 @@ def _pump(source: Any, sink: Any) -> None:
 
 
 @contextmanager
-def forward(
+def open_forward(
     connection: Connection, namespace: str, name: str, service: str, *, remote: int = 0, local: int = 0, on: Listener
 ) -> Iterator[Forward]:
     """A forward that listens; `serve` carries. Without a service it leads to the one that answers HTTP.

@@ -21,7 +21,7 @@ class Line:
     text: str
 
 
-def logs(
+def read_logs(
     connection: Connection,
     namespace: str,
     name: str,
@@ -37,7 +37,7 @@ def logs(
     `services` are names of services or of their objects. Raises DeployError when there is no such pod, or when no log
     of them can be read.
     """
-    pods = list(pods_of(connection, namespace, name, services))
+    pods = list(list_pods(connection, namespace, name, services))
     if not pods:
         which = f" of {', '.join(services)}" if services else ""
         hint = f"See `dynamo deployment status {name} -n {namespace}`."
@@ -47,55 +47,55 @@ def logs(
     query |= {"sinceSeconds": str(since)} if since else {}
     query |= {"previous": "true"} if previous else {}
     if follow:
-        yield from _together(connection, pods, query)
+        yield from _follow_pods(connection, pods, query)
         return
     failures: list[DeployError] = []
     for pod in pods:
         try:
-            yield from _of(connection, pod, query)
+            yield from _read_pod_log(connection, pod, query)
         except DeployError as error:
             failures.append(error)
     if len(failures) == len(pods):
         raise failures[0]
 
 
-def pods_of(
+def list_pods(
     connection: Connection, namespace: str, name: str, services: tuple[str, ...]
 ) -> Iterator[Mapping[str, Any]]:
     """The pods of these services of a deployment, by the services' names or their objects'; of all without."""
     path = f"/api/v1/namespaces/{namespace}/pods"
-    wanted = {_plain(service) for service in services}
-    for pod in connection.items(path, f"app.kubernetes.io/instance={name}"):
-        component = _component(pod)
-        if not wanted or _plain(component) in wanted or _plain(f"{name}-{component}") in wanted:
+    wanted = {_normalize_name(service) for service in services}
+    for pod in connection.list_items(path, f"app.kubernetes.io/instance={name}"):
+        component = _read_component(pod)
+        if not wanted or _normalize_name(component) in wanted or _normalize_name(f"{name}-{component}") in wanted:
             yield pod
 
 
-def _plain(text: str) -> str:
+def _normalize_name(text: str) -> str:
     return text.replace("-", "").replace("_", "").lower()
 
 
-def _component(pod: Mapping[str, Any]) -> str:
+def _read_component(pod: Mapping[str, Any]) -> str:
     return str((pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name", ""))
 
 
-def _of(connection: Connection, pod: Mapping[str, Any], query: Mapping[str, str]) -> Iterator[Line]:
+def _read_pod_log(connection: Connection, pod: Mapping[str, Any], query: Mapping[str, str]) -> Iterator[Line]:
     metadata = pod["metadata"]
     containers = (pod.get("spec") or {}).get("containers") or ()
     for container in containers:
         own = {**query, "container": str(container["name"])}
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/log"
-        for text in connection.lines(path, own):
-            yield Line(service=_component(pod), pod=str(metadata["name"]), text=text)
+        for text in connection.stream_lines(path, own):
+            yield Line(service=_read_component(pod), pod=str(metadata["name"]), text=text)
 
 
-def _together(connection: Connection, pods: list[Mapping[str, Any]], query: Mapping[str, str]) -> Iterator[Line]:
+def _follow_pods(connection: Connection, pods: list[Mapping[str, Any]], query: Mapping[str, str]) -> Iterator[Line]:
     """One thread per pod; a stream that is cut ends that pod's part, the last one ends it all."""
     lines: queue.Queue[Line | DeployError | None] = queue.Queue(maxsize=1000)
 
     def read(pod: Mapping[str, Any]) -> None:
         try:
-            for line in _of(connection, pod, query):
+            for line in _read_pod_log(connection, pod, query):
                 lines.put(line)
         except DeployError as error:
             lines.put(error)

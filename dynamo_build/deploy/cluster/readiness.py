@@ -28,7 +28,7 @@ _LAST_LINES = "5"
 _LONGEST_LOG = 600
 
 
-def counts(live: Mapping[str, Any]) -> tuple[int, int]:
+def count_replicas(live: Mapping[str, Any]) -> tuple[int, int]:
     """Replicas that are ready and that run what was applied, and replicas wanted."""
     status, spec = live.get("status") or {}, live.get("spec") or {}
     if live.get("kind") == "DynamoGraphDeployment":
@@ -44,26 +44,26 @@ def counts(live: Mapping[str, Any]) -> tuple[int, int]:
     return min(max(0, int(status.get("availableReplicas", 0)) - earlier), updated), wanted
 
 
-def ready(live: Mapping[str, Any]) -> bool:
+def is_workload_ready(live: Mapping[str, Any]) -> bool:
     """Whether the controller has seen this generation and all replicas of it are available and alone."""
     status = live.get("status") or {}
     kind, generation = live.get("kind"), live["metadata"].get("generation", 0)
     if kind == "DynamoGraphDeployment":
         seen = status.get("observedGeneration", generation) >= generation
-        return seen and _condition(status, "Ready").get("status") == "True"
+        return seen and _find_condition(status, "Ready").get("status") == "True"
     if status.get("observedGeneration", generation if kind == "LeaderWorkerSet" else 0) < generation:
         return False
-    running, wanted = counts(live)
+    running, wanted = count_replicas(live)
     alone = kind != "Deployment" or status.get("replicas", 0) <= status.get("updatedReplicas", 0)
     return bool(running >= wanted and alone)
 
 
-def hopeless(live: Mapping[str, Any]) -> bool:
+def has_failed(live: Mapping[str, Any]) -> bool:
     """Whether the controller gave up."""
     status = live.get("status") or {}
     if live.get("kind") == "DynamoGraphDeployment":
         return bool(status.get("state") == "failed")
-    found = _condition(status, "Progressing")
+    found = _find_condition(status, "Progressing")
     return found.get("reason") == "ProgressDeadlineExceeded" and found.get("status") == "False"
 
 
@@ -75,63 +75,63 @@ class Reasons:
         self._namespace = namespace
         self._instance = instance
 
-    def why_not(self, live: Mapping[str, Any]) -> str:
+    def find_reason(self, live: Mapping[str, Any]) -> str:
         """One line: the first reason found in conditions, containers, events, else the counts."""
         status = live.get("status") or {}
-        failure = _condition(status, "ReplicaFailure")
+        failure = _find_condition(status, "ReplicaFailure")
         if failure.get("status") == "True":
-            return _line(failure)
-        pods = [pod for pod in self._pods if _runs(live, pod)]
+            return _format_condition(failure)
+        pods = [pod for pod in self._pods if _owns_pod(live, pod)]
         for pod in pods:
-            if reason := next(self._pod_reasons(pod), ""):
+            if reason := next(self._list_pod_reasons(pod), ""):
                 return reason
         for item in (*pods, live):
             if not _is_ready(item) and (event := self._events.get(str(item["metadata"]["name"]))):
-                return _line(event)
+                return _format_condition(event)
         for kind in ("Progressing", "Ready"):
-            found = _condition(status, kind)
+            found = _find_condition(status, kind)
             if found.get("status") == "False" and found.get("reason"):
-                return _line(found)
-        running, wanted = counts(live)
+                return _format_condition(found)
+        running, wanted = count_replicas(live)
         return f"{running} of {wanted} replicas are ready"
 
     @cached_property
     def _pods(self) -> list[Mapping[str, Any]]:
         path = f"/api/v1/namespaces/{self._namespace}/pods"
-        found = list(self._connection.items(path, f"app.kubernetes.io/instance={self._instance}"))
+        found = list(self._connection.list_items(path, f"app.kubernetes.io/instance={self._instance}"))
         return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
 
     @cached_property
     def _events(self) -> Mapping[str, Mapping[str, Any]]:
         path = f"/api/v1/namespaces/{self._namespace}/events"
-        found = self._connection.items(path, fields="type=Warning")
+        found = self._connection.list_items(path, fields="type=Warning")
         return {str((event.get("involvedObject") or {}).get("name")): event for event in found}
 
-    def _pod_reasons(self, pod: Mapping[str, Any]) -> Iterator[str]:
+    def _list_pod_reasons(self, pod: Mapping[str, Any]) -> Iterator[str]:
         status = pod.get("status") or {}
         for field in ("initContainerStatuses", "containerStatuses"):
             for container in status.get(field) or ():
                 waiting = (container.get("state") or {}).get("waiting") or {}
                 if waiting.get("reason") in _BAD_STATES:
                     ended = (container.get("lastState") or {}).get("terminated") or {}
-                    yield _line(waiting) + self._end(pod, str(container.get("name", "")), ended)
-        found = _condition(status, "PodScheduled")
+                    yield _format_condition(waiting) + self._describe_exit(pod, str(container.get("name", "")), ended)
+        found = _find_condition(status, "PodScheduled")
         if found.get("status") == "False":
-            yield _line(found)
+            yield _format_condition(found)
 
-    def _end(self, pod: Mapping[str, Any], container: str, ended: Mapping[str, Any]) -> str:
+    def _describe_exit(self, pod: Mapping[str, Any], container: str, ended: Mapping[str, Any]) -> str:
         if "exitCode" not in ended:
             return ""
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
         query = {"container": container, "previous": "true", "tailLines": _LAST_LINES}
         answer = self._connection.request("GET", path, query=query)
-        lines = [line.strip() for line in answer.text.splitlines() if line.strip()] if answer.ok else []
+        lines = [line.strip() for line in answer.text.splitlines() if line.strip()] if answer.is_ok else []
         said = f", its last lines: {' | '.join(lines)[-_LONGEST_LOG:]}" if lines else ""
         why = f", {ended['reason']}" if ended.get("reason") else ""
         return f" (exit code {ended['exitCode']}{why}{said})"
 
 
-def _runs(live: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+def _owns_pod(live: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
     labels = pod["metadata"].get("labels") or {}
     kind, name = live.get("kind"), live["metadata"]["name"]
     if kind == "DynamoGraphDeployment":
@@ -143,16 +143,16 @@ def _runs(live: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
 
 
 def _is_ready(item: Mapping[str, Any]) -> bool:
-    return _condition(item.get("status") or {}, "Ready").get("status") == "True"
+    return _find_condition(item.get("status") or {}, "Ready").get("status") == "True"
 
 
-def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+def _find_condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     for found in status.get("conditions") or ():
         if found.get("type") == kind:
             return dict(found)
     return {}
 
 
-def _line(found: Mapping[str, Any]) -> str:
+def _format_condition(found: Mapping[str, Any]) -> str:
     text = " ".join(str(found.get("message", "")).split())
     return f"{found.get('reason', '')}: {text}" if text else str(found.get("reason", ""))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dynamo_build.deploy.cluster import applyset, members
-from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.answer import build_answer_error
 from dynamo_build.deploy.cluster.connection import Connection
 from dynamo_build.deploy.cluster.resource import Resource, Resources
 from dynamo_build.deploy.kubernetes.objects.layout import MANAGER, NATS
@@ -20,7 +20,7 @@ _CLAIM = Resource(api_version="v1", kind="PersistentVolumeClaim", plural="persis
 _SECRET = Resource(api_version="v1", kind="Secret", plural="secrets")
 
 
-def remove(
+def remove_deployment(
     connection: Connection,
     parent: Mapping[str, Any],
     seconds: float,
@@ -37,65 +37,69 @@ def remove(
     metadata = parent["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
     on(Started(what=f"removing {name}"))
-    found = _found(connection, parent, claims=claims)
+    found = _list_objects(connection, parent, claims=claims)
     for resource, item in found:
-        _delete(connection, resource, str(item["metadata"]["name"]), namespace)
+        _delete_object(connection, resource, str(item["metadata"]["name"]), namespace)
         on(Noted(text=f"removed {resource.kind}/{item['metadata']['name']}"))
     deadline = time.monotonic() + seconds
     staying = found
-    while staying := [one for one in map(_now(connection, namespace), staying) if one is not None]:
+    while staying := [one for one in map(_build_lookup(connection, namespace), staying) if one is not None]:
         if time.monotonic() >= deadline:
-            text = "; ".join(_why(resource, item) for resource, item in staying)
+            text = "; ".join(_explain_staying(resource, item) for resource, item in staying)
             hint = "Whoever put the finalizers there has to let go; run the command again to go on."
             raise DeployError(f"{name} was not gone after {seconds:g} s: {text}", [hint])
         sleep(interval)
     own = Resource(api_version="v1", kind="ConfigMap", plural="configmaps")
-    for item in connection.items(members.CONFIG_MAPS.format(namespace), f"dynamo/revisions-of={name}"):
-        _delete(connection, own, str(item["metadata"]["name"]), namespace)
-    _delete(connection, own, name, namespace)
+    for item in connection.list_items(members.CONFIG_MAPS.format(namespace), f"dynamo/revisions-of={name}"):
+        _delete_object(connection, own, str(item["metadata"]["name"]), namespace)
+    _delete_object(connection, own, name, namespace)
     on(Finished(what=f"removed {name}", detail=f"{len(found)} objects"))
     return tuple(f"{resource.kind}/{item['metadata']['name']}" for resource, item in found)
 
 
-def _found(
+def _list_objects(
     connection: Connection, parent: Mapping[str, Any], *, claims: bool
 ) -> list[tuple[Resource, Mapping[str, Any]]]:
     metadata = parent["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
     resources = Resources(connection)
-    kinds = (members.resource_of(connection, resources, kind) for kind in sorted(members.kinds_of(parent)))
+    kinds = (members.find_resource(connection, resources, kind) for kind in sorted(members.list_kinds(parent)))
     wanted = [kind for kind in kinds if kind is not None and (claims or kind.kind != _CLAIM.kind)]
-    found = list(members.members(connection, wanted, namespace, applyset.identity(name, namespace)))
+    found = list(members.list_members(connection, wanted, namespace, applyset.compute_set_id(name, namespace)))
     instance = f"app.kubernetes.io/instance={name}"
-    for item in connection.items(_SECRET.collection(namespace), f"{instance},app.kubernetes.io/managed-by={MANAGER}"):
+    for item in connection.list_items(
+        _SECRET.build_collection_path(namespace), f"{instance},app.kubernetes.io/managed-by={MANAGER}"
+    ):
         found.append((_SECRET, {"kind": _SECRET.kind, **item}))
     if claims:  # those that a StatefulSet made carry the labels of its selector
-        for item in connection.items(_CLAIM.collection(namespace), f"{instance},app.kubernetes.io/name={NATS}"):
+        for item in connection.list_items(
+            _CLAIM.build_collection_path(namespace), f"{instance},app.kubernetes.io/name={NATS}"
+        ):
             found.append((_CLAIM, {"kind": _CLAIM.kind, **item}))
     found.sort(key=lambda one: sort_key({"kind": one[0].kind, **one[1]}), reverse=True)
     return found
 
 
-def _delete(connection: Connection, resource: Resource, name: str, namespace: str) -> None:
+def _delete_object(connection: Connection, resource: Resource, name: str, namespace: str) -> None:
     query = {"propagationPolicy": "Background"}
-    answer = connection.request("DELETE", resource.path(name, namespace), query=query)
-    if not answer.ok and answer.status != 404:
-        raise failure(answer, f"{resource.kind}/{name}")
+    answer = connection.request("DELETE", resource.build_path(name, namespace), query=query)
+    if not answer.is_ok and answer.status != 404:
+        raise build_answer_error(answer, f"{resource.kind}/{name}")
 
 
-def _now(
+def _build_lookup(
     connection: Connection, namespace: str
 ) -> Callable[[tuple[Resource, Mapping[str, Any]]], tuple[Resource, Mapping[str, Any]] | None]:
     def look(one: tuple[Resource, Mapping[str, Any]]) -> tuple[Resource, Mapping[str, Any]] | None:
         resource, item = one
-        live = connection.get(resource.path(str(item["metadata"]["name"]), namespace))
+        live = connection.get(resource.build_path(str(item["metadata"]["name"]), namespace))
         same = live is not None and live["metadata"].get("uid") == item["metadata"].get("uid")
         return (resource, live) if same else None
 
     return look
 
 
-def _why(resource: Resource, item: Mapping[str, Any]) -> str:
+def _explain_staying(resource: Resource, item: Mapping[str, Any]) -> str:
     finalizers = item["metadata"].get("finalizers") or ()
     held = f" (held by {', '.join(finalizers)})" if finalizers else ""
     return f"{resource.kind}/{item['metadata']['name']}{held}"

@@ -41,13 +41,13 @@ class Resource:
     def group(self) -> str:
         return self.api_version.rpartition("/")[0]
 
-    def collection(self, namespace: str = "") -> str:
+    def build_collection_path(self, namespace: str = "") -> str:
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
         inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         return f"{root}{inside}/{self.plural}"
 
-    def path(self, name: str, namespace: str = "") -> str:
-        return f"{self.collection(namespace)}/{name}"
+    def build_path(self, name: str, namespace: str = "") -> str:
+        return f"{self.build_collection_path(namespace)}/{name}"
 
 
 class Resources:
@@ -57,11 +57,11 @@ class Resources:
         self._connection = connection
         self._found: dict[tuple[str, str], Resource] = {}
 
-    def of(self, document: Mapping[str, Any]) -> Resource:
+    def resolve_document(self, document: Mapping[str, Any]) -> Resource:
         """The resource of an object. Raises DeployError when the server does not serve its kind."""
-        return self.find(str(document.get("apiVersion")), str(document.get("kind")))
+        return self.resolve_kind(str(document.get("apiVersion")), str(document.get("kind")))
 
-    def find(self, api_version: str, kind: str) -> Resource:
+    def resolve_kind(self, api_version: str, kind: str) -> Resource:
         key = (api_version, kind)
         if key in _USUAL:
             return Resource(api_version=api_version, kind=kind, plural=_USUAL[key], namespaced=kind != "Namespace")

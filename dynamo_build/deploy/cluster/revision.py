@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.answer import build_answer_error
 from dynamo_build.deploy.cluster.connection import Connection
 from dynamo_build.deploy.cluster.members import CONFIG_MAPS
 from dynamo_build.deploy.kubernetes.objects.layout import MANAGER
@@ -41,12 +41,12 @@ class Revision:
     current: bool
 
 
-def digest(documents: Sequence[Mapping[str, Any]]) -> str:
+def digest_documents(documents: Sequence[Mapping[str, Any]]) -> str:
     """The digest of manifests."""
     return hashlib.sha256(codec.canonical(documents)).hexdigest()
 
 
-def record(
+def record_revision(
     connection: Connection, parent: Mapping[str, Any], documents: Sequence[Mapping[str, Any]], data: Mapping[str, str]
 ) -> int:
     """Keep the manifests as the next revision and drop the oldest; 0 when they are too large to be kept.
@@ -58,8 +58,8 @@ def record(
         return 0
     metadata = parent["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
-    before = _listed(connection, name, namespace)
-    number = max((_number(item) for item in before), default=0)
+    before = _list_config_maps(connection, name, namespace)
+    number = max((_parse_number(item) for item in before), default=0)
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": metadata["uid"]}
     collection = CONFIG_MAPS.format(namespace)
     while True:
@@ -81,31 +81,33 @@ def record(
         answer = connection.request("POST", collection, query={"fieldManager": MANAGER}, body=document)
         if answer.status != 409:  # somebody else deploys at the same time
             break
-    if not answer.ok:
-        raise failure(answer, f"ConfigMap/{name}-revision-{number}")
-    for item in sorted(before, key=_number)[: max(0, len(before) + 1 - KEPT)]:
+    if not answer.is_ok:
+        raise build_answer_error(answer, f"ConfigMap/{name}-revision-{number}")
+    for item in sorted(before, key=_parse_number)[: max(0, len(before) + 1 - KEPT)]:
         connection.request("DELETE", f"{collection}/{item['metadata']['name']}")
     return number
 
 
-def history(connection: Connection, parent: Mapping[str, Any]) -> tuple[Revision, ...]:
+def list_revisions(connection: Connection, parent: Mapping[str, Any]) -> tuple[Revision, ...]:
     """The revisions that are kept, the newest first."""
     metadata = parent["metadata"]
     current = (parent.get("data") or {}).get("revision", "")
-    found = sorted(_listed(connection, metadata["name"], metadata["namespace"]), key=_number, reverse=True)
+    found = sorted(
+        _list_config_maps(connection, metadata["name"], metadata["namespace"]), key=_parse_number, reverse=True
+    )
     return tuple(
         Revision(
-            number=_number(item),
+            number=_parse_number(item),
             bento=str((item.get("data") or {}).get("bento", "")),
             digest=str((item.get("data") or {}).get("manifests", "")),
             created=str(item["metadata"].get("creationTimestamp", "")),
-            current=str(_number(item)) == current,
+            current=str(_parse_number(item)) == current,
         )
         for item in found
     )
 
 
-def manifests_of(connection: Connection, parent: Mapping[str, Any], number: int = 0) -> Manifests:
+def read_manifests(connection: Connection, parent: Mapping[str, Any], number: int = 0) -> Manifests:
     """The manifests of a revision; 0 for the current one. Raises DeployError when they are not kept."""
     name, namespace = str(parent["metadata"]["name"]), str(parent["metadata"]["namespace"])
     data = parent.get("data") or {}
@@ -120,8 +122,10 @@ def manifests_of(connection: Connection, parent: Mapping[str, Any], number: int 
         text = unpacker.decompress(base64.b64decode(item["binaryData"][_KEY]), _LARGEST_UNPACKED)
         documents = json.loads(text)
         items = tuple(Manifest(document=document) for document in documents)
-        damaged = digest(documents) != item["data"]["manifests"]
-        damaged = damaged or any(document["metadata"]["namespace"] != namespace for document in _namespaced(documents))
+        damaged = digest_documents(documents) != item["data"]["manifests"]
+        damaged = damaged or any(
+            document["metadata"]["namespace"] != namespace for document in _select_namespaced(documents)
+        )
     except (KeyError, TypeError, ValueError, zlib.error):
         damaged, items = True, ()
     if damaged:
@@ -130,14 +134,14 @@ def manifests_of(connection: Connection, parent: Mapping[str, Any], number: int 
     return Manifests(deployment=name, namespace=namespace, target=target, items=items)
 
 
-def _namespaced(documents: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _select_namespaced(documents: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [document for document in documents if document["kind"] != "Namespace"]
 
 
-def _listed(connection: Connection, name: str, namespace: str) -> list[Mapping[str, Any]]:
-    return list(connection.items(CONFIG_MAPS.format(namespace), f"{OF}={name}"))
+def _list_config_maps(connection: Connection, name: str, namespace: str) -> list[Mapping[str, Any]]:
+    return list(connection.list_items(CONFIG_MAPS.format(namespace), f"{OF}={name}"))
 
 
-def _number(item: Mapping[str, Any]) -> int:
+def _parse_number(item: Mapping[str, Any]) -> int:
     text = str(item["metadata"]["labels"].get(NUMBER, ""))
     return int(text) if text.isascii() and text.isdigit() else 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamo_build.deploy.cluster import applyset, members
 from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.readiness import KINDS, Reasons, counts, hopeless, ready
+from dynamo_build.deploy.cluster.readiness import KINDS, Reasons, count_replicas, has_failed, is_workload_ready
 from dynamo_build.deploy.cluster.resource import Resource, Resources
 
 READY, WAITING, FAILED, EMPTY = "ready", "waiting", "failed", "empty"
@@ -43,19 +43,19 @@ class DeploymentStatus:
     objects: tuple[str, ...] = ()
 
 
-def statuses(connection: Connection, namespace: str) -> Iterator[DeploymentStatus]:
+def list_statuses(connection: Connection, namespace: str) -> Iterator[DeploymentStatus]:
     """All deployments of a namespace, or of all (""). Raises DeployError."""
-    for parent in members.parents(connection, namespace):
-        yield status(connection, parent)
+    for parent in members.list_parents(connection, namespace):
+        yield read_status(connection, parent)
 
 
-def status(connection: Connection, parent: Mapping[str, Any], *, objects: bool = False) -> DeploymentStatus:
+def read_status(connection: Connection, parent: Mapping[str, Any], *, objects: bool = False) -> DeploymentStatus:
     """One deployment; with `objects` all that it holds is named. Raises DeployError."""
     metadata, data = parent["metadata"], parent.get("data") or {}
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
-    found = list(_held(connection, parent, objects=objects))
+    found = list(_list_held(connection, parent, objects=objects))
     reasons = Reasons(connection, namespace, name)
-    workloads = tuple(_workload(item, reasons) for resource, item in found if resource.kind in KINDS)
+    workloads = tuple(_build_workload_status(item, reasons) for resource, item in found if resource.kind in KINDS)
     states = {workload.state for workload in workloads}
     revision = str(data.get("revision", ""))
     return DeploymentStatus(
@@ -71,22 +71,22 @@ def status(connection: Connection, parent: Mapping[str, Any], *, objects: bool =
     )
 
 
-def _held(
+def _list_held(
     connection: Connection, parent: Mapping[str, Any], *, objects: bool
 ) -> Iterator[tuple[Resource, Mapping[str, Any]]]:
     resources = Resources(connection)
     metadata = parent["metadata"]
-    for group_kind in sorted(members.kinds_of(parent)):
+    for group_kind in sorted(members.list_kinds(parent)):
         if objects or group_kind.partition(".")[0] in KINDS:
-            resource = members.resource_of(connection, resources, group_kind)
+            resource = members.find_resource(connection, resources, group_kind)
             if resource is not None:
-                identifier = applyset.identity(metadata["name"], metadata["namespace"])
-                yield from members.members(connection, [resource], metadata["namespace"], identifier)
+                identifier = applyset.compute_set_id(metadata["name"], metadata["namespace"])
+                yield from members.list_members(connection, [resource], metadata["namespace"], identifier)
 
 
-def _workload(live: Mapping[str, Any], reasons: Reasons) -> WorkloadStatus:
-    running, wanted = counts(live)
-    is_ready = ready(live)
+def _build_workload_status(live: Mapping[str, Any], reasons: Reasons) -> WorkloadStatus:
+    running, wanted = count_replicas(live)
+    is_ready = is_workload_ready(live)
     spec = live.get("spec") or {}
     template = spec.get("template") or (spec.get("leaderWorkerTemplate") or {}).get("workerTemplate") or {}
     containers = (template.get("spec") or {}).get("containers") or [{}]
@@ -97,6 +97,6 @@ def _workload(live: Mapping[str, Any], reasons: Reasons) -> WorkloadStatus:
         image=str(containers[0].get("image", "")),
         ready=running,
         wanted=wanted,
-        state=READY if is_ready else FAILED if hopeless(live) else WAITING,
-        reason="" if is_ready else reasons.why_not(live),
+        state=READY if is_ready else FAILED if has_failed(live) else WAITING,
+        reason="" if is_ready else reasons.find_reason(live),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dynamo_build.deploy.cluster.connection import Connection, Unreachable
-from dynamo_build.deploy.cluster.readiness import KINDS, Reasons, counts, hopeless, ready
+from dynamo_build.deploy.cluster.readiness import KINDS, Reasons, count_replicas, has_failed, is_workload_ready
 from dynamo_build.deploy.cluster.resource import Resources
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Finished, Listener, Noted, Started, Table
@@ -17,7 +17,7 @@ _INTERVAL = 1.0
 Workload = tuple[str, str]
 
 
-def until_ready(
+def wait_until_ready(
     connection: Connection,
     manifests: Manifests,
     seconds: float,
@@ -33,7 +33,7 @@ def until_ready(
     """
     documents = [item.document for item in manifests.items if item.document["kind"] in KINDS]
     resources = Resources(connection)
-    kinds = list(dict.fromkeys(resources.of(document) for document in documents))
+    kinds = list(dict.fromkeys(resources.resolve_document(document) for document in documents))
     waiting = [(str(document["kind"]), str(document["metadata"]["name"])) for document in documents]
     standing = {f"{kind}/{name}": ("", "waiting") for kind, name in waiting}
     selector = f"app.kubernetes.io/instance={manifests.deployment}"
@@ -45,11 +45,15 @@ def until_ready(
         try:
             live: dict[Workload, Mapping[str, Any]] = {}
             for kind in kinds:
-                listed = connection.items(kind.collection(manifests.namespace), selector, _only(waiting, kind.kind))
+                listed = connection.list_items(
+                    kind.build_collection_path(manifests.namespace), selector, _build_field_selector(waiting, kind.kind)
+                )
                 live |= {(kind.kind, str(item["metadata"]["name"])): {"kind": kind.kind, **item} for item in listed}
-            seen = {f"{kind_}/{name}": _standing(item) for (kind_, name), item in live.items()}
+            seen = {f"{kind_}/{name}": _format_counts(item) for (kind_, name), item in live.items()}
             standing |= {name: state for name, state in seen.items() if name in standing}
-            reasons, failed = _judged(waiting, live, Reasons(connection, manifests.namespace, manifests.deployment))
+            reasons, failed = _collect_reasons(
+                waiting, live, Reasons(connection, manifests.namespace, manifests.deployment)
+            )
         except Unreachable as error:
             reasons = {workload: said.get(workload, error.message) for workload in waiting}
         for workload, reason in reasons.items():
@@ -71,18 +75,18 @@ def until_ready(
             sleep(interval)
 
 
-def _standing(item: Mapping[str, Any]) -> tuple[str, str]:
-    running, wanted = counts(item)
+def _format_counts(item: Mapping[str, Any]) -> tuple[str, str]:
+    running, wanted = count_replicas(item)
     return f"{running}/{wanted}", "ready"
 
 
-def _only(waiting: list[Workload], kind: str) -> str:
+def _build_field_selector(waiting: list[Workload], kind: str) -> str:
     """A field selector for the one that is left, so that the end of a wait costs little."""
     names = [name for kind_, name in waiting if kind_ == kind]
     return f"metadata.name={names[0]}" if len(names) == 1 else ""
 
 
-def _judged(
+def _collect_reasons(
     waiting: list[Workload], live: Mapping[Workload, Mapping[str, Any]], reasons: Reasons
 ) -> tuple[dict[Workload, str], bool]:
     found: dict[Workload, str] = {}
@@ -91,7 +95,7 @@ def _judged(
         item = live.get(workload)
         if item is None:
             found[workload] = "it is gone"
-        elif not ready(item):
-            found[workload] = reasons.why_not(item)
-            failed = failed or hopeless(item)
+        elif not is_workload_ready(item):
+            found[workload] = reasons.find_reason(item)
+            failed = failed or has_failed(item)
     return found, failed

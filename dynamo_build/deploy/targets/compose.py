@@ -26,13 +26,13 @@ class ComposeTarget:
 
     def render(self, deployment: Deployment) -> Manifests:
         """The one file. Raises DeployError for an unknown option or a value that Compose cannot express."""
-        options = _options(deployment)
+        options = _read_options(deployment)
         labels = names.service_labels(workload.service for workload in deployment.workloads)
         services: dict[str, Any] = {}
         if not deployment.nats:
-            services["nats"] = _nats(options["nats_image"])
+            services["nats"] = _build_nats(options["nats_image"])
         for workload in deployment.workloads:
-            services[labels[workload.service]] = _service(deployment, workload, options)
+            services[labels[workload.service]] = _build_service(deployment, workload, options)
         document: dict[str, Any] = {"name": names.dns_label(deployment.name), "services": services}
         if not deployment.nats:
             document["volumes"] = {"nats": {}}
@@ -52,7 +52,7 @@ class ComposeTarget:
         from dynamo_build.system import process
 
         environment = dict(self.surroundings.environment)
-        environment.setdefault(_TOKEN, self._token(manifests.deployment))
+        environment.setdefault(_TOKEN, self._read_token(manifests.deployment))
         command = ["docker", "compose", "-f", "-", "-p", manifests.deployment, "up", "-d", "--remove-orphans"]
         if seconds := self.surroundings.applying.wait:
             command += ["--wait", "--wait-timeout", str(int(seconds))]
@@ -60,18 +60,18 @@ class ComposeTarget:
         hints = ["Install Docker Engine with its Compose plugin, or render only: leave out --apply."]
         text = yaml_document(manifests.items[0].document).encode()
         try:
-            process.run(["docker", "compose", "version"], hints=hints, environment=environment)
+            process.run_program(["docker", "compose", "version"], hints=hints, environment=environment)
         except process.ProgramFailed as error:
             raise ToolMissing("this Docker has no `compose` plugin", hints) from error
         try:
-            process.run(command, on=on, given=text, hints=hints, environment=environment)
+            process.run_program(command, on=on, given=text, hints=hints, environment=environment)
         except process.ProgramFailed as error:
             hint = f"See `docker compose -p {manifests.deployment} logs`."
             raise DeployError(f"compose could not start {manifests.deployment}: {error.message}", [hint]) from error
         on(Finished(what=f"started {manifests.deployment}"))
         return manifests.deployment
 
-    def _token(self, name: str) -> str:
+    def _read_token(self, name: str) -> str:
         import secrets
 
         path = self.surroundings.cache / "compose" / f"{name}.token"
@@ -85,32 +85,32 @@ class ComposeTarget:
             raise DeployError(f"cannot keep the transport token: {error.strerror or error}") from error
 
 
-def _options(deployment: Deployment) -> dict[str, str]:
+def _read_options(deployment: Deployment) -> dict[str, str]:
     given = {str(key).replace("-", "_"): str(value) for key, value in deployment.options.items()}
     if unknown := sorted(set(given) - set(_OPTIONS)):
         raise DeployError(f"target option: compose has no `{unknown[0]}`", [f"There are {', '.join(_OPTIONS)}."])
     return {**_OPTIONS, **given}
 
 
-def _nats(image: str) -> dict[str, Any]:
+def _build_nats(image: str) -> dict[str, Any]:
     return {
         "image": image,
         "command": ["--jetstream", "--store_dir=/data", f"--auth=${{{_TOKEN}:?set it to a long random text}}"],
         "volumes": ["nats:/data"],
         "restart": "unless-stopped",
-        **_guarded(),
+        **_build_hardening(),
     }
 
 
-def _guarded() -> dict[str, Any]:
+def _build_hardening() -> dict[str, Any]:
     return {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "read_only": True}
 
 
-def _service(deployment: Deployment, workload: Workload, options: dict[str, str]) -> dict[str, Any]:
+def _build_service(deployment: Deployment, workload: Workload, options: dict[str, str]) -> dict[str, Any]:
     service: dict[str, Any] = {
         "image": workload.image,
         "command": [workload.service],
-        "environment": _environment(deployment, workload),
+        "environment": _build_environment(deployment, workload),
         "init": True,
         "restart": "unless-stopped",
         "stop_grace_period": f"{workload.drain + 10}s",
@@ -122,12 +122,12 @@ def _service(deployment: Deployment, workload: Workload, options: dict[str, str]
             "retries": 3,
             "start_period": f"{workload.startup}s",
         },
-        "deploy": {"replicas": workload.replicas, "resources": _resources(workload)},
-        **_guarded(),
+        "deploy": {"replicas": workload.replicas, "resources": _build_resources(workload)},
+        **_build_hardening(),
     }
     if gpus := workload.resources.gpu not in ("", "0"):
         del service["read_only"]  # the GPU container hook writes into the root
-        memory = quantity.parse(workload.resources.memory)
+        memory = quantity.parse_quantity(workload.resources.memory)
         assert memory is not None
         service["shm_size"] = str(int(memory / 2))
     if workload.entry and workload.http:
@@ -140,7 +140,7 @@ def _service(deployment: Deployment, workload: Workload, options: dict[str, str]
     return service
 
 
-def _environment(deployment: Deployment, workload: Workload) -> dict[str, str]:
+def _build_environment(deployment: Deployment, workload: Workload) -> dict[str, str]:
     if workload.secrets:
         taken = {
             item.variable: f"${{{item.variable}:?the value of {item.key} in {item.secret}}}"
@@ -150,25 +150,25 @@ def _environment(deployment: Deployment, workload: Workload) -> dict[str, str]:
         taken = {}
     ours = {
         _TOKEN: f"${{{_TOKEN}:?set it to a long random text}}",
-        "DYN_DEPLOYMENT_CONFIG": _literal(codec.canonical(deployment.config).decode()),
+        "DYN_DEPLOYMENT_CONFIG": _escape_dollars(codec.canonical(deployment.config).decode()),
         "DYN_REQUEST_PLANE": "tcp",
         "DYNAMO_DRAIN_SECONDS": str(workload.drain),
-        "NATS_SERVER": _literal(deployment.nats or "nats://nats:4222"),
+        "NATS_SERVER": _escape_dollars(deployment.nats or "nats://nats:4222"),
     }
     if not deployment.nats:
         ours["NATS_AUTH_TOKEN"] = ours[_TOKEN]
-    theirs = {name: _literal(value) for name, value in sorted(workload.environment.items())}
+    theirs = {name: _escape_dollars(value) for name, value in sorted(workload.environment.items())}
     return {**ours, **theirs, **taken}
 
 
-def _literal(text: str) -> str:
+def _escape_dollars(text: str) -> str:
     """Compose reads `$` as the start of a variable."""
     return text.replace("$", "$$")
 
 
-def _resources(workload: Workload) -> dict[str, Any]:
+def _build_resources(workload: Workload) -> dict[str, Any]:
     wanted = workload.resources
-    cpu, memory = quantity.parse(wanted.cpu), quantity.parse(wanted.memory)
+    cpu, memory = quantity.parse_quantity(wanted.cpu), quantity.parse_quantity(wanted.memory)
     if cpu is None or memory is None:
         text = wanted.cpu if cpu is None else wanted.memory
         raise DeployError(f"service {workload.service}: `{text}` is not a quantity", ["Write `4`, `500m` or `16Gi`."])

@@ -12,7 +12,7 @@ from dynamo_build.deploy.cluster_target import ClusterTarget
 from dynamo_build.deploy.kubernetes.objects.graph import overridden_pod, shared_objects
 from dynamo_build.deploy.kubernetes.objects.layout import Layout
 from dynamo_build.deploy.kubernetes.objects.order import sort_key
-from dynamo_build.deploy.kubernetes.objects.pod import nodes
+from dynamo_build.deploy.kubernetes.objects.pod import count_nodes
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import DEFAULT_TARGET, Deployment, Manifest, Manifests, Workload
 
@@ -38,10 +38,10 @@ class DynamoCrdTarget(ClusterTarget):
             "apiVersion": f"nvidia.com/{layout.options.crd_version}",
             "kind": "DynamoGraphDeployment",
             "metadata": {
-                **layout.metadata(layout.instance, layout.labels()),
+                **layout.build_metadata(layout.instance, layout.build_labels()),
                 "annotations": {"dynamo/bento": deployment.bento},
             },
-            "spec": _services(layout) if earlier else {"components": _components(layout)},
+            "spec": _build_services(layout) if earlier else {"components": _build_components(layout)},
         }
         documents = [*shared_objects(layout), graph]
         kept = [item for item in documents if item["kind"] not in ("NetworkPolicy", "PodMonitor")]
@@ -54,29 +54,29 @@ class DynamoCrdTarget(ClusterTarget):
         )
 
 
-def _components(layout: Layout) -> list[dict[str, Any]]:
-    return [_component(layout, workload) for workload in layout.deployment.workloads]
+def _build_components(layout: Layout) -> list[dict[str, Any]]:
+    return [_build_component(layout, workload) for workload in layout.deployment.workloads]
 
 
-def _component(layout: Layout, workload: Workload) -> dict[str, Any]:
-    name = _name(layout, workload)
-    pod, memory = _pod(layout, workload)
+def _build_component(layout: Layout, workload: Workload) -> dict[str, Any]:
+    name = _check_name(layout, workload)
+    pod, memory = _build_pod(layout, workload)
     return {
         "name": name,
-        "type": _type(workload),
+        "type": _choose_type(workload),
         "replicas": workload.replicas,
-        **_multinode(layout, workload),
+        **_build_multinode(layout, workload),
         "runtimeVersionOverride": _RUNTIME_VERSION,
         "sharedMemorySize": memory or "0",
         "podTemplate": {"metadata": {"labels": layout.workload_labels(workload)}, "spec": pod},
     }
 
 
-def _services(layout: Layout) -> dict[str, Any]:
+def _build_services(layout: Layout) -> dict[str, Any]:
     """v1alpha1: a map of services, resources by words, the container beside the rest of the pod."""
     found: dict[str, Any] = {}
     for workload in layout.deployment.workloads:
-        pod, memory = _pod(layout, workload)
+        pod, memory = _build_pod(layout, workload)
         (container,) = pod.pop("containers")
         for part in ("requests", "limits"):
             devices = container["resources"][part]
@@ -85,12 +85,12 @@ def _services(layout: Layout) -> dict[str, Any]:
             if custom := {name: devices.pop(name) for name in sorted(devices) if "/" in name}:
                 devices["custom"] = custom
         probes = {name: container.pop(name) for name in ("livenessProbe", "readinessProbe") if name in container}
-        found[_name(layout, workload)] = {
+        found[_check_name(layout, workload)] = {
             "dynamoNamespace": workload.namespace,
-            "componentType": "frontend" if _type(workload) == "frontend" else "worker",
-            **({"subComponentType": _type(workload)} if _type(workload) in ("prefill", "decode") else {}),
+            "componentType": "frontend" if _choose_type(workload) == "frontend" else "worker",
+            **({"subComponentType": _choose_type(workload)} if _choose_type(workload) in ("prefill", "decode") else {}),
             "replicas": workload.replicas,
-            **_multinode(layout, workload),
+            **_build_multinode(layout, workload),
             "labels": layout.workload_labels(workload),
             "resources": container.pop("resources"),
             "envs": container.pop("env"),
@@ -101,19 +101,19 @@ def _services(layout: Layout) -> dict[str, Any]:
     return {"services": found}
 
 
-def _multinode(layout: Layout, workload: Workload) -> dict[str, Any]:
-    count = nodes(layout, workload)
+def _build_multinode(layout: Layout, workload: Workload) -> dict[str, Any]:
+    count = count_nodes(layout, workload)
     return {"multinode": {"nodeCount": count}} if count > 1 else {}
 
 
-def _name(layout: Layout, workload: Workload) -> str:
-    name = layout.component(workload.service)
+def _check_name(layout: Layout, workload: Workload) -> str:
+    name = layout.get_component(workload.service)
     if not _NAME.fullmatch(name):
         raise DeployError(f"`{name}` cannot be the name of a component", ["Rename the service."])
     return name
 
 
-def _pod(layout: Layout, workload: Workload) -> tuple[dict[str, Any], str]:
+def _build_pod(layout: Layout, workload: Workload) -> tuple[dict[str, Any], str]:
     """The pod without what the operator sets itself, and the size of its shared memory ("" for none)."""
     pod = overridden_pod(layout, workload)
     del pod["serviceAccountName"], pod["automountServiceAccountToken"]  # the operator gives each component its own
@@ -126,7 +126,7 @@ def _pod(layout: Layout, workload: Workload) -> tuple[dict[str, Any], str]:
     return pod, shared["emptyDir"]["sizeLimit"] if shared is not None else ""
 
 
-def _type(workload: Workload) -> str:
+def _choose_type(workload: Workload) -> str:
     if workload.component_type in _TYPES:
         return workload.component_type
     return "frontend" if workload.entry and workload.http else "worker"

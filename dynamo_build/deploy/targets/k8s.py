@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dynamo_build.deploy.cluster_target import ClusterTarget
 from dynamo_build.deploy.kubernetes.objects import names
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.model.deployment import Deployment, Manifests
 
 
@@ -15,6 +15,6 @@ class KubernetesTarget(ClusterTarget):
 
     def render(self, deployment: Deployment) -> Manifests:
         """One Deployment per service and what it needs. Raises DeployError for what Kubernetes cannot express."""
-        found = objects(deployment)
+        found = build_objects(deployment)
         instance = names.dns_label(deployment.name, names.DEPLOYMENT_LIMIT)
         return Manifests(deployment=instance, namespace=deployment.namespace, target=deployment.target, items=found)

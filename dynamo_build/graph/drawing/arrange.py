@@ -59,19 +59,19 @@ class Picture:
 _Place = str | tuple[str, str, int]
 
 
-def arrange(graph: ServiceGraph, notes: Notes = NONE) -> Picture:
+def arrange_graph(graph: ServiceGraph, notes: Notes = NONE) -> Picture:
     """Place every service of a graph. The same graph gives the same picture."""
-    columns = _columns(graph)
-    lines = {service.name: describe(service, notes) for service in graph.services}
+    columns = _assign_columns(graph)
+    lines = {service.name: describe_service(service, notes) for service in graph.services}
     boxes: dict[str, Box] = {}
     lanes: dict[_Place, tuple[tuple[int, int], tuple[int, int]]] = {}
-    heights = [sum(_height(lines, place) + _DOWN for place in column) - _DOWN for column in columns]
+    heights = [sum(_measure_height(lines, place) + _DOWN for place in column) - _DOWN for column in columns]
     tallest, x = max(heights), _MARGIN
     for column, height in zip(columns, heights, strict=True):
-        width = max(_width(place, lines[place]) for place in column if isinstance(place, str))
+        width = max(_measure_width(place, lines[place]) for place in column if isinstance(place, str))
         y = _MARGIN + (tallest - height) // 2
         for place in column:
-            tall = _height(lines, place)
+            tall = _measure_height(lines, place)
             if isinstance(place, str):
                 service = graph.service(place)
                 boxes[place] = Box(service=service, x=x, y=y, width=width, height=tall, lines=lines[place])
@@ -94,7 +94,7 @@ def arrange(graph: ServiceGraph, notes: Notes = NONE) -> Picture:
     return Picture(title=graph.entry, boxes=boxes, arrows=tuple(arrows), width=width, height=height)
 
 
-def describe(service: ServiceSpec, notes: Notes = NONE) -> tuple[str, ...]:
+def describe_service(service: ServiceSpec, notes: Notes = NONE) -> tuple[str, ...]:
     """What a picture says of a service under its name; last, what is noted of it."""
     needs = [f"{service.workers} worker" + ("s" if service.workers != 1 else "")]
     needs += [f"cpu {service.resources.cpu}", service.resources.memory]
@@ -113,15 +113,15 @@ def describe(service: ServiceSpec, notes: Notes = NONE) -> tuple[str, ...]:
     return (*lines, *notes.get(service.name, ()))
 
 
-def _width(name: str, lines: tuple[str, ...]) -> int:
+def _measure_width(name: str, lines: tuple[str, ...]) -> int:
     return max(_LEAST, max(map(len, lines)) * _CHARACTER + 24, len(name) * _TITLE + 24)
 
 
-def _height(lines: Mapping[str, tuple[str, ...]], place: _Place) -> int:
+def _measure_height(lines: Mapping[str, tuple[str, ...]], place: _Place) -> int:
     return 34 + _ROW * len(lines[place]) if isinstance(place, str) else _LANE
 
 
-def _columns(graph: ServiceGraph) -> list[list[_Place]]:
+def _assign_columns(graph: ServiceGraph) -> list[list[_Place]]:
     depth = dict.fromkeys(graph.names, 0)
     for service in reversed(graph.services):  # callers come after what they call: entry first here
         for edge in service.edges:
@@ -143,17 +143,17 @@ def _columns(graph: ServiceGraph) -> list[list[_Place]]:
                 after.setdefault(one, []).append(other)
                 before.setdefault(other, []).append(one)
     for sweep in range(_SWEEPS):
-        row = {place: _part(number, column) for column in columns for number, place in enumerate(column)}
+        row = {place: _compute_position(number, column) for column in columns for number, place in enumerate(column)}
         beside = before if sweep % 2 == 0 else after
         for column in columns if sweep % 2 == 0 else reversed(columns):
-            column.sort(key=lambda place: _mean([row[other] for other in beside.get(place, ())], row[place]))
-            row |= {place: _part(number, column) for number, place in enumerate(column)}
+            column.sort(key=lambda place: _compute_mean([row[other] for other in beside.get(place, ())], row[place]))
+            row |= {place: _compute_position(number, column) for number, place in enumerate(column)}
     return columns
 
 
-def _part(number: int, column: list[_Place]) -> float:
+def _compute_position(number: int, column: list[_Place]) -> float:
     return (number + 0.5) / len(column)
 
 
-def _mean(places: list[float], otherwise: float) -> float:
+def _compute_mean(places: list[float], otherwise: float) -> float:
     return sum(places) / len(places) if places else otherwise

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build.graph.drawing.arrange import NONE, Notes, arrange
-from dynamo_build.graph.drawing.svg import STYLE, drawn, spoken
+from dynamo_build.graph.drawing.arrange import NONE, Notes, arrange_graph
+from dynamo_build.graph.drawing.svg import STYLE, describe_picture, render_shapes
 
 PAGE = """
 :root { color-scheme: light dark; }
@@ -18,11 +18,12 @@ th, td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid #d0d7d
 """.strip()
 
 
-def html(graph: ServiceGraph, notes: Notes = NONE) -> str:
+def render_html(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """A page that asks nothing of any other place: no script, no font, no image from outside."""
-    picture = arrange(graph, notes)
+    picture = arrange_graph(graph, notes)
     now = '<th scope="col">Now</th>' if notes else ""
-    rows = "\n".join(_row(graph, service, notes) for service in reversed(graph.services))
+    rows = "\n".join(_render_row(graph, service, notes) for service in reversed(graph.services))
+    label = escape(describe_picture(picture))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -36,8 +37,8 @@ def html(graph: ServiceGraph, notes: Notes = NONE) -> str:
 <main>
 <h1>{escape(graph.target)}</h1>
 <figure tabindex="0" aria-label="The graph, drawn">
-<svg class="graph" role="img" aria-label="{escape(spoken(picture))}" width="{picture.width}" height="{picture.height}">
-{drawn(picture)}</svg>
+<svg class="graph" role="img" aria-label="{label}" width="{picture.width}" height="{picture.height}">
+{render_shapes(picture)}</svg>
 </figure>
 <table>
 <caption>Services of the graph</caption>
@@ -54,7 +55,7 @@ def html(graph: ServiceGraph, notes: Notes = NONE) -> str:
 """
 
 
-def _row(graph: ServiceGraph, service: ServiceSpec, notes: Notes) -> str:
+def _render_row(graph: ServiceGraph, service: ServiceSpec, notes: Notes) -> str:
     answers = ", ".join(endpoint.name for endpoint in service.endpoints) or "–"
     calls = ", ".join(edge.service for edge in service.edges) or "–"
     needs = f"cpu {service.resources.cpu}, memory {service.resources.memory}, gpu {service.resources.gpu}"

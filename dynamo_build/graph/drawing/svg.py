@@ -6,7 +6,7 @@ import itertools
 from html import escape
 
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.graph.drawing.arrange import NONE, Arrow, Box, Notes, Picture, arrange
+from dynamo_build.graph.drawing.arrange import NONE, Arrow, Box, Notes, Picture, arrange_graph
 
 STYLE = """
 svg.graph { background: #ffffff; font-family: ui-sans-serif, system-ui, sans-serif; }
@@ -29,35 +29,35 @@ svg.graph { background: #0d1117; }
 """.strip()
 
 
-def svg(graph: ServiceGraph, notes: Notes = NONE) -> str:
+def render_svg(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """The picture as an SVG document of its own, with a title for screen readers and both colour schemes."""
-    picture = arrange(graph, notes)
-    inner = drawn(picture)
+    picture = arrange_graph(graph, notes)
+    inner = render_shapes(picture)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" role="img" aria-labelledby="title" '
         f'width="{picture.width}" height="{picture.height}" viewBox="0 0 {picture.width} {picture.height}">\n'
-        f'<title id="title">{escape(spoken(picture))}</title>\n<style>{STYLE}</style>\n{inner}</svg>\n'
+        f'<title id="title">{escape(describe_picture(picture))}</title>\n<style>{STYLE}</style>\n{inner}</svg>\n'
     )
 
 
-def spoken(picture: Picture) -> str:
+def describe_picture(picture: Picture) -> str:
     """The picture in a sentence."""
     calls = "; ".join(f"{arrow.caller} calls {arrow.callee}" for arrow in picture.arrows)
     return f"Graph of {picture.title}: {calls or 'one service'}"
 
 
-def drawn(picture: Picture) -> str:
+def render_shapes(picture: Picture) -> str:
     """The arrows and boxes, without the element around them."""
     parts = [
         '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L10 5L0 10z" fill="#57606a"/></marker></defs>'
     ]
-    parts.extend(_arrow(arrow) for arrow in picture.arrows)
-    parts.extend(_box(box, box.service.name == picture.title) for box in picture.boxes.values())
+    parts.extend(_render_arrow(arrow) for arrow in picture.arrows)
+    parts.extend(_render_box(box, box.service.name == picture.title) for box in picture.boxes.values())
     return "\n".join(parts) + "\n"
 
 
-def _arrow(arrow: Arrow) -> str:
+def _render_arrow(arrow: Arrow) -> str:
     path = f"M{arrow.points[0][0]} {arrow.points[0][1]}"
     for at, ((x1, y1), (x2, y2)) in enumerate(itertools.pairwise(arrow.points)):
         bend = (x2 - x1) // 2
@@ -70,7 +70,7 @@ def _arrow(arrow: Arrow) -> str:
     )
 
 
-def _box(box: Box, entry: bool) -> str:
+def _render_box(box: Box, entry: bool) -> str:
     kind = "entry" if entry else "gpu" if box.service.resources.gpu not in ("", "0") else "service"
     lines = [
         f'<text x="{box.x + 12}" y="{box.y + 42 + 18 * row}">{escape(line)}</text>'

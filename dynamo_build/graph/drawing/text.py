@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.graph.drawing.arrange import NONE, Notes, describe
+from dynamo_build.graph.drawing.arrange import NONE, Notes, describe_service
 
 
-def dot(graph: ServiceGraph, notes: Notes = NONE) -> str:
+def render_dot(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """A digraph with one box per service. Source: The DOT Language, graphviz.org/doc/info/lang.html."""
     lines = ["digraph {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
     for service in reversed(graph.services):
-        label = "\\l".join(_escape_dot(line) for line in (service.name, *describe(service, notes))) + "\\l"
+        label = "\\l".join(_escape_dot(line) for line in (service.name, *describe_service(service, notes))) + "\\l"
         lines.append(f'  "{_escape_dot(service.name)}" [label="{label}"];')
     for caller in reversed(graph.services):
         lines.extend(
@@ -24,12 +24,12 @@ def _escape_dot(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def mermaid(graph: ServiceGraph, notes: Notes = NONE) -> str:
+def render_mermaid(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """A `flowchart LR`. Nodes go by number: a service may be called `end`, which is a word of the language."""
     number = {name: f"s{at}" for at, name in enumerate(reversed(graph.names))}
     lines = ["flowchart LR"]
     for service in reversed(graph.services):
-        text = "<br/>".join(_escape_mermaid(line) for line in (service.name, *describe(service, notes)))
+        text = "<br/>".join(_escape_mermaid(line) for line in (service.name, *describe_service(service, notes)))
         lines.append(f'  {number[service.name]}["{text}"]')
     for caller in reversed(graph.services):
         lines.extend(
@@ -44,7 +44,7 @@ def _escape_mermaid(text: str) -> str:
     return "".join(replaced.get(character, character) for character in text)
 
 
-def tree(graph: ServiceGraph, notes: Notes = NONE) -> str:
+def render_tree(graph: ServiceGraph, notes: Notes = NONE) -> str:
     """One line per service with its address and what it answers; what was shown above is named only."""
     lines: list[str] = []
     shown: set[str] = set()

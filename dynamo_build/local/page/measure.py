@@ -52,14 +52,14 @@ class _Sum:
     buckets: dict[float, float] = field(default_factory=dict)
 
 
-def parse(text: str) -> Values:
+def parse_samples(text: str) -> Values:
     """The samples of a page; lines that are none are left out."""
     found = {}
     for line in text.splitlines():
         matched = None if line.startswith("#") else _LINE.fullmatch(line.strip())
         if matched is None:
             continue
-        labels = tuple(sorted((name, _unescaped(value)) for name, value in _LABEL.findall(matched[2] or "")))
+        labels = tuple(sorted((name, _unescape_label(value)) for name, value in _LABEL.findall(matched[2] or "")))
         try:
             found[matched[1], labels] = float(matched[3])
         except ValueError:
@@ -67,7 +67,7 @@ def parse(text: str) -> Values:
     return found
 
 
-def rates(before: Iterable[Look], after: Iterable[Look]) -> tuple[Rate, ...]:
+def compute_rates(before: Iterable[Look], after: Iterable[Look]) -> tuple[Rate, ...]:
     """What happened between two looks at the same workers, summed by service and endpoint.
 
     A worker that was not there before, or began anew, counts from zero.
@@ -101,15 +101,15 @@ def rates(before: Iterable[Look], after: Iterable[Look]) -> tuple[Rate, ...]:
             requests=total.requests,
             failures=total.failures,
             running=total.running,
-            p50=quantile(total.buckets, 0.5),
-            p90=quantile(total.buckets, 0.9),
-            p99=quantile(total.buckets, 0.99),
+            p50=compute_quantile(total.buckets, 0.5),
+            p90=compute_quantile(total.buckets, 0.9),
+            p99=compute_quantile(total.buckets, 0.99),
         )
         for (service, endpoint), total in sorted(sums.items())
     )
 
 
-def quantile(buckets: Mapping[float, float], part: float) -> float | None:
+def compute_quantile(buckets: Mapping[float, float], part: float) -> float | None:
     """The value below which that part lies, from cumulative counts by upper bound; None of nothing."""
     bounds = sorted(buckets)
     if not bounds or buckets[bounds[-1]] <= 0:
@@ -127,5 +127,5 @@ def quantile(buckets: Mapping[float, float], part: float) -> float | None:
     return lower
 
 
-def _unescaped(text: str) -> str:
+def _unescape_label(text: str) -> str:
     return re.sub(r"\\[\\\"n]", lambda found: _ESCAPES[found[0]], text)

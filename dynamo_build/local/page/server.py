@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build.errors import UsageError
-from dynamo_build.graph.drawing.svg import STYLE, svg
+from dynamo_build.graph.drawing.svg import STYLE, render_svg
 from dynamo_build.local.page.watch import Watch
-from dynamo_build.system.templating import render, templates_folder
+from dynamo_build.system.templating import render_template, templates_folder
 
 
 class Server(ThreadingHTTPServer):
@@ -55,24 +55,24 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
-        if not self._ours():
-            self._answer(403, "text/plain; charset=utf-8", b"this host name is not ours\n")
+        if not self._is_allowed_host():
+            self._send_answer(403, "text/plain; charset=utf-8", b"this host name is not ours\n")
             return
         path = urlsplit(self.path).path
         if path == "/":
-            self._answer(200, "text/html; charset=utf-8", self.server.page)
+            self._send_answer(200, "text/html; charset=utf-8", self.server.page)
         elif path == "/state.json":
             state = self.server.watch.state
-            self._answer(503 if state.error else 200, "application/json", codec.canonical(state))
+            self._send_answer(503 if state.error else 200, "application/json", codec.canonical(state))
         else:
-            self._answer(404, "text/plain; charset=utf-8", b"there is nothing here\n")
+            self._send_answer(404, "text/plain; charset=utf-8", b"there is nothing here\n")
 
-    def _ours(self) -> bool:
+    def _is_allowed_host(self) -> bool:
         """A page of another site must not reach us by a name that it made point here (DNS rebinding)."""
         named = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         return named in ("localhost", "127.0.0.1", "[::1]", str(self.server.server_address[0]))
 
-    def _answer(self, status: int, form: str, body: bytes) -> None:
+    def _send_answer(self, status: int, form: str, body: bytes) -> None:
         self.send_response(status)
         for name, value in (
             ("Content-Type", form),
@@ -100,21 +100,21 @@ class Dashboard:
     script: str
 
 
-def page(graph: ServiceGraph) -> tuple[bytes, str]:
+def render_page(graph: ServiceGraph) -> tuple[bytes, str]:
     """The page of a graph, and its Content-Security-Policy.
 
     Source: W3C Content Security Policy Level 3, hashes of inline scripts and styles.
     """
     style = (templates_folder() / "dashboard.css").read_text() + STYLE
     script = (templates_folder() / "dashboard.js").read_text()
-    picture = svg(graph).replace(f"<style>{STYLE}</style>\n", "")
+    picture = render_svg(graph).replace(f"<style>{STYLE}</style>\n", "")
     dashboard = Dashboard(title=escape(graph.target), picture=picture, style=style, script=script)
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_digest(style)}'; script-src 'sha256-{_digest(script)}'; "
+        f"default-src 'none'; style-src 'sha256-{_digest_text(style)}'; script-src 'sha256-{_digest_text(script)}'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return render("dashboard.html.j2", dashboard=dashboard).encode(), policy
+    return render_template("dashboard.html.j2", dashboard=dashboard).encode(), policy
 
 
-def _digest(text: str) -> str:
+def _digest_text(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dynamo_build.local.page.measure import Look, Rate, parse, rates
+from dynamo_build.local.page.measure import Look, Rate, compute_rates, parse_samples
 
 #: Seconds between looks; rates are of the last `_WINDOW` looks.
 EVERY = 1.0
@@ -21,15 +21,15 @@ _LINES = 500
 class Graph(Protocol):
     """A running graph, seen from outside its processes. Every method raises OSError once the graph has ended."""
 
-    def status(self) -> Mapping[str, Any]:
+    def read_status(self) -> Mapping[str, Any]:
         """Its workers, as `dynamo status -o json` shows them."""
         ...
 
-    def metrics(self, worker: Mapping[str, Any]) -> str:
+    def read_metrics(self, worker: Mapping[str, Any]) -> str:
         """What a worker counts, in Prometheus' text form."""
         ...
 
-    def logs(self, lines: int) -> Sequence[str]:
+    def read_logs(self, lines: int) -> Sequence[str]:
         """The last lines that its workers said."""
         ...
 
@@ -62,12 +62,12 @@ class Watch:
         self._clock = clock
         self._looks: deque[tuple[Look, ...]] = deque(maxlen=_WINDOW)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._turns, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._poll_repeatedly, name="watch", daemon=True)
         self.state = State(error="not looked yet")
 
     def start(self) -> None:
         """Look once, then go on in the background."""
-        self.look()
+        self.poll_graph()
         self._thread.start()
 
     def stop(self) -> None:
@@ -75,38 +75,40 @@ class Watch:
         self._stopping.set()
         self._thread.join(timeout=10)
 
-    def look(self) -> None:
+    def poll_graph(self) -> None:
         """Look once. A worker that does not answer is shown without numbers."""
         try:
-            workers = tuple(self._graph.status()["workers"])
-            lines = tuple(self._graph.logs(_LINES))
+            workers = tuple(self._graph.read_status()["workers"])
+            lines = tuple(self._graph.read_logs(_LINES))
         except OSError as error:
             self.state = State(error=f"it does not answer: {(error.strerror or str(error)).lower()}")
             self._looks.clear()
             return
         with ThreadPoolExecutor(max_workers=16) as pool:
-            found = [look for look in pool.map(self._at, workers) if look is not None]
+            found = [look for look in pool.map(self._poll_worker, workers) if look is not None]
         self._looks.append(tuple(found))
         gauges = tuple(
-            Gauge(worker=look.worker, name=_shown(name, labels), value=value)
+            Gauge(worker=look.worker, name=_format_gauge_name(name, labels), value=value)
             for look in found
             for (name, labels), value in look.values.items()
             if not name.startswith("dynamo_request") and "le" not in dict(labels)
         )
-        self.state = State(workers=workers, rates=rates(self._looks[0], found), gauges=gauges, logs=lines)
+        self.state = State(workers=workers, rates=compute_rates(self._looks[0], found), gauges=gauges, logs=lines)
 
-    def _at(self, worker: Mapping[str, Any]) -> Look | None:
+    def _poll_worker(self, worker: Mapping[str, Any]) -> Look | None:
         try:
-            text = self._graph.metrics(worker)
+            text = self._graph.read_metrics(worker)
         except OSError:
             return None
-        return Look(worker=str(worker["worker"]), pid=int(worker["pid"]), seconds=self._clock(), values=parse(text))
+        return Look(
+            worker=str(worker["worker"]), pid=int(worker["pid"]), seconds=self._clock(), values=parse_samples(text)
+        )
 
-    def _turns(self) -> None:
+    def _poll_repeatedly(self) -> None:
         while not self._stopping.wait(EVERY):
-            self.look()
+            self.poll_graph()
 
 
-def _shown(name: str, labels: tuple[tuple[str, str], ...]) -> str:
+def _format_gauge_name(name: str, labels: tuple[tuple[str, str], ...]) -> str:
     said = ", ".join(f"{key}={value}" for key, value in labels if key not in ("service", "worker"))
     return f"{name} {{{said}}}" if said else name

@@ -22,8 +22,8 @@ class GivenLocker:
         path = project / lockfile.NAME
         if not path.is_file():
             raise LockError(f"there is no {lockfile.NAME}", ["Build with the `uv` locker, which writes it."])
-        asked, lock = lockfile.load(path)
-        if asked != lockfile.fingerprint(wanted):
+        asked, lock = lockfile.read_lock(path)
+        if asked != lockfile.digest_requirements(wanted):
             raise LockError(f"{lockfile.NAME} does not match the project's requirements", ["Build with `--upgrade`."])
         missing = sorted(set(wanted.platforms) - set(lock.packages))
         if missing or lock.python != wanted.python:

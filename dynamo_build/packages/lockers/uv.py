@@ -11,9 +11,9 @@ from dynamo_build.errors import LockError
 from dynamo_build.events import Finished, Listener, Started, ignore
 from dynamo_build.model.plan import Lock, LockedPackage, Requirements
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.uv import PLATFORMS, program
+from dynamo_build.packages.uv import PLATFORMS, find_uv
 from dynamo_build.seams import Surroundings
-from dynamo_build.system.process import ProgramFailed, run
+from dynamo_build.system.process import ProgramFailed, run_program
 
 _TAIL = 8
 
@@ -26,8 +26,8 @@ class UvLocker:
 
     def lock(self, wanted: Requirements, project: Path, on: Listener) -> Lock:
         """Resolve for every platform; pins that are there stay where they can. Raises LockError, ToolMissing."""
-        uv = program(self.environment)
-        kept = lockfile.load(project / lockfile.NAME)[1] if wanted.lock and _readable(project) else None
+        uv = find_uv(self.environment)
+        kept = lockfile.read_lock(project / lockfile.NAME)[1] if wanted.lock and _is_readable(project) else None
         packages = {}
         with tempfile.TemporaryDirectory(prefix="dynamo-lock-") as name:
             folder = Path(name)
@@ -38,11 +38,11 @@ class UvLocker:
             for platform in wanted.platforms:
                 on(Started(what=f"locking packages for {platform}"))
                 before = kept.packages.get(platform, ()) if kept else ()
-                packages[platform] = self._compile(uv, folder, wanted, platform, before, project)
+                packages[platform] = self._compile_platform(uv, folder, wanted, platform, before, project)
                 on(Finished(what=f"locked for {platform}", detail=f"{len(packages[platform])} packages"))
         return Lock(python=wanted.python, packages=packages)
 
-    def _compile(
+    def _compile_platform(
         self,
         uv: str,
         folder: Path,
@@ -53,7 +53,7 @@ class UvLocker:
     ) -> tuple[LockedPackage, ...]:
         output = folder / f"{platform.replace('/', '-')}.txt"
         if before:
-            output.write_text(lockfile.requirements(before), encoding="utf-8")
+            output.write_text(lockfile.format_requirements(before), encoding="utf-8")
         command = [
             *(
                 uv,
@@ -71,12 +71,12 @@ class UvLocker:
             *("--constraint", str(folder / "constraints.txt"), "--output-file", str(output), str(folder / "wanted.in")),
         ]
         try:
-            run(command, folder=project, environment=self.environment, on=ignore)
+            run_program(command, folder=project, environment=self.environment, on=ignore)
         except ProgramFailed as error:
-            raise self._refused(error, platform) from error
-        return lockfile.parse(output.read_text(encoding="utf-8"), "uv's answer")
+            raise self._describe_refusal(error, platform) from error
+        return lockfile.parse_requirements(output.read_text(encoding="utf-8"), "uv's answer")
 
-    def _refused(self, error: ProgramFailed, platform: str) -> LockError:
+    def _describe_refusal(self, error: ProgramFailed, platform: str) -> LockError:
         said = [lockfile.without_credentials(line).strip(" ×╰─▶\t") for line in error.tail if line.strip()]
         text = re.sub(r"^(?:error|Caused by|cause|hint):\s*", "", " ".join(said).strip())
         what = (text[:1].lower() + text[1:]).rstrip(".") or f"uv ended with code {error.code}"
@@ -92,9 +92,9 @@ class UvLocker:
         return LockError(f"packages cannot be locked for {platform}: {what}", hints)
 
 
-def _readable(project: Path) -> bool:
+def _is_readable(project: Path) -> bool:
     try:
-        lockfile.load(project / lockfile.NAME)
+        lockfile.read_lock(project / lockfile.NAME)
     except LockError:
         return False
     return True

@@ -43,49 +43,49 @@ class HttpRegistry:
     def pull(self, reference: ImageReference, platform: str) -> OciImage:
         """The image of one platform; layers are fetched when they are opened. Raises RegistryError."""
         content = self.document(reference)
-        parsed = documents.parse(content, f"the manifest of {reference}")
+        parsed = documents.parse_document(content, f"the manifest of {reference}")
         if documents.is_index(parsed):
-            chosen = documents.choose(parsed, platform, f"`{reference}`")
+            chosen = documents.choose_manifest(parsed, platform, f"`{reference}`")
             content = self.document(reference.with_digest(chosen))
-            parsed = documents.parse(content, f"the manifest of {reference}")
-        digest, _, _ = documents.descriptor(parsed.get("config"), f"the manifest of {reference}")
+            parsed = documents.parse_document(content, f"the manifest of {reference}")
+        digest, _, _ = documents.parse_descriptor(parsed.get("config"), f"the manifest of {reference}")
         config = self._documents.get(digest)
         if config is None:
-            config = self._get(reference, f"blobs/{digest}", {}, f"config of {reference}").body
+            config = self._request_content(reference, f"blobs/{digest}", {}, f"config of {reference}").body
         if documents.digest_of(config) != digest:
             raise RegistryError(f"the registry of {reference} sent a config with another digest than {digest}")
         self._documents |= {digest: config, documents.digest_of(content): content}
         origin = ImageReference(reference.host, reference.path)
-        return OciImage.read(content, config, partial(self.blob, reference), origin)
+        return OciImage.from_documents(content, config, partial(self.blob, reference), origin)
 
     def push(self, image: OciImage, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Send what is missing, tags last. All references name one repository. Raises RegistryError."""
         if not to or len({reference.repository for reference in to}) != 1:
             raise RegistryError("an image is pushed to one repository at a time")
         first = to[0]
-        upload = self._upload(first)
-        blobs = {layer.digest: _blob(layer, first) for layer in image.layers}
-        _send(upload, list(blobs.values()), on)
+        upload = self._open_upload(first)
+        blobs = {layer.digest: _describe_blob(layer, first) for layer in image.layers}
+        _send_blobs(upload, list(blobs.values()), on)
         config = Blob(digest=image.config_digest, size=len(image.config), open=partial(_Bytes, image.config))
-        upload.send(config)
-        self._tag(upload, to, image.manifest, image.media_type)
+        upload.send_blob(config)
+        self._put_tags(upload, to, image.manifest, image.media_type)
         return Digest.parse(image.digest)
 
     def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
         """Send one layer of an image that is still being made. Raises RegistryError."""
-        how = self._upload(to).send(_blob(layer, to))
+        how = self._open_upload(to).send_blob(_describe_blob(layer, to))
         on(LayerPushed(digest=layer.digest, how=how))
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
-        self._tag(self._upload(to[0]), to, index, documents.INDEX)
+        self._put_tags(self._open_upload(to[0]), to, index, documents.INDEX)
         return Digest.parse(documents.digest_of(index))
 
-    def _tag(self, upload: Upload, to: tuple[ImageReference, ...], manifest: bytes, kind: str) -> None:
+    def _put_tags(self, upload: Upload, to: tuple[ImageReference, ...], manifest: bytes, kind: str) -> None:
         for tag in [reference.tag for reference in to if reference.tag] or [documents.digest_of(manifest)]:
-            self._put(upload, tag, manifest, kind)
+            self._put_manifest(upload, tag, manifest, kind)
 
-    def _put(self, upload: Upload, tag: str, manifest: bytes, kind: str) -> None:
+    def _put_manifest(self, upload: Upload, tag: str, manifest: bytes, kind: str) -> None:
         digest = documents.digest_of(manifest)
         answer = upload.client.request(
             "PUT",
@@ -105,18 +105,18 @@ class HttpRegistry:
         name = reference.digest or reference.tag or "latest"
         if name in self._documents:
             return self._documents[name]
-        content = self._get(reference, f"manifests/{name}", _ACCEPT, f"image {reference}").body
+        content = self._request_content(reference, f"manifests/{name}", _ACCEPT, f"image {reference}").body
         if reference.digest and documents.digest_of(content) != reference.digest:
             raise RegistryError(f"the registry sent another manifest for {reference}")
         return content
 
-    def _get(
+    def _request_content(
         self, reference: ImageReference, path: str, headers: dict[str, str], what: str, *, stream: bool = False
     ) -> Answer:
-        return self._client(reference).request(
+        return self._find_client(reference).request(
             "GET",
-            f"/v2/{_name(reference)}/{path}",
-            scopes=(f"repository:{_name(reference)}:pull",),
+            f"/v2/{_repository_name(reference)}/{path}",
+            scopes=(f"repository:{_repository_name(reference)}:pull",),
             headers=headers,
             expected=(200, 206) if stream else (200,),
             stream=stream,
@@ -128,27 +128,27 @@ class HttpRegistry:
 
         def ask(start: int) -> Answer:
             headers = {"Range": f"bytes={start}-"} if start else {}
-            return self._get(reference, f"blobs/{digest}", headers, f"blob {digest}", stream=True)
+            return self._request_content(reference, f"blobs/{digest}", headers, f"blob {digest}", stream=True)
 
         return Download(ask, digest, size, self._wait)
 
-    def _upload(self, to: ImageReference) -> Upload:
+    def _open_upload(self, to: ImageReference) -> Upload:
         return Upload(
-            client=self._client(to),
-            repository=_name(to),
+            client=self._find_client(to),
+            repository=_repository_name(to),
             unfinished=Unfinished(self._surroundings.cache / "uploads"),
             piece=self._piece,
             wait=self._wait,
         )
 
-    def _client(self, reference: ImageReference) -> Client:
+    def _find_client(self, reference: ImageReference) -> Client:
         if reference.host not in self._clients:
             around = self._surroundings
             self._clients[reference.host] = Client(reference.host, around.environment, around.insecure, self._wait)
         return self._clients[reference.host]
 
 
-def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
+def _send_blobs(upload: Upload, blobs: list[Blob], on: Listener) -> None:
     """Send the blobs, a few at a time; the first failure ends it."""
     total, lock, done = sum(blob.size for blob in blobs), threading.Lock(), [0]
 
@@ -164,7 +164,7 @@ def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
             seen[0] += amount
             report_moved(amount)
 
-        how = upload.send(blob, report_sent)
+        how = upload.send_blob(blob, report_sent)
         report_moved(blob.size - min(seen[0], blob.size))
         with lock:
             on(LayerPushed(digest=blob.digest, how=how))
@@ -179,15 +179,18 @@ def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
             raise
 
 
-def _blob(layer: Layer, to: ImageReference) -> Blob:
+def _describe_blob(layer: Layer, to: ImageReference) -> Blob:
     origin = layer.origin
     near = origin is not None and origin.host == to.host
     return Blob(
-        digest=layer.digest, size=layer.size, open=layer.open, mountable=_name(origin) if near and origin else ""
+        digest=layer.digest,
+        size=layer.size,
+        open=layer.open,
+        mountable=_repository_name(origin) if near and origin else "",
     )
 
 
-def _name(reference: ImageReference) -> str:
+def _repository_name(reference: ImageReference) -> str:
     official = reference.host in ("", "docker.io", "index.docker.io") and "/" not in reference.path
     return f"library/{reference.path}" if official else reference.path
 

@@ -30,37 +30,37 @@ class Authorization:
     _headers: dict[tuple[str, ...], str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def header(self, scopes: tuple[str, ...]) -> str:
+    def get_header(self, scopes: tuple[str, ...]) -> str:
         """What to send with a request of these scopes; "" before the registry asked."""
         return self._headers.get(scopes) or self._headers.get((), "")
 
-    def answer(self, challenge: str, scopes: tuple[str, ...], refused: str) -> bool:
+    def answer_challenge(self, challenge: str, scopes: tuple[str, ...], refused: str) -> bool:
         """Get a new header after a 401 that refused the header `refused`; False when nothing more can be tried."""
         with self._lock:
-            if self.header(scopes) != refused:
+            if self.get_header(scopes) != refused:
                 return True
             scheme, _, rest = challenge.strip().partition(" ")
-            found = credentials.find(self.host, self.environment)
+            found = credentials.find_credentials(self.host, self.environment)
             self.tried = self.tried or found is not None
             if scheme.lower() == "basic":
                 if found is None or not found.user or refused:
                     return False
-                self._headers[()] = found.basic
+                self._headers[()] = found.basic_header
                 return True
             if scheme.lower() != "bearer":
                 return False
             parameters = {name: quoted or bare for name, quoted, bare in _PARAMETER.findall(rest)}
-            token = self._token(parameters, scopes, found)
+            token = self._buy_token(parameters, scopes, found)
             if not token or f"Bearer {token}" == refused:
                 return False
             self._headers[scopes] = f"Bearer {token}"
             return True
 
-    def _token(
+    def _buy_token(
         self, challenge: Mapping[str, str], scopes: tuple[str, ...], found: credentials.Credentials | None
     ) -> str:
         realm = challenge.get("realm", "")
-        if urlsplit(realm).scheme != "https" and not self.connections.may_be_plain(urlsplit(realm).netloc):
+        if urlsplit(realm).scheme != "https" and not self.connections.allows_plain_http(urlsplit(realm).netloc):
             raise RegistryError(f"`{self.host}` requires tokens over plain HTTP")
         wanted = [("scope", scope) for scope in scopes or tuple(challenge.get("scope", "").split())]
         if service := challenge.get("service"):
@@ -78,12 +78,12 @@ class Authorization:
                 *grant,
             ]
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            reply = self.connections.send("POST", realm, headers, urlencode(merged).encode())
+            reply = self.connections.send_request("POST", realm, headers, urlencode(merged).encode())
         else:
             if found:
-                headers["Authorization"] = found.basic
+                headers["Authorization"] = found.basic_header
             joint = "&" if "?" in realm else "?"
-            reply = self.connections.send("GET", realm + joint + urlencode(wanted), headers)
+            reply = self.connections.send_request("GET", realm + joint + urlencode(wanted), headers)
         if reply.status in (401, 403, 400):
             return ""
         if reply.status != 200:
@@ -92,5 +92,5 @@ class Authorization:
                 status=reply.status,
                 temporary=reply.status >= 500,
             )
-        document = documents.parse(reply.body, f"the token of `{self.host}`")
+        document = documents.parse_document(reply.body, f"the token of `{self.host}`")
         return str(document.get("token") or document.get("access_token") or "")

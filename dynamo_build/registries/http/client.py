@@ -62,28 +62,28 @@ class Client:
         """Send until it is answered with an expected status. Raises RegistryError with what the registry said."""
         for attempt in range(tries):
             try:
-                answer = self._authorized(method, path, scopes, headers or {}, body, stream)
+                answer = self._send_authorized(method, path, scopes, headers or {}, body, stream)
                 if answer.status in expected:
                     return answer
-                raise self._refusal(answer, what or path)
+                raise self._describe_refusal(answer, what or path)
             except RegistryError as error:
                 if not error.temporary or attempt == tries - 1:
                     raise
-                self._wait(pause(attempt, error.after))
+                self._wait(retry_delay(attempt, error.after))
         raise AssertionError("unreachable")
 
-    def root(self) -> str:
+    def resolve_root(self) -> str:
         """`https://host`, or `http://host` where that is allowed and is what answers."""
         with self._asking:
             if not self._root:
-                plain = self.connections.may_be_plain(self.address)
-                self._root = self._probed() if plain else f"https://{self.address}"
+                plain = self.connections.allows_plain_http(self.address)
+                self._root = self._probe_scheme() if plain else f"https://{self.address}"
         return self._root
 
-    def _probed(self) -> str:
+    def _probe_scheme(self) -> str:
         plain = f"http://{self.address}"
         try:
-            answer = self.connections.send("GET", f"{plain}/v2/", {})
+            answer = self.connections.send_request("GET", f"{plain}/v2/", {})
         except RegistryError as error:
             if not error.temporary:
                 raise
@@ -91,23 +91,23 @@ class Client:
         # a TLS server answers a plain request with 400, before it looks at the path
         return f"https://{self.address}" if answer.status == 400 else plain
 
-    def _authorized(
+    def _send_authorized(
         self, method: str, path: str, scopes: tuple[str, ...], headers: Mapping[str, str], body: Body, stream: bool
     ) -> Answer:
-        url = urljoin(self.root(), path)
+        url = urljoin(self.resolve_root(), path)
         for _ in range(3):
             sent = dict(headers)
-            header = self.authorization.header(scopes)
+            header = self.authorization.get_header(scopes)
             if header and urlsplit(url).netloc == self.address:
                 sent["Authorization"] = header
-            answer = self._follow(method, url, sent, body, stream)
+            answer = self._follow_redirects(method, url, sent, body, stream)
             challenge = answer.headers.get("www-authenticate", "")
-            if answer.status != 401 or not self.authorization.answer(challenge, scopes, header):
+            if answer.status != 401 or not self.authorization.answer_challenge(challenge, scopes, header):
                 break
         return answer
 
-    def _follow(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
-        answer = self._once(method, url, headers, body, stream)
+    def _follow_redirects(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
+        answer = self._send_once(method, url, headers, body, stream)
         for _ in range(5):
             location = answer.headers.get("location", "")
             if answer.status not in _REDIRECTS or method not in ("GET", "HEAD") or not location:
@@ -118,18 +118,18 @@ class Client:
             if urlsplit(target).netloc != urlsplit(url).netloc:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = target
-            answer = self._once(method, url, headers, body, stream)
+            answer = self._send_once(method, url, headers, body, stream)
         raise RegistryError(f"`{self.address}` redirects too often")
 
-    def _once(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
+    def _send_once(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
         if not callable(body):
-            return self.connections.send(method, url, headers, body, stream=stream)
+            return self.connections.send_request(method, url, headers, body, stream=stream)
         opened = body()
         with contextlib.closing(opened):
-            return self.connections.send(method, url, headers, opened, stream=stream)
+            return self.connections.send_request(method, url, headers, opened, stream=stream)
 
-    def _refusal(self, answer: Answer, what: str) -> RegistryError:
-        code, said = _said(answer.body)
+    def _describe_refusal(self, answer: Answer, what: str) -> RegistryError:
+        code, said = _parse_refusal(answer.body)
         status = answer.status
         said = f": {said}" if said else ""
         if status == 401:
@@ -147,11 +147,11 @@ class Client:
             status=status,
             code=code,
             temporary=status in _TEMPORARY,
-            after=_asked(answer.headers.get("retry-after", "")),
+            after=_parse_retry_after(answer.headers.get("retry-after", "")),
         )
 
 
-def _said(body: bytes) -> tuple[str, str]:
+def _parse_refusal(body: bytes) -> tuple[str, str]:
     try:
         first = json.loads(body)["errors"][0]
         return str(first.get("code", ""))[:80], str(first.get("message", ""))[:200].replace("\n", " ")
@@ -159,12 +159,12 @@ def _said(body: bytes) -> tuple[str, str]:
         return "", ""
 
 
-def pause(attempt: int, asked: float = 0.0) -> float:
+def retry_delay(attempt: int, asked: float = 0.0) -> float:
     """Seconds before the next try: what the server asked for, else twice as long each time."""
     return min(asked, _LONGEST_ASKED) if asked else min(0.2 * 2.0**attempt, _LONGEST_WAIT)
 
 
-def _asked(retry_after: str) -> float:
+def _parse_retry_after(retry_after: str) -> float:
     """The seconds of a Retry-After header, which is a number or a date (RFC 9110); 0 for neither."""
     if retry_after.strip().isdigit():
         return float(retry_after)
@@ -181,7 +181,7 @@ def check_login(
 
     Source: OCI distribution spec, end-1: `GET /v2/` answers 200 to valid credentials.
     """
-    entry = {"auth": credentials.basic.removeprefix("Basic ")}
+    entry = {"auth": credentials.basic_header.removeprefix("Basic ")}
     around = {**environment, "DOCKER_AUTH_CONFIG": json.dumps({"auths": {host: entry}})}
     client = Client(host, around, insecure)
     try:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import Readable
-from dynamo_build.registries.http.route import Routes, authorization, is_loopback
+from dynamo_build.registries.http.route import Routes, is_loopback, proxy_authorization
 
 LARGEST_ANSWER = 8 << 20
 
@@ -37,7 +37,7 @@ class Connections:
     routes: Routes = field(default_factory=Routes)
     _idle: dict[str, queue.SimpleQueue[http.client.HTTPConnection]] = field(default_factory=dict)
 
-    def send(
+    def send_request(
         self,
         method: str,
         url: str,
@@ -50,17 +50,17 @@ class Connections:
         parts = urlsplit(url)
         origin, target = f"{parts.scheme}://{parts.netloc}", parts.path + (f"?{parts.query}" if parts.query else "")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise RegistryError(f"`{_bare(url)}` is not an address of a registry")
-        if parts.scheme == "http" and not self.may_be_plain(parts.netloc):
+            raise RegistryError(f"`{_strip_address(url)}` is not an address of a registry")
+        if parts.scheme == "http" and not self.allows_plain_http(parts.netloc):
             raise RegistryError(
                 f"`{parts.netloc}` would be contacted over plain HTTP",
                 [f"Give it TLS, or allow it with `--insecure {parts.netloc}`."],
             )
         headers = dict(headers)
-        if parts.scheme == "http" and (proxy := self.routes.proxy(origin)):
+        if parts.scheme == "http" and (proxy := self.routes.find_proxy(origin)):
             target = url
-            headers |= authorization(proxy)
-        connection, used = self._take(origin)
+            headers |= proxy_authorization(proxy)
+        connection, used = self._take_connection(origin)
         try:
             try:
                 connection.request(method, target, body, headers)
@@ -69,22 +69,22 @@ class Connections:
                 connection.close()
                 kind = "closed an idle connection" if used else "closed the connection"
                 raise RegistryError(f"`{parts.netloc}` {kind} ({type(error).__name__})", temporary=True) from error
-            return self._answer(connection, response, origin, url, stream=stream)
+            return self._read_answer(connection, response, origin, url, stream=stream)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise self._failure(origin, error) from error
+            raise self._describe_failure(origin, error) from error
         except BaseException:
             connection.close()
             raise
 
-    def may_be_plain(self, netloc: str) -> bool:
+    def allows_plain_http(self, netloc: str) -> bool:
         """Whether plain HTTP is allowed: on loopback, and where the user said so."""
         return is_loopback(netloc) or netloc in self.insecure
 
-    def _failure(self, origin: str, error: Exception) -> RegistryError:
-        host, proxy = urlsplit(origin).netloc, self.routes.proxy(origin)
+    def _describe_failure(self, origin: str, error: Exception) -> RegistryError:
+        host, proxy = urlsplit(origin).netloc, self.routes.find_proxy(origin)
         if proxy is None:
-            return _failure(host, error, self.routes.seconds)
+            return _describe_failure(host, error, self.routes.seconds)
         at = proxy.netloc.rpartition("@")[2]
         if isinstance(error, (ConnectionRefusedError, socket.gaierror)):
             return RegistryError(
@@ -94,7 +94,7 @@ class Connections:
             said = str(error).partition(": ")[2].strip()
             hint = "Check the proxy's login and rules, or name the registry in no_proxy."
             return RegistryError(f"the proxy `{at}` refuses the connection to `{host}`: {said}", [hint])
-        return _failure(host, error, self.routes.seconds)
+        return _describe_failure(host, error, self.routes.seconds)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -103,13 +103,13 @@ class Connections:
                 while True:
                     idle.get_nowait().close()
 
-    def _take(self, origin: str) -> tuple[http.client.HTTPConnection, bool]:
+    def _take_connection(self, origin: str) -> tuple[http.client.HTTPConnection, bool]:
         idle = self._idle.setdefault(origin, queue.SimpleQueue())
         with contextlib.suppress(queue.Empty):
             return idle.get_nowait(), True
-        return self.routes.connection(origin), False
+        return self.routes.open_connection(origin), False
 
-    def _answer(
+    def _read_answer(
         self,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
@@ -127,10 +127,10 @@ class Connections:
         if len(answer.body) > LARGEST_ANSWER:
             connection.close()
             raise RegistryError(f"`{urlsplit(url).netloc}` answered more than {LARGEST_ANSWER >> 20} MiB")
-        self._give_back(connection, response, origin)
+        self._return_connection(connection, response, origin)
         return answer
 
-    def _give_back(
+    def _return_connection(
         self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, origin: str
     ) -> None:
         if response.will_close or not response.isclosed() or response.length:  # a length that is left: it was cut
@@ -155,13 +155,13 @@ class _Body:
         try:
             return self._response.read(amount if amount >= 0 else None)
         except (OSError, http.client.HTTPException) as error:
-            raise self._connections._failure(self._origin, error) from error
+            raise self._connections._describe_failure(self._origin, error) from error
 
     def close(self) -> None:
-        self._connections._give_back(self._connection, self._response, self._origin)
+        self._connections._return_connection(self._connection, self._response, self._origin)
 
 
-def _failure(host: str, error: Exception, seconds: float) -> RegistryError:
+def _describe_failure(host: str, error: Exception, seconds: float) -> RegistryError:
     if isinstance(error, ConnectionRefusedError):
         return RegistryError(f"no registry listens at `{host}`", ["Check the address and the port, or start it."])
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -179,7 +179,7 @@ def _failure(host: str, error: Exception, seconds: float) -> RegistryError:
     return RegistryError(f"the connection to `{host}` failed: {reason}", temporary=True)
 
 
-def _bare(url: str) -> str:
+def _strip_address(url: str) -> str:
     """The address without what may be a secret: no user, no query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"

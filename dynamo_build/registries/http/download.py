@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import CHUNK, Readable
-from dynamo_build.registries.http.client import TRIES, pause
+from dynamo_build.registries.http.client import TRIES, retry_delay
 from dynamo_build.registries.http.connection import Answer
 
 
@@ -19,7 +19,7 @@ class Download:
     def __init__(self, ask: Callable[[int], Answer], digest: str, size: int, wait: Callable[[float], None]) -> None:
         self._ask, self._digest, self._size, self._wait = ask, digest, size, wait
         self._done = self._failures = 0
-        self._stream: Readable | None = self._opened()
+        self._stream: Readable | None = self._open_stream()
 
     def read(self, amount: int = -1, /) -> bytes:
         """Up to `amount` bytes, all for a negative one. Raises RegistryError when it is cut again and again."""
@@ -31,7 +31,7 @@ class Download:
         while True:
             try:
                 if self._stream is None:
-                    self._stream = self._opened()
+                    self._stream = self._open_stream()
                 data = self._stream.read(amount)
                 if not data and amount and self._done < self._size:
                     raise RegistryError(
@@ -42,7 +42,7 @@ class Download:
                 self._failures += 1
                 if not error.temporary or self._failures >= TRIES:
                     raise
-                self._wait(pause(self._failures - 1, error.after))
+                self._wait(retry_delay(self._failures - 1, error.after))
                 continue
             if data:
                 self._done += len(data)
@@ -54,7 +54,7 @@ class Download:
             self._stream.close()
             self._stream = None
 
-    def _opened(self) -> Readable:
+    def _open_stream(self) -> Readable:
         answer = self._ask(self._done)
         assert answer.stream is not None
         if self._done and answer.status != 206:  # a registry without ranges begins again

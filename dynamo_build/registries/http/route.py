@@ -30,14 +30,14 @@ class Routes:
     block: int = 1 << 18
     _contexts: dict[str, ssl.SSLContext] = field(default_factory=dict)
 
-    def connection(self, origin: str) -> http.client.HTTPConnection:
+    def open_connection(self, origin: str) -> http.client.HTTPConnection:
         """A connection for requests to `scheme://host[:port]`. Raises UsageError for a proxy that cannot be one."""
         parts = urlsplit(origin)
-        proxy = self.proxy(origin)
+        proxy = self.find_proxy(origin)
         if parts.scheme == "http":
             netloc = proxy.netloc.rpartition("@")[2] if proxy else parts.netloc
             return http.client.HTTPConnection(netloc, timeout=self.seconds, blocksize=self.block)
-        context = self._context(parts.netloc)
+        context = self._tls_context(parts.netloc)
         if proxy is None:
             return http.client.HTTPSConnection(
                 parts.netloc, timeout=self.seconds, context=context, blocksize=self.block
@@ -45,14 +45,14 @@ class Routes:
         through = http.client.HTTPSConnection(
             proxy.netloc.rpartition("@")[2], timeout=self.seconds, context=context, blocksize=self.block
         )
-        through.set_tunnel(parts.hostname or "", parts.port or 443, headers=authorization(proxy))
+        through.set_tunnel(parts.hostname or "", parts.port or 443, headers=proxy_authorization(proxy))
         return through
 
-    def proxy(self, origin: str) -> SplitResult | None:
+    def find_proxy(self, origin: str) -> SplitResult | None:
         """The proxy for this origin, or None. This machine itself is never asked through one."""
         parts = urlsplit(origin)
-        named = self._said(f"{parts.scheme}_proxy") or self._said("all_proxy")
-        if not named or is_loopback(parts.netloc) or _excluded(parts, self._said("no_proxy")):
+        named = self._find_setting(f"{parts.scheme}_proxy") or self._find_setting("all_proxy")
+        if not named or is_loopback(parts.netloc) or _is_excluded(parts, self._find_setting("no_proxy")):
             return None
         found = urlsplit(named if "://" in named else f"http://{named}")
         if found.scheme != "http" or not found.hostname:
@@ -65,11 +65,11 @@ class Routes:
         host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
         return found._replace(netloc=f"{login}{host}{port}")
 
-    def _said(self, name: str) -> str:
+    def _find_setting(self, name: str) -> str:
         return self.environment.get(name) or self.environment.get(name.upper()) or ""
 
-    def _context(self, netloc: str) -> ssl.SSLContext:
-        folders = [folder for folder in self._folders(netloc) if folder.is_dir()]
+    def _tls_context(self, netloc: str) -> ssl.SSLContext:
+        folders = [folder for folder in self._certificate_folders(netloc) if folder.is_dir()]
         key = netloc if folders else ""
         if key not in self._contexts:
             context = ssl.create_default_context()
@@ -77,7 +77,7 @@ class Routes:
                 if named := self.environment.get("SSL_CERT_FILE"):
                     context.load_verify_locations(named)
                 for folder in folders:
-                    _trust(context, folder)
+                    _load_authorities(context, folder)
             except (OSError, ssl.SSLError) as error:
                 reason = getattr(error, "strerror", "") or getattr(error, "reason", "") or type(error).__name__
                 raise RegistryError(
@@ -87,14 +87,14 @@ class Routes:
             self._contexts[key] = context
         return self._contexts[key]
 
-    def _folders(self, netloc: str) -> list[Path]:
+    def _certificate_folders(self, netloc: str) -> list[Path]:
         own = self.environment.get("XDG_CONFIG_HOME") or str(
             Path(self.environment.get("HOME", "/nonexistent"), ".config")
         )
         return [Path(root, netloc) for root in (*_CERTIFICATES, f"{own}/containers/certs.d")]
 
 
-def authorization(proxy: SplitResult) -> dict[str, str]:
+def proxy_authorization(proxy: SplitResult) -> dict[str, str]:
     """The header that a proxy with a login wants."""
     if not proxy.username:
         return {}
@@ -111,7 +111,7 @@ def is_loopback(netloc: str) -> bool:
         return False
 
 
-def _excluded(parts: SplitResult, listed: str) -> bool:
+def _is_excluded(parts: SplitResult, listed: str) -> bool:
     host, port = (parts.hostname or "").rstrip("."), parts.port
     for entry in (item.strip().lower() for item in listed.split(",")):
         name, colon, wanted = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "")
@@ -126,7 +126,7 @@ def _excluded(parts: SplitResult, listed: str) -> bool:
     return False
 
 
-def _trust(context: ssl.SSLContext, folder: Path) -> None:
+def _load_authorities(context: ssl.SSLContext, folder: Path) -> None:
     for path in sorted(folder.glob("*.crt")):
         context.load_verify_locations(path)
     for path in sorted(folder.glob("*.cert")):

@@ -18,7 +18,7 @@ from urllib.parse import quote, urljoin
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import CHUNK, Readable
-from dynamo_build.registries.http.client import TRIES, Client, pause
+from dynamo_build.registries.http.client import TRIES, Client, retry_delay
 
 _STREAM = {"Content-Type": "application/octet-stream"}
 #: Blobs up to this size go in one request; larger ones in pieces, so that a cut costs one piece.
@@ -41,16 +41,16 @@ class Unfinished:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, repository: str, digest: str) -> str:
+    def find_location(self, repository: str, digest: str) -> str:
         """The location to ask, or ""."""
         try:
-            return str(json.loads(self._path(repository, digest).read_bytes())["location"])
+            return str(json.loads(self._location_path(repository, digest).read_bytes())["location"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
-    def keep(self, repository: str, digest: str, location: str) -> None:
+    def store_location(self, repository: str, digest: str, location: str) -> None:
         """Remember the location; it may hold a token, so only its owner can read it."""
-        path = self._path(repository, digest)
+        path = self._location_path(repository, digest)
         written = path.with_name(f".new-{path.name}-{os.getpid()}")
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -59,12 +59,12 @@ class Unfinished:
                 json.dump({"location": location}, out)
             written.replace(path)
 
-    def forget(self, repository: str, digest: str) -> None:
+    def remove_location(self, repository: str, digest: str) -> None:
         """The upload is finished, or the registry has lost it."""
         with contextlib.suppress(OSError):
-            self._path(repository, digest).unlink()
+            self._location_path(repository, digest).unlink()
 
-    def _path(self, repository: str, digest: str) -> Path:
+    def _location_path(self, repository: str, digest: str) -> Path:
         return self._folder / hashlib.sha256(f"{repository}@{digest}".encode()).hexdigest()
 
 
@@ -78,31 +78,33 @@ class Upload:
     piece: int = PIECE
     wait: Callable[[float], None]
 
-    def send(self, blob: Blob, sent: Callable[[int], object] = lambda _: None) -> Literal["sent", "there", "mounted"]:
+    def send_blob(
+        self, blob: Blob, sent: Callable[[int], object] = lambda _: None
+    ) -> Literal["sent", "there", "mounted"]:
         """Make the repository hold the blob; says how: `there`, `mounted` or `sent`. Raises RegistryError."""
-        if self._there(blob):
+        if self._is_present(blob):
             return "there"
-        if blob.size > self.piece and self._went_on(blob, sent):
+        if blob.size > self.piece and self._finish_earlier(blob, sent):
             return "sent"
         mount = bool(blob.mountable) and blob.mountable != self.repository
-        location = self._begin(blob, mount=mount)
+        location = self._begin_upload(blob, mount=mount)
         if not location:
             return "mounted"
         if blob.size <= self.piece:
-            location = self._whole(location, blob)
+            location = self._send_whole(location, blob)
             sent(blob.size)
         else:
-            self._pieces(location, 0, blob, sent)
+            self._send_pieces(location, 0, blob, sent)
         return "sent"
 
-    def _went_on(self, blob: Blob, sent: Callable[[int], object]) -> bool:
+    def _finish_earlier(self, blob: Blob, sent: Callable[[int], object]) -> bool:
         """Whether an earlier run had begun the upload, and this one finished it."""
-        location = self.unfinished.find(self._place, blob.digest)
-        if not location or not location.startswith(self.client.root()):
+        location = self.unfinished.find_location(self._place, blob.digest)
+        if not location or not location.startswith(self.client.resolve_root()):
             return False
-        location, arrived = self._resumed(location, blob)
+        location, arrived = self._resume_upload(location, blob)
         sent(arrived)
-        self._pieces(location, arrived, blob, sent)
+        self._send_pieces(location, arrived, blob, sent)
         return True
 
     @property
@@ -113,14 +115,14 @@ class Upload:
     def scopes(self) -> tuple[str, ...]:
         return (f"repository:{self.repository}:pull,push",)
 
-    def _there(self, blob: Blob) -> bool:
+    def _is_present(self, blob: Blob) -> bool:
         path = f"/v2/{self.repository}/blobs/{blob.digest}"
         answer = self.client.request(
             "HEAD", path, scopes=self.scopes, expected=(200, 404), what=f"repository {self.repository}"
         )
         return answer.status == 200
 
-    def _begin(self, blob: Blob, *, mount: bool) -> str:
+    def _begin_upload(self, blob: Blob, *, mount: bool) -> str:
         """The location to upload to; "" when the blob was mounted."""
         path, scopes = f"/v2/{self.repository}/blobs/uploads/", self.scopes
         if mount:
@@ -134,7 +136,7 @@ class Upload:
                 if error.status not in (400, 401, 403, 404, 405):
                     raise
             else:
-                return "" if answer.status == 201 else self._location(answer.url, answer.headers)
+                return "" if answer.status == 201 else self._read_location(answer.url, answer.headers)
         answer = self.client.request(
             "POST",
             path,
@@ -143,20 +145,20 @@ class Upload:
             expected=(202,),
             what=f"repository {self.repository}",
         )
-        return self._location(answer.url, answer.headers)
+        return self._read_location(answer.url, answer.headers)
 
-    def _location(self, url: str, headers: Mapping[str, str]) -> str:
+    def _read_location(self, url: str, headers: Mapping[str, str]) -> str:
         location = headers.get("location", "")
         if not location:
             raise RegistryError(f"`{self.client.address}` gave no upload location")
         return urljoin(url, location)
 
-    def _whole(self, location: str, blob: Blob) -> str:
+    def _send_whole(self, location: str, blob: Blob) -> str:
         headers = {**_STREAM, "Content-Length": str(blob.size)}
         for attempt in range(TRIES):
             try:
                 self.client.request(
-                    "PUT", _with_digest(location, blob.digest), scopes=self.scopes, headers=headers, body=blob.open,
+                    "PUT", _add_digest(location, blob.digest), scopes=self.scopes, headers=headers, body=blob.open,
                     expected=(201,), tries=1, what=f"blob {blob.digest}",
                 )  # fmt: skip
                 return location
@@ -165,45 +167,45 @@ class Upload:
                 if not (error.temporary or error.status in (404, 416)) or attempt == TRIES - 1:
                     raise
                 asked = error.after
-            self.wait(pause(attempt, asked))
-            if self._there(blob):
+            self.wait(retry_delay(attempt, asked))
+            if self._is_present(blob):
                 return location
-            location = self._begin(blob, mount=False)
+            location = self._begin_upload(blob, mount=False)
         raise AssertionError("unreachable")
 
-    def _pieces(self, location: str, done: int, blob: Blob, sent: Callable[[int], object]) -> None:
+    def _send_pieces(self, location: str, done: int, blob: Blob, sent: Callable[[int], object]) -> None:
         failures, told = 0, done
         while done < blob.size:
-            self.unfinished.keep(self._place, blob.digest, location)
+            self.unfinished.store_location(self._place, blob.digest, location)
             size = min(self.piece, blob.size - done)
             headers = {**_STREAM, "Content-Length": str(size), "Content-Range": f"{done}-{done + size - 1}"}
             try:
                 answer = self.client.request(
-                    "PATCH", location, scopes=self.scopes, headers=headers, body=_part(blob, done, size),
+                    "PATCH", location, scopes=self.scopes, headers=headers, body=_part_opener(blob, done, size),
                     expected=(202,), tries=1, what=f"blob {blob.digest}",
                 )  # fmt: skip
-                location, done, failures = self._location(answer.url, answer.headers), done + size, 0
+                location, done, failures = self._read_location(answer.url, answer.headers), done + size, 0
             except RegistryError as error:
                 failures += 1
                 if not (error.temporary or error.status in (404, 416)) or failures == TRIES:
                     raise
-                self.wait(pause(failures, error.after))
-                location, done = self._resumed(location, blob)
+                self.wait(retry_delay(failures, error.after))
+                location, done = self._resume_upload(location, blob)
             sent(max(0, done - told))
             told = max(told, done)
-        self.unfinished.keep(self._place, blob.digest, location)
+        self.unfinished.store_location(self._place, blob.digest, location)
         headers = {**_STREAM, "Content-Length": "0"}
         self.client.request(
             "PUT",
-            _with_digest(location, blob.digest),
+            _add_digest(location, blob.digest),
             scopes=self.scopes,
             headers=headers,
             expected=(201,),
             what=f"blob {blob.digest}",
         )
-        self.unfinished.forget(self._place, blob.digest)
+        self.unfinished.remove_location(self._place, blob.digest)
 
-    def _resumed(self, location: str, blob: Blob) -> tuple[str, int]:
+    def _resume_upload(self, location: str, blob: Blob) -> tuple[str, int]:
         """Where the upload goes on, and how many bytes have arrived; from the start when the registry lost it.
 
         The distribution registry loses an upload whose connection was cut within a piece, not between two. Nothing and
@@ -214,12 +216,12 @@ class Upload:
         )
         last = answer.headers.get("range", "").rpartition("-")[2]
         if answer.status >= 400 or not last.isdigit() or not int(last):
-            return self._begin(blob, mount=False), 0
-        place = self._location(answer.url, answer.headers) if "location" in answer.headers else location
+            return self._begin_upload(blob, mount=False), 0
+        place = self._read_location(answer.url, answer.headers) if "location" in answer.headers else location
         return place, min(int(last) + 1, blob.size)
 
 
-def _part(blob: Blob, start: int, size: int) -> Callable[[], Readable]:
+def _part_opener(blob: Blob, start: int, size: int) -> Callable[[], Readable]:
     """Opens a piece of the blob; what lies before it is read and dropped, so that the stream stays checked."""
 
     def open_window() -> Readable:
@@ -248,5 +250,5 @@ class _Window(io.RawIOBase):
         self._stream.close()
 
 
-def _with_digest(location: str, digest: str) -> str:
+def _add_digest(location: str, digest: str) -> str:
     return f"{location}{'&' if '?' in location else '?'}digest={quote(digest)}"

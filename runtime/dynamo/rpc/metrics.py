@@ -43,16 +43,18 @@ class Metrics:
 
     def text(self, labels: dict[str, str]) -> str:
         """Everything in Prometheus' text form; `labels` are on every line."""
-        fixed = "".join(f',{name}="{_escaped(value)}"' for name, value in labels.items())
+        fixed = "".join(f',{name}="{_escape_text(value)}"' for name, value in labels.items())
         lines = ["# HELP dynamo_requests_total Requests that ended.", "# TYPE dynamo_requests_total counter"]
         for (endpoint, outcome), count in sorted(self._outcomes.items()):
-            lines.append(f'dynamo_requests_total{{endpoint="{_escaped(endpoint)}",outcome="{outcome}"{fixed}}} {count}')
+            lines.append(
+                f'dynamo_requests_total{{endpoint="{_escape_text(endpoint)}",outcome="{outcome}"{fixed}}} {count}'
+            )
         lines += ["# HELP dynamo_requests_running Requests that run now.", "# TYPE dynamo_requests_running gauge"]
         for endpoint, count in sorted(self.running.items()):
-            lines.append(f'dynamo_requests_running{{endpoint="{_escaped(endpoint)}"{fixed}}} {count}')
+            lines.append(f'dynamo_requests_running{{endpoint="{_escape_text(endpoint)}"{fixed}}} {count}')
         lines += ["# HELP dynamo_request_seconds Time of a request.", "# TYPE dynamo_request_seconds histogram"]
         for endpoint, buckets in sorted(self._buckets.items()):
-            name, total = f'endpoint="{_escaped(endpoint)}"{fixed}', 0
+            name, total = f'endpoint="{_escape_text(endpoint)}"{fixed}', 0
             for bound, count in zip((*BOUNDS, "+Inf"), buckets, strict=True):
                 total += count
                 lines.append(f'dynamo_request_seconds_bucket{{{name},le="{bound}"}} {total}')
@@ -63,5 +65,5 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-def _escaped(value: str) -> str:
+def _escape_text(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

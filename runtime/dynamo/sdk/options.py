@@ -82,7 +82,7 @@ def parse(keywords: Mapping[str, Any]) -> ServiceOptions:
     if (envs := keywords.get("envs")) is not None:
         _envs(options, envs)
     for key in ("labels", "traffic", "kubernetes_overrides"):
-        if (value := _mapping(options, key, keywords.get(key))) is not None:
+        if (value := _write_mapping(options, key, keywords.get(key))) is not None:
             options.values[key] = {str(k): str(v) for k, v in value.items()} if key == "labels" else dict(value)
     _unknown(options, "kubernetes_overrides", options.values.get("kubernetes_overrides", {}), OVERRIDE_KEYS)
     return options
@@ -98,7 +98,7 @@ def _unknown(
 
 
 def _dynamo(options: ServiceOptions, given: Any) -> None:
-    value = _mapping(options, "dynamo", given)
+    value = _write_mapping(options, "dynamo", given)
     if value is None:
         return
     _unknown(options, "dynamo", value, DYNAMO_KEYS)
@@ -125,7 +125,7 @@ def _named(options: ServiceOptions, key: str, target: str, value: Any) -> None:
 
 
 def _resources(options: ServiceOptions, given: Any) -> None:
-    value = _mapping(options, "resources", given)
+    value = _write_mapping(options, "resources", given)
     if value is None:
         return
     _unknown(options, "resources", value, RESOURCE_KEYS)
@@ -140,7 +140,7 @@ def _resources(options: ServiceOptions, given: Any) -> None:
             options.complain("resources.gpu", f"`resources.gpu` is {gpu!r}, not a number of devices", hint)
         else:
             options.resources["gpu"] = text
-    custom = _mapping(options, "resources.custom", value.get("custom"))
+    custom = _write_mapping(options, "resources.custom", value.get("custom"))
     if custom is not None:
         quantities = {str(key): _quantity(options, f"resources.custom.{key}", item) for key, item in custom.items()}
         options.resources["custom"] = {key: item for key, item in quantities.items() if item is not None}
@@ -202,7 +202,7 @@ def _variable(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _mapping(options: ServiceOptions, key: str, value: Any) -> Mapping[str, Any] | None:
+def _write_mapping(options: ServiceOptions, key: str, value: Any) -> Mapping[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, Mapping):

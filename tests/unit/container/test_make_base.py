@@ -30,8 +30,8 @@ def test_it_is_a_whole_image(base: Path) -> None:
     import sysconfig
 
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-    image = layout.read(base, f"linux/{architecture}", "t")
-    assert check.problems(image) == ()
+    image = layout.read_image(base, f"linux/{architecture}", "t")
+    assert check.find_image_problems(image) == ()
     said = json.loads(image.labels["dynamo.python"])
     assert said["version"] == platform.python_version()
     assert said["executable"] == f"/usr/local/bin/python{sysconfig.get_python_version()}"

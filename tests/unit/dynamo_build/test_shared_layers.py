@@ -30,7 +30,7 @@ def wheel(folder: Path, name: str, version: str = "1.0") -> str:
 
 def offline(folder: Path, wheels: Path) -> Surroundings:
     own = {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(folder / "uv")}
-    return catalog.surroundings({**os.environ, **own}, folder / "cache")
+    return catalog.default_surroundings({**os.environ, **own}, folder / "cache")
 
 
 def test_a_new_version_ships_its_group_alone(tmp_path: Path) -> None:

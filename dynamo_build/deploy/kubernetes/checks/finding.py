@@ -18,23 +18,23 @@ _POD_PATHS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def where(document: Document) -> str:
-    return f"{document.get('kind', '?')}/{name_of(document) or '?'}"
+def describe_object(document: Document) -> str:
+    return f"{document.get('kind', '?')}/{read_name(document) or '?'}"
 
 
-def name_of(document: Document) -> str:
-    name = mapping(document, "metadata").get("name")
+def read_name(document: Document) -> str:
+    name = get_mapping(document, "metadata").get("name")
     return name if isinstance(name, str) else ""
 
 
-def mapping(document: Any, *path: str) -> Mapping[str, Any]:
+def get_mapping(document: Any, *path: str) -> Mapping[str, Any]:
     """The map at a path, empty where there is none."""
     for key in path:
         document = document.get(key) if isinstance(document, Mapping) else None
     return document if isinstance(document, Mapping) else {}
 
 
-def sequence(document: Any, key: str) -> Sequence[Any]:
+def get_sequence(document: Any, key: str) -> Sequence[Any]:
     """The list of maps under a key, empty where there is none."""
     value = document.get(key) if isinstance(document, Mapping) else None
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
@@ -44,20 +44,20 @@ def pod_path(document: Document) -> str:
     return ".".join(_POD_PATHS.get(str(document.get("kind")), ()))
 
 
-def pod_of(document: Document) -> Mapping[str, Any]:
+def get_pod(document: Document) -> Mapping[str, Any]:
     """The pod spec inside a document; empty for kinds without one."""
     path = _POD_PATHS.get(str(document.get("kind")))
-    return mapping(document, *path) if path else {}
+    return get_mapping(document, *path) if path else {}
 
 
 def pod_labels(document: Document) -> Mapping[str, Any]:
     path = _POD_PATHS.get(str(document.get("kind")), ("spec", "template", "spec"))
-    return mapping(document, *path[:-1], "metadata", "labels")
+    return get_mapping(document, *path[:-1], "metadata", "labels")
 
 
-def containers(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def list_containers(document: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The containers of a document's pod, each with its path."""
-    pod, path = pod_of(document), pod_path(document)
+    pod, path = get_pod(document), pod_path(document)
     for field in ("initContainers", "containers"):
-        for index, container in enumerate(sequence(pod, field)):
+        for index, container in enumerate(get_sequence(pod, field)):
             yield f"{path}.{field}[{index}]", container

@@ -12,11 +12,11 @@ from typing import Any
 
 from dynamo_build.deploy.kubernetes.checks.finding import (
     Document,
-    mapping,
-    name_of,
+    describe_object,
+    get_mapping,
+    get_sequence,
     pod_labels,
-    sequence,
-    where,
+    read_name,
 )
 from dynamo_build.deploy.kubernetes.objects import names, quantity
 from dynamo_build.model.deployment import Finding
@@ -54,15 +54,27 @@ _CLUSTER_WIDE = ("Namespace", "PriorityClass", "CustomResourceDefinition", "Clus
 
 def object_findings(document: Document, namespace: str) -> Iterator[Finding]:
     """Everything wrong with one object by itself."""
-    for rule in (_api_version, _metadata, _labels, _data, _workload, _budget, _autoscaler, _claims, _policy):
+    for rule in (
+        _check_api_version,
+        _check_metadata,
+        _check_labels,
+        _check_data,
+        _check_workload,
+        _check_budget,
+        _check_autoscaler,
+        _check_claims,
+        _check_policy,
+    ):
         for path, message in rule(document):
-            yield Finding(where=where(document), path=path, message=message)
-    own = mapping(document, "metadata").get("namespace")
+            yield Finding(where=describe_object(document), path=path, message=message)
+    own = get_mapping(document, "metadata").get("namespace")
     if document.get("kind") not in _CLUSTER_WIDE and own not in (None, namespace):
-        yield Finding(where=where(document), path="metadata.namespace", message=f"`{own}` is not `{namespace}`")
+        yield Finding(
+            where=describe_object(document), path="metadata.namespace", message=f"`{own}` is not `{namespace}`"
+        )
 
 
-def _api_version(document: Document) -> Iterator[tuple[str, str]]:
+def _check_api_version(document: Document) -> Iterator[tuple[str, str]]:
     kind, version = document.get("kind"), document.get("apiVersion")
     if not kind or not version:
         yield "kind", "an object needs apiVersion and kind"
@@ -72,17 +84,17 @@ def _api_version(document: Document) -> Iterator[tuple[str, str]]:
         yield "apiVersion", f"{kind} is served as {wanted}, not {version}"
 
 
-def _metadata(document: Document) -> Iterator[tuple[str, str]]:
-    name = name_of(document)
+def _check_metadata(document: Document) -> Iterator[tuple[str, str]]:
+    name = read_name(document)
     fits = names.is_dns_label if document.get("kind") in _DNS_LABEL_KINDS else names.is_subdomain
     if not fits(name):
         yield "metadata.name", f"`{name}` is not a DNS name of lower-case letters, digits and `-`, 63 at most"
 
 
-def _labels(document: Document) -> Iterator[tuple[str, str]]:
+def _check_labels(document: Document) -> Iterator[tuple[str, str]]:
     places = {
-        "metadata.labels": mapping(document, "metadata", "labels"),
-        "spec.template.metadata.labels": mapping(document, "spec", "template", "metadata", "labels"),
+        "metadata.labels": get_mapping(document, "metadata", "labels"),
+        "spec.template.metadata.labels": get_mapping(document, "spec", "template", "metadata", "labels"),
     }
     for path, labels in places.items():
         for key, value in labels.items():
@@ -92,11 +104,11 @@ def _labels(document: Document) -> Iterator[tuple[str, str]]:
                 yield path, f"`{value}` is not a label value of at most 63 letters, digits, `-`, `_` and `.`"
 
 
-def _data(document: Document) -> Iterator[tuple[str, str]]:
+def _check_data(document: Document) -> Iterator[tuple[str, str]]:
     if document.get("kind") not in ("ConfigMap", "Secret"):
         return
     for field in ("data", "stringData"):
-        for key, value in mapping(document, field).items():
+        for key, value in get_mapping(document, field).items():
             if not isinstance(key, str) or not isinstance(value, str):
                 yield f"{field}.{key}", f"`{value}` is not a string"
             elif document["kind"] == "Secret" and field == "data":
@@ -106,12 +118,12 @@ def _data(document: Document) -> Iterator[tuple[str, str]]:
                     yield f"{field}.{key}", "the value is not base64"
 
 
-def _workload(document: Document) -> Iterator[tuple[str, str]]:
+def _check_workload(document: Document) -> Iterator[tuple[str, str]]:
     if document.get("kind") not in ("Deployment", "StatefulSet"):
         return
-    spec = mapping(document, "spec")
-    wanted = mapping(spec, "selector", "matchLabels")
-    if not wanted and not sequence(spec.get("selector"), "matchExpressions"):
+    spec = get_mapping(document, "spec")
+    wanted = get_mapping(spec, "selector", "matchLabels")
+    if not wanted and not get_sequence(spec.get("selector"), "matchExpressions"):
         yield "spec.selector", "a selector is required"
     labels = pod_labels(document)
     if any(labels.get(key) != value for key, value in wanted.items()):
@@ -119,7 +131,7 @@ def _workload(document: Document) -> Iterator[tuple[str, str]]:
     replicas = spec.get("replicas", 1)
     if isinstance(replicas, int) and replicas < 0:
         yield "spec.replicas", f"{replicas} is negative"
-    rolling = mapping(spec, "strategy", "rollingUpdate")
+    rolling = get_mapping(spec, "strategy", "rollingUpdate")
     if rolling and _is_zero(rolling.get("maxSurge", "25%")) and _is_zero(rolling.get("maxUnavailable", "25%")):
         yield "spec.strategy.rollingUpdate.maxUnavailable", "may not be 0 when maxSurge is 0"
 
@@ -128,18 +140,18 @@ def _is_zero(value: Any) -> bool:
     return value in (0, "0", "0%")
 
 
-def _budget(document: Document) -> Iterator[tuple[str, str]]:
+def _check_budget(document: Document) -> Iterator[tuple[str, str]]:
     if document.get("kind") != "PodDisruptionBudget":
         return
-    spec = mapping(document, "spec")
+    spec = get_mapping(document, "spec")
     if "minAvailable" in spec and "maxUnavailable" in spec:
         yield "spec", "minAvailable and maxUnavailable exclude each other"
 
 
-def _autoscaler(document: Document) -> Iterator[tuple[str, str]]:
+def _check_autoscaler(document: Document) -> Iterator[tuple[str, str]]:
     if document.get("kind") != "HorizontalPodAutoscaler":
         return
-    spec = mapping(document, "spec")
+    spec = get_mapping(document, "spec")
     lowest, highest = spec.get("minReplicas", 1), spec.get("maxReplicas")
     if not isinstance(highest, int) or highest < 1:
         yield "spec.maxReplicas", "must be at least 1"
@@ -147,26 +159,26 @@ def _autoscaler(document: Document) -> Iterator[tuple[str, str]]:
         yield "spec.maxReplicas", f"minReplicas {lowest} is more than maxReplicas {highest}"
 
 
-def _claims(document: Document) -> Iterator[tuple[str, str]]:
+def _check_claims(document: Document) -> Iterator[tuple[str, str]]:
     claims: list[tuple[str, Any]] = []
     if document.get("kind") == "PersistentVolumeClaim":
-        claims.append(("spec", mapping(document, "spec")))
-    for index, claim in enumerate(sequence(mapping(document, "spec"), "volumeClaimTemplates")):
-        claims.append((f"spec.volumeClaimTemplates[{index}].spec", mapping(claim, "spec")))
+        claims.append(("spec", get_mapping(document, "spec")))
+    for index, claim in enumerate(get_sequence(get_mapping(document, "spec"), "volumeClaimTemplates")):
+        claims.append((f"spec.volumeClaimTemplates[{index}].spec", get_mapping(claim, "spec")))
     for path, spec in claims:
-        size = mapping(spec, "resources", "requests").get("storage")
+        size = get_mapping(spec, "resources", "requests").get("storage")
         if size is None:
             yield f"{path}.resources[storage]", "a claim needs a size"
-        elif quantity.parse(str(size)) is None:
+        elif quantity.parse_quantity(str(size)) is None:
             yield f"{path}.resources.requests.storage", f"`{size}` is not a quantity"
 
 
-def _policy(document: Document) -> Iterator[tuple[str, str]]:
+def _check_policy(document: Document) -> Iterator[tuple[str, str]]:
     if document.get("kind") != "NetworkPolicy":
         return
     for direction in ("ingress", "egress"):
-        for index, rule in enumerate(sequence(mapping(document, "spec"), direction)):
-            for port in sequence(rule, "ports"):
+        for index, rule in enumerate(get_sequence(get_mapping(document, "spec"), direction)):
+            for port in get_sequence(rule, "ports"):
                 number = port.get("port")
                 if isinstance(number, int) and not 1 <= number <= 65535:
                     yield f"spec.{direction}[{index}].ports", f"{number} is not a port"

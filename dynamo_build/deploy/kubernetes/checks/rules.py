@@ -12,7 +12,7 @@ from dynamo_build.deploy.kubernetes.checks.version_rules import version_findings
 from dynamo_build.model.deployment import Finding
 
 
-def findings(
+def collect_findings(
     documents: Sequence[Document], namespace: str, provided: Collection[Identity] = (), version: int = 0
 ) -> tuple[Finding, ...]:
     """Everything wrong with the manifests of a deployment in a namespace, errors first.

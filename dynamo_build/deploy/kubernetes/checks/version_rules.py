@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.checks.finding import Document, mapping, pod_of, pod_path, where
+from dynamo_build.deploy.kubernetes.checks.finding import Document, describe_object, get_mapping, get_pod, pod_path
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import Finding
 
@@ -45,7 +45,7 @@ _WENT: Mapping[str, int] = {"resourceClaims.source": 31, "workloadRef": 36}
 _AUTOSCALER: Mapping[str, int] = {f"behavior.{way}.tolerance": 33 for way in ("scaleUp", "scaleDown")}
 
 
-def minor_version(text: str) -> int:
+def parse_minor_version(text: str) -> int:
     """The minor version of `1.34`, or 0 for "". Raises UsageError for one that is not supported."""
     match = re.fullmatch(r"v?1\.(\d{1,3})(?:\.\d{1,3})?", text)
     if text and (match is None or not OLDEST <= int(match[1]) <= NEWEST):
@@ -56,10 +56,10 @@ def minor_version(text: str) -> int:
 def version_findings(document: Document, version: int = 0) -> Iterator[Finding]:
     """Fields that the version does not have; with 0, as warnings, those that not all supported versions have."""
     oldest, newest = (version, version) if version else (OLDEST, NEWEST)
-    pod = dict.fromkeys(_paths(pod_of(document), ""))
+    pod = dict.fromkeys(_list_paths(get_pod(document), ""))
     known = [(path, _CAME.get(path, 0), _WENT.get(path, NEWEST + 1), pod_path(document)) for path in pod]
     if document.get("kind") == "HorizontalPodAutoscaler":
-        spec = dict.fromkeys(_paths(mapping(document, "spec"), ""))
+        spec = dict.fromkeys(_list_paths(get_mapping(document, "spec"), ""))
         known += [(path, _AUTOSCALER.get(path, 0), NEWEST + 1, "spec") for path in spec]
     for path, came, went, place in known:
         if came > oldest:
@@ -68,7 +68,7 @@ def version_findings(document: Document, version: int = 0) -> Iterator[Finding]:
             message = f"went with Kubernetes 1.{went}; " + (f"this is for 1.{version}" if version else _SUPPORTED)
         else:
             continue
-        yield Finding(where=where(document), path=f"{place}.{path}", message=message, warning=not version)
+        yield Finding(where=describe_object(document), path=f"{place}.{path}", message=message, warning=not version)
 
 
 _SUPPORTED = f"1.{OLDEST} to 1.{NEWEST} are supported, and --kubernetes-version says which one it is"
@@ -83,7 +83,7 @@ _LIKE = {
 }
 
 
-def _paths(value: Any, path: str) -> Iterator[str]:
+def _list_paths(value: Any, path: str) -> Iterator[str]:
     waiting = [(value, path)]
     while waiting:
         node, path = waiting.pop()

@@ -12,7 +12,7 @@ from dynamo_build.deploy.kubernetes.objects.writer import json_documents, yaml_d
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.model.deployment import Manifests
 from dynamo_build.system import signals
-from dynamo_build.system.scratch import scratch
+from dynamo_build.system.scratch import create_scratch_folder
 
 FORMATS = ("yaml", "json")
 #: Forms that are folders.
@@ -23,7 +23,7 @@ _LISTING = ".dynamo-manifests"
 _STAGED = ".dynamo-staged-"
 
 
-def checked_form(form: str, folder: str = "") -> str:
+def check_form(form: str, folder: str = "") -> str:
     """The form, refused before any work is done; a `folder` allows those that are folders. Raises UsageError."""
     if form in TREES and not folder:
         raise UsageError(f"the form `{form}` is a folder", ["Name one with --output-dir."])
@@ -32,17 +32,19 @@ def checked_form(form: str, folder: str = "") -> str:
     return form
 
 
-def rendered(manifests: Manifests, form: str) -> str:
+def render_manifests(manifests: Manifests, form: str) -> str:
     """All documents as one text. Raises UsageError for an unknown form."""
     documents = [item.document for item in manifests.items]
-    if checked_form(form) == "json":
-        return json_documents(documents) if len(documents) > 1 or "kind" in documents[0] else _single(documents[0])
-    return "".join(f"# {line}\n" for line in heading(manifests)) + yaml_documents(documents)
+    if check_form(form) == "json":
+        return (
+            json_documents(documents) if len(documents) > 1 or "kind" in documents[0] else _format_single(documents[0])
+        )
+    return "".join(f"# {line}\n" for line in format_heading(manifests)) + yaml_documents(documents)
 
 
-def heading(manifests: Manifests) -> Iterator[str]:
+def format_heading(manifests: Manifests) -> Iterator[str]:
     """What the reader of the YAML must do first."""
-    for name in sorted(token_secrets([item.document for item in manifests.items])):
+    for name in sorted(find_token_secrets([item.document for item in manifests.items])):
         yield f"These objects need the Secret {name}. `dynamo deploy --apply` makes it; by hand:"
         yield (
             f"kubectl -n {manifests.namespace} create secret generic {name} "
@@ -50,38 +52,38 @@ def heading(manifests: Manifests) -> Iterator[str]:
         )
 
 
-def per_object(manifests: Manifests, form: str) -> dict[str, str]:
+def render_per_object(manifests: Manifests, form: str) -> dict[str, str]:
     """Names and texts of files, one per document, numbered in the order of applying. Raises UsageError."""
-    checked_form(form)
+    check_form(form)
     found: dict[str, str] = {}
     for number, item in enumerate(manifests.items, 1):
         name = f"{number:03d}-{item.file}" if len(manifests.items) > 1 else item.file
         one = Manifests(
             deployment=manifests.deployment, namespace=manifests.namespace, target=manifests.target, items=(item,)
         )
-        found[f"{name}.{form}"] = _single(item.document) if form == "json" else rendered(one, form)
+        found[f"{name}.{form}"] = _format_single(item.document) if form == "json" else render_manifests(one, form)
     return found
 
 
-def write(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
+def write_files(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     """Write files and remove those of an earlier run: all of it, or, when it fails or is interrupted, nothing.
 
     Raises UsageError for a folder of somebody else's, DeployError for one that cannot be written.
     """
     new = not folder.exists()
     try:
-        before = _ours(folder)
+        before = _list_own_files(folder)
         parents = {Path(name).parent for name in texts}
-        with scratch(folder, _STAGED) as staged:
+        with create_scratch_folder(folder, _STAGED) as staged:
             files = staged / "files"
-            _make(files, parents)
+            _create_implementation(files, parents)
             for name, text in texts.items():
                 (files / name).write_text(text, encoding="utf-8")
-            (staged / "union").write_text(_listed({*before, *texts}), encoding="utf-8")
-            (staged / "listing").write_text(_listed(texts), encoding="utf-8")
-            with signals.undivided():
+            (staged / "union").write_text(_format_listing({*before, *texts}), encoding="utf-8")
+            (staged / "listing").write_text(_format_listing(texts), encoding="utf-8")
+            with signals.defer_signals():
                 (staged / "union").replace(folder / _LISTING)  # to one that is killed here, all of it is ours
-                _make(folder, parents)
+                _create_implementation(folder, parents)
                 for name in texts:
                     (files / name).replace(folder / name)
                 for name in before - set(texts):
@@ -96,7 +98,7 @@ def write(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in texts)
 
 
-def _ours(folder: Path) -> frozenset[str]:
+def _list_own_files(folder: Path) -> frozenset[str]:
     """The files of an earlier run, those of one that was killed among them. Raises UsageError for any other."""
     listing = folder / _LISTING
     before = frozenset(listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else ())
@@ -108,22 +110,22 @@ def _ours(folder: Path) -> frozenset[str]:
     return before & present
 
 
-def _listed(names: Iterable[str]) -> str:
+def _format_listing(names: Iterable[str]) -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 
-def _make(folder: Path, parents: Iterable[Path]) -> None:
+def _create_implementation(folder: Path, parents: Iterable[Path]) -> None:
     for parent in parents:
         (folder / parent).mkdir(parents=True, exist_ok=True)
 
 
-def _single(document: Mapping[str, Any]) -> str:
+def _format_single(document: Mapping[str, Any]) -> str:
     from dynamo.sdk import codec
 
     return codec.pretty(document) + "\n"
 
 
-def token_secrets(value: Any) -> frozenset[str]:
+def find_token_secrets(value: Any) -> frozenset[str]:
     """The Secrets that hold a transport token, wherever a container reads DYNAMO_TRANSPORT_TOKEN."""
     found: set[str] = set()
     waiting = [value]

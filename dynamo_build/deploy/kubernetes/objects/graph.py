@@ -13,7 +13,7 @@ from dynamo_build.deploy.kubernetes.objects.layout import CONFIG_KEY, Layout
 from dynamo_build.deploy.kubernetes.objects.order import sort_key
 from dynamo_build.deploy.kubernetes.objects.pod import CONTAINER, claim_name
 from dynamo_build.deploy.kubernetes.objects.workload import (
-    autoscaler,
+    build_autoscaler,
     disruption_budget,
     workload_deployment,
     workload_object,
@@ -26,20 +26,24 @@ _LARGEST_CONFIG = 1_000_000
 _ENVIRONMENTS, _GROUPS = "environments", "LeaderWorkerSet"
 
 
-def objects(deployment: Deployment) -> tuple[Manifest, ...]:
+def build_objects(deployment: Deployment) -> tuple[Manifest, ...]:
     """The objects. Raises DeployError for what Kubernetes cannot express."""
     layout = Layout(deployment)
     found = [
         *shared_objects(layout),
-        *(document for workload in layout.deployment.workloads for document in _own(layout, workload)),
+        *(
+            document
+            for workload in layout.deployment.workloads
+            for document in _build_workload_objects(layout, workload)
+        ),
     ]
-    if (entrance := network.ingress(layout)) is not None:
+    if (entrance := network.build_ingress(layout)) is not None:
         found.append(entrance)
     found.sort(key=sort_key)
-    return tuple(Manifest(document=document, file=_file(document)) for document in found)
+    return tuple(Manifest(document=document, file=_name_file(document)) for document in found)
 
 
-def _file(document: Mapping[str, Any]) -> str:
+def _name_file(document: Mapping[str, Any]) -> str:
     return f"{document['kind'].lower()}-{document['metadata']['name']}"
 
 
@@ -49,7 +53,7 @@ def shared_objects(layout: Layout) -> list[dict[str, Any]]:
         raise DeployError(
             "the configuration is larger than a ConfigMap may be (1 MiB)", ["Put large values into files."]
         )
-    labels = layout.labels()
+    labels = layout.build_labels()
     found: list[dict[str, Any]] = []
     if layout.options.create_namespace:
         guarded = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -60,7 +64,7 @@ def shared_objects(layout: Layout) -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
-            "metadata": layout.metadata(layout.service_account, labels),
+            "metadata": layout.build_metadata(layout.service_account, labels),
             "automountServiceAccountToken": False,
         }
     )
@@ -68,7 +72,7 @@ def shared_objects(layout: Layout) -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": layout.metadata(layout.config_name, labels),
+            "metadata": layout.build_metadata(layout.config_name, labels),
             "immutable": True,
             "data": {CONFIG_KEY: layout.config},
         }
@@ -84,25 +88,25 @@ def shared_objects(layout: Layout) -> list[dict[str, Any]]:
     return found
 
 
-def _own(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
+def _build_workload_objects(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     found = [
-        network.service(layout, workload),
+        network.build_service(layout, workload),
         workload_object(layout, workload),
-        autoscaler(layout, workload),
+        build_autoscaler(layout, workload),
         disruption_budget(layout, workload),
         network.network_policy(layout, workload) if layout.options.network_policy else None,
     ]
-    return _overridden(layout, workload, [document for document in found if document is not None])
+    return _apply_overrides(layout, workload, [document for document in found if document is not None])
 
 
 def overridden_pod(layout: Layout, workload: Workload) -> dict[str, Any]:
     """The pod of a service with the overrides of its author and of the options. Raises DeployError."""
-    (deployment,) = _overridden(layout, workload, [workload_deployment(layout, workload)])
+    (deployment,) = _apply_overrides(layout, workload, [workload_deployment(layout, workload)])
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return pod
 
 
-def _overridden(layout: Layout, workload: Workload, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _apply_overrides(layout: Layout, workload: Workload, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """`entrypoint` and `cmd` of the container, `container`, `pod`, or the whole of an object by its kind.
 
     What stands below `environments` holds only in the one that the options choose.
@@ -110,17 +114,17 @@ def _overridden(layout: Layout, workload: Workload, found: list[dict[str, Any]])
     kinds = sorted({str(document["kind"]) for document in found})
     given = (workload.overrides, layout.options.overrides.get(workload.service, {}))
     chosen = layout.options.environment
-    own = [environments_of(overrides, workload.service).get(chosen, {}) for overrides in given]
+    own = [read_environments(overrides, workload.service).get(chosen, {}) for overrides in given]
     for overrides in (*given, *own):
         for key, value in overrides.items():
             if key == _ENVIRONMENTS:
                 continue
-            kind, patch = _patch(key, value, kinds, workload.service)
+            kind, patch = _build_patch(key, value, kinds, workload.service)
             found = [strategic_merge(item, patch) if item["kind"] == kind else item for item in found]
     return found
 
 
-def environments_of(overrides: Mapping[str, Any], service: str) -> Mapping[str, Mapping[str, Any]]:
+def read_environments(overrides: Mapping[str, Any], service: str) -> Mapping[str, Mapping[str, Any]]:
     """The overrides of each environment. Raises DeployError where they are not a map of maps."""
     found = overrides.get(_ENVIRONMENTS) or {}
     if not isinstance(found, Mapping) or not all(isinstance(value, Mapping) for value in found.values()):
@@ -129,44 +133,44 @@ def environments_of(overrides: Mapping[str, Any], service: str) -> Mapping[str, 
     return found
 
 
-def environments(deployment: Deployment) -> tuple[str, ...]:
+def list_environments(deployment: Deployment) -> tuple[str, ...]:
     """The environments that services name in their overrides, sorted. Raises DeployError."""
     options = Layout(deployment).options
     found = {
         name
         for workload in deployment.workloads
         for overrides in (workload.overrides, options.overrides.get(workload.service, {}))
-        for name in environments_of(overrides, workload.service)
+        for name in read_environments(overrides, workload.service)
     }
     return tuple(sorted(found))
 
 
-def _patch(key: str, value: Any, kinds: Sequence[str], service: str) -> tuple[str, Mapping[str, Any]]:
+def _build_patch(key: str, value: Any, kinds: Sequence[str], service: str) -> tuple[str, Mapping[str, Any]]:
     workload = _GROUPS if _GROUPS in kinds else "Deployment"
     if key in ("entrypoint", "cmd"):
         words = value if isinstance(value, list) else [value]
         fields = {"command" if key == "entrypoint" else "args": [str(word) for word in words]}
-        return workload, _on_pod(workload, _on_container(fields))
+        return workload, _wrap_pod(workload, _wrap_container(fields))
     if key in ("container", "pod", *kinds) and not isinstance(value, Mapping):
         raise DeployError(f"service {service}: kubernetes_overrides.{key} is not a map", ["Write the fields below it."])
     if key == "container":
-        return workload, _on_pod(workload, _on_container(value))
+        return workload, _wrap_pod(workload, _wrap_container(value))
     if key == "pod":
-        return workload, _on_pod(workload, value)
+        return workload, _wrap_pod(workload, value)
     if key in kinds:
         return key, value
     hint = f"Use {', '.join(['entrypoint', 'cmd', 'container', 'pod', *kinds])}."
     raise DeployError(f"service {service}: kubernetes_overrides has no `{key}`", [hint])
 
 
-def _on_pod(workload: str, pod: Mapping[str, Any]) -> dict[str, Any]:
+def _wrap_pod(workload: str, pod: Mapping[str, Any]) -> dict[str, Any]:
     if workload == _GROUPS:
         both = {"leaderTemplate": {"spec": pod}, "workerTemplate": {"spec": pod}}
         return {"spec": {"leaderWorkerTemplate": both}}
     return {"spec": {"template": {"spec": pod}}}
 
 
-def _on_container(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _wrap_container(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"containers": [{"name": CONTAINER, **fields}]}
 
 
@@ -177,7 +181,7 @@ def _model_claim(layout: Layout) -> dict[str, Any]:
     }
     if layout.options.storage_class:
         spec["storageClassName"] = layout.options.storage_class
-    metadata = layout.metadata(claim_name(layout), layout.labels())
+    metadata = layout.build_metadata(claim_name(layout), layout.build_labels())
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
@@ -186,10 +190,10 @@ def _pod_monitor(layout: Layout) -> dict[str, Any]:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": layout.metadata(layout.instance, layout.labels()),
+        "metadata": layout.build_metadata(layout.instance, layout.build_labels()),
         "spec": {
             "selector": {
-                "matchLabels": layout.selector(),
+                "matchLabels": layout.build_selector(),
                 "matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["nats"]}],
             },
             "podMetricsEndpoints": [endpoint],

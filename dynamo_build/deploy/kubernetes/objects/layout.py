@@ -91,7 +91,7 @@ _CHOICES = {
 def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
     """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unfit ones."""
     given = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
-    document = {name: _from_text(name, value) for name, value in given.items()}
+    document = {name: _parse_option(name, value) for name, value in given.items()}
     for name in document:
         if name not in KubernetesOptions.__annotations__:
             hint = did_you_mean(name, KubernetesOptions.__annotations__, _ALL)
@@ -132,7 +132,7 @@ def _check_numbers(options: KubernetesOptions) -> None:
             raise DeployError(f"target option autoscaling of {service} is {text} replicas", [hint])
 
 
-def _from_text(name: str, value: Any) -> Any:
+def _parse_option(name: str, value: Any) -> Any:
     """What a flag gave as text, as the field's type: JSON, or a list with commas."""
     kind = KubernetesOptions.__annotations__.get(name, "str")
     if not isinstance(value, str) or kind == "str":
@@ -158,12 +158,12 @@ class Layout:
 
     def __init__(self, deployment: Deployment) -> None:
         self.options: KubernetesOptions = kubernetes_options(deployment)
-        self.deployment = replace(deployment, workloads=tuple(map(self._timed, deployment.workloads)))
+        self.deployment = replace(deployment, workloads=tuple(map(self._set_timeouts, deployment.workloads)))
         self.instance = names.dns_label(deployment.name, names.DEPLOYMENT_LIMIT)
         self.namespace = deployment.namespace
         self._labels = names.service_labels(workload.service for workload in deployment.workloads)
 
-    def _timed(self, workload: Workload) -> Workload:
+    def _set_timeouts(self, workload: Workload) -> Workload:
         startup = self.options.startup.get(workload.service, workload.startup)
         return replace(workload, startup=startup, drain=self.options.drain.get(workload.service, workload.drain))
 
@@ -193,30 +193,30 @@ class Layout:
     def service_account(self) -> str:
         return self.instance
 
-    def workload(self, service: str) -> Workload:
+    def find_workload(self, service: str) -> Workload:
         for workload in self.deployment.workloads:
             if workload.service == service:
                 return workload
         raise DeployError(f"the deployment has no service `{service}`")
 
-    def component(self, service: str) -> str:
+    def get_component(self, service: str) -> str:
         """A service's DNS label within the deployment."""
         return self._labels[service]
 
-    def name(self, service: str) -> str:
+    def build_name(self, service: str) -> str:
         """The name of a service's objects."""
         return names.object_name(self.instance, self._labels[service])
 
-    def selector(self, component: str = "") -> dict[str, str]:
+    def build_selector(self, component: str = "") -> dict[str, str]:
         """What finds the pods of one component, or of the whole deployment. Never changes between versions."""
         found = {"app.kubernetes.io/instance": self.instance}
         return {"app.kubernetes.io/name": component, **found} if component else found
 
-    def labels(self, component: str = "", kind: str = "") -> dict[str, str]:
+    def build_labels(self, component: str = "", kind: str = "") -> dict[str, str]:
         """The recommended labels."""
         name, _, version = self.deployment.bento.partition(":")
         labels = {
-            **self.selector(component or self.instance),
+            **self.build_selector(component or self.instance),
             "app.kubernetes.io/component": names.label_value(kind) or "graph",
             "app.kubernetes.io/managed-by": MANAGER,
             "app.kubernetes.io/part-of": names.label_value(name),
@@ -236,7 +236,7 @@ class Layout:
                     ["Write `name` or `prefix.example/name`, of letters, digits, `-`, `_` and `.`."],
                 )
             own[key] = names.label_value(value)
-        return {**own, **self.labels(self.component(workload.service), workload.component_type or "service")}
+        return {**own, **self.build_labels(self.get_component(workload.service), workload.component_type or "service")}
 
-    def metadata(self, name: str, labels: Mapping[str, str]) -> dict[str, object]:
+    def build_metadata(self, name: str, labels: Mapping[str, str]) -> dict[str, object]:
         return {"name": name, "namespace": self.namespace, "labels": dict(labels)}

@@ -31,10 +31,10 @@ def dns_label(text: str, limit: int = LIMIT) -> str:
         label = f"x{label}"
     if label and lossless and len(label) <= limit:
         return label
-    return with_hash(label, text, limit)
+    return append_hash(label, text, limit)
 
 
-def with_hash(label: str, text: str, limit: int = LIMIT) -> str:
+def append_hash(label: str, text: str, limit: int = LIMIT) -> str:
     """The label, cut where needed, and a short hash of the text it stands for."""
     suffix = hashlib.sha256(text.encode()).hexdigest()[:6]
     return f"{label[: limit - 7].rstrip('-') or 'x'}-{suffix}"
@@ -46,7 +46,7 @@ def service_labels(services: Iterable[str]) -> Mapping[str, str]:
     plain = {name: dns_label(name) for name in names}
     taken = list(plain.values())
     return {
-        name: with_hash(label, name) if taken.count(label) > 1 or label in RESERVED else label
+        name: append_hash(label, name) if taken.count(label) > 1 or label in RESERVED else label
         for name, label in plain.items()
     }
 
@@ -54,7 +54,7 @@ def service_labels(services: Iterable[str]) -> Mapping[str, str]:
 def object_name(deployment: str, part: str) -> str:
     """`deployment-part`, cut to a DNS label with a hash where it is too long."""
     name = f"{deployment}-{part}"
-    return name if len(name) <= LIMIT else with_hash(name, name)
+    return name if len(name) <= LIMIT else append_hash(name, name)
 
 
 def label_value(text: str) -> str:

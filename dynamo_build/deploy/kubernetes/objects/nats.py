@@ -15,10 +15,10 @@ def nats_service(layout: Layout) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": layout.metadata(layout.nats_name, layout.labels(NATS, NATS)),
+        "metadata": layout.build_metadata(layout.nats_name, layout.build_labels(NATS, NATS)),
         "spec": {
             "clusterIP": "None",
-            "selector": layout.selector(NATS),
+            "selector": layout.build_selector(NATS),
             "ports": [{"name": "nats", "port": NATS_PORT, "targetPort": "nats", "protocol": "TCP"}],
         },
     }
@@ -26,7 +26,7 @@ def nats_service(layout: Layout) -> dict[str, Any]:
 
 def nats_stateful_set(layout: Layout) -> dict[str, Any]:
     """The server. The claim of its storage stays when the StatefulSet goes."""
-    labels = layout.labels(NATS, NATS)
+    labels = layout.build_labels(NATS, NATS)
     claim: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": layout.options.nats_storage}},
@@ -36,18 +36,18 @@ def nats_stateful_set(layout: Layout) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": layout.metadata(layout.nats_name, labels),
+        "metadata": layout.build_metadata(layout.nats_name, labels),
         "spec": {
             "serviceName": layout.nats_name,
             "replicas": 1,
-            "selector": {"matchLabels": layout.selector(NATS)},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(layout)},
+            "selector": {"matchLabels": layout.build_selector(NATS)},
+            "template": {"metadata": {"labels": labels}, "spec": _build_pod(layout)},
             "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
         },
     }
 
 
-def _pod(layout: Layout) -> dict[str, Any]:
+def _build_pod(layout: Layout) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "serviceAccountName": layout.service_account,
         "automountServiceAccountToken": False,

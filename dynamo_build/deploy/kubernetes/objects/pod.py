@@ -33,7 +33,7 @@ _LARGEST_SHARED_MEMORY = 8 * 1024**3
 def pod_spec(layout: Layout, workload: Workload) -> dict[str, Any]:
     """The pod. Raises DeployError for resources that Kubernetes cannot express."""
     options = layout.options
-    component = layout.component(workload.service)
+    component = layout.get_component(workload.service)
     spec: dict[str, Any] = {
         "serviceAccountName": layout.service_account,
         "automountServiceAccountToken": False,
@@ -45,12 +45,12 @@ def pod_spec(layout: Layout, workload: Workload) -> dict[str, Any]:
         spec["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
     if options.priority_class:
         spec["priorityClassName"] = options.priority_class
-    if options.runtime_class and gpus(workload):
+    if options.runtime_class and count_gpus(workload):
         spec["runtimeClassName"] = options.runtime_class
     selector = {"kubernetes.io/arch": options.architecture} if options.architecture else {}
     if selector or options.node_selector:
         spec["nodeSelector"] = {**selector, **options.node_selector}
-    if tolerations := _tolerations(layout, workload):
+    if tolerations := _build_tolerations(layout, workload):
         spec["tolerations"] = tolerations
     if workload.replicas > 1 or workload.service in options.autoscaling:
         spec["topologySpreadConstraints"] = [
@@ -58,15 +58,15 @@ def pod_spec(layout: Layout, workload: Workload) -> dict[str, Any]:
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": layout.selector(component)},
+                "labelSelector": {"matchLabels": layout.build_selector(component)},
             }
         ]
-    spec["containers"] = [_container(layout, workload)]
-    spec["volumes"] = [volume for volume, _ in _volumes(layout, workload)]
+    spec["containers"] = [_build_container(layout, workload)]
+    spec["volumes"] = [volume for volume, _ in _build_volumes(layout, workload)]
     return spec
 
 
-def gpus(workload: Workload) -> int:
+def count_gpus(workload: Workload) -> int:
     """Whole GPUs. Raises DeployError for a fraction."""
     text = workload.resources.gpu or "0"
     if not text.isascii() or not text.isdigit():
@@ -77,9 +77,9 @@ def gpus(workload: Workload) -> int:
     return int(text)
 
 
-def nodes(layout: Layout, workload: Workload) -> int:
+def count_nodes(layout: Layout, workload: Workload) -> int:
     """How many nodes one replica needs. Raises DeployError where its GPUs cannot be spread evenly."""
-    wanted, most = gpus(workload), layout.options.gpus_per_node
+    wanted, most = count_gpus(workload), layout.options.gpus_per_node
     count = -(-wanted // most) or 1
     if wanted % count:
         raise DeployError(
@@ -89,10 +89,10 @@ def nodes(layout: Layout, workload: Workload) -> int:
     return count
 
 
-def _tolerations(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
+def _build_tolerations(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     options = layout.options
     found = [dict(item) for item in options.tolerations]
-    if gpus(workload) and options.gpu_toleration:
+    if count_gpus(workload) and options.gpu_toleration:
         found.append({"key": options.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
     return found
 
@@ -105,7 +105,7 @@ def _pod_security(layout: Layout) -> dict[str, Any]:
     return security
 
 
-def _container(layout: Layout, workload: Workload) -> dict[str, Any]:
+def _build_container(layout: Layout, workload: Workload) -> dict[str, Any]:
     ports = [
         {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
         {"name": "rpc", "containerPort": RPC_PORT, "protocol": "TCP"},
@@ -118,17 +118,17 @@ def _container(layout: Layout, workload: Workload) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "args": [workload.service],
         "ports": [port for port in ports if wanted[str(port["name"])]],
-        "env": _environment(layout, workload),
-        "resources": resources(layout, workload),
-        "startupProbe": _probe("/health", period=10, failures=-(-workload.startup // 10)),
-        "livenessProbe": _probe("/live", period=10, failures=3),
-        "readinessProbe": _probe("/health", period=5, failures=3),
+        "env": _build_environment(layout, workload),
+        "resources": build_resources(layout, workload),
+        "startupProbe": _build_probe("/health", period=10, failures=-(-workload.startup // 10)),
+        "livenessProbe": _build_probe("/live", period=10, failures=3),
+        "readinessProbe": _build_probe("/health", period=5, failures=3),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": _read_only(layout, workload),
+            "readOnlyRootFilesystem": _is_read_only(layout, workload),
         },
-        "volumeMounts": [mount for _, mount in _volumes(layout, workload)],
+        "volumeMounts": [mount for _, mount in _build_volumes(layout, workload)],
     }
     if workload.http:
         pause = f"import time; time.sleep({LEAVING})"
@@ -136,12 +136,12 @@ def _container(layout: Layout, workload: Workload) -> dict[str, Any]:
     return container
 
 
-def _read_only(layout: Layout, workload: Workload) -> bool:
+def _is_read_only(layout: Layout, workload: Workload) -> bool:
     choice = layout.options.read_only_root
-    return not gpus(workload) if choice == "auto" else choice == "always"
+    return not count_gpus(workload) if choice == "auto" else choice == "always"
 
 
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+def _build_probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     return {
         "httpGet": {"path": path, "port": "system", "scheme": "HTTP"},
         "periodSeconds": period,
@@ -150,7 +150,7 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     }
 
 
-def _environment(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
+def _build_environment(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     token = {"secretKeyRef": {"name": layout.token_secret, "key": TOKEN_KEY}}
     config = {"configMapKeyRef": {"name": layout.config_name, "key": CONFIG_KEY}}
     ours: list[dict[str, Any]] = [
@@ -177,18 +177,18 @@ def _environment(layout: Layout, workload: Workload) -> list[dict[str, Any]]:
     return [item for item in ours if item["name"] not in set_by_them] + theirs
 
 
-def resources(layout: Layout, workload: Workload) -> dict[str, Any]:
+def build_resources(layout: Layout, workload: Workload) -> dict[str, Any]:
     """Requests and limits: memory and devices are limits, CPU only a request so that an idle node is used."""
     wanted = workload.resources
     for name, text in {"cpu": wanted.cpu, "memory": wanted.memory, **wanted.custom}.items():
-        if (number := quantity.parse(text)) is None or number < 0:
+        if (number := quantity.parse_quantity(text)) is None or number < 0:
             raise DeployError(
                 f"service {workload.service}: {name} `{text}` is not a Kubernetes quantity",
                 ["Write numbers such as `4`, `500m`, `16Gi`."],
             )
     devices = dict(sorted(wanted.custom.items()))
-    if count := gpus(workload):
-        devices[layout.options.gpu_resource] = str(count // nodes(layout, workload))
+    if count := count_gpus(workload):
+        devices[layout.options.gpu_resource] = str(count // count_nodes(layout, workload))
     return {
         "requests": {"cpu": wanted.cpu, "memory": wanted.memory, **devices},
         "limits": {"memory": wanted.memory, **devices},
@@ -200,9 +200,9 @@ def claim_name(layout: Layout) -> str:
     return layout.options.model_cache or (f"{layout.instance}-models" if layout.options.model_cache_size else "")
 
 
-def _volumes(layout: Layout, workload: Workload) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _build_volumes(layout: Layout, workload: Workload) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     found = [({"name": "tmp", "emptyDir": {}}, {"name": "tmp", "mountPath": "/tmp"})]
-    if gpus(workload):
+    if count_gpus(workload):
         memory = {"medium": "Memory", "sizeLimit": _shared_memory(layout, workload)}
         found.append(({"name": "shm", "emptyDir": memory}, {"name": "shm", "mountPath": "/dev/shm"}))
     if claim := claim_name(layout):
@@ -212,11 +212,13 @@ def _volumes(layout: Layout, workload: Workload) -> list[tuple[dict[str, Any], d
 
 
 def _shared_memory(layout: Layout, workload: Workload) -> str:
-    memory = quantity.parse(workload.resources.memory) or quantity.parse("500Mi")
+    memory = quantity.parse_quantity(workload.resources.memory) or quantity.parse_quantity("500Mi")
     assert memory is not None
     if not (text := layout.options.shared_memory):
-        return quantity.mebibytes(min(memory / 2, quantity.parse(str(_LARGEST_SHARED_MEMORY)) or memory))
-    size = quantity.parse(text)
+        return quantity.format_mebibytes(
+            min(memory / 2, quantity.parse_quantity(str(_LARGEST_SHARED_MEMORY)) or memory)
+        )
+    size = quantity.parse_quantity(text)
     if size is None:
         raise DeployError(f"target option shared_memory `{text}` is not a Kubernetes quantity", ["Write `8Gi`."])
     if size > memory:
@@ -238,9 +240,9 @@ def leader_worker_set(layout: Layout, workload: Workload) -> dict[str, Any]:
     Every pod knows its place from DYNAMO_NODE_RANK, DYNAMO_NODES and DYNAMO_LEADER_ADDRESS; the worker of a rank above
     0 runs its service's hooks and probes, and is not called.
     """
-    count = nodes(layout, workload)
+    count = count_nodes(layout, workload)
     replicas = {} if workload.service in layout.options.autoscaling else {"replicas": workload.replicas}
-    metadata = layout.metadata(layout.name(workload.service), layout.workload_labels(workload))
+    metadata = layout.build_metadata(layout.build_name(workload.service), layout.workload_labels(workload))
     metadata["annotations"] = {"dynamo/service": workload.service, "dynamo/bento": layout.deployment.bento}
     return {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
@@ -256,14 +258,14 @@ def leader_worker_set(layout: Layout, workload: Workload) -> dict[str, Any]:
             "leaderWorkerTemplate": {
                 "size": count,
                 "restartPolicy": "RecreateGroupOnPodRestart",
-                "leaderTemplate": _template(layout, workload, "leader", count),
-                "workerTemplate": _template(layout, workload, "worker", count),
+                "leaderTemplate": _build_template(layout, workload, "leader", count),
+                "workerTemplate": _build_template(layout, workload, "worker", count),
             },
         },
     }
 
 
-def _template(layout: Layout, workload: Workload, role: str, count: int) -> dict[str, Any]:
+def _build_template(layout: Layout, workload: Workload, role: str, count: int) -> dict[str, Any]:
     labels = {**layout.workload_labels(workload), ROLE: role}
     pod = pod_spec(layout, workload)
     pod["containers"][0]["env"] += [

@@ -13,7 +13,7 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15,
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 
-def parse(text: str) -> Decimal | None:
+def parse_quantity(text: str) -> Decimal | None:
     """The number behind a quantity such as `500Mi` or `0.5`; None when it is not one."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
@@ -26,6 +26,6 @@ def parse(text: str) -> Decimal | None:
     return number.scaleb(int(suffix[1:])) if suffix and abs(int(suffix[1:])) < 100 else number
 
 
-def mebibytes(amount: Decimal) -> str:
+def format_mebibytes(amount: Decimal) -> str:
     """Bytes as whole `Mi`, rounded down and at least one."""
     return f"{max(1, int(amount // (1024 * 1024)))}Mi"

@@ -24,7 +24,7 @@ def yaml_documents(documents: Iterable[Mapping[str, Any]]) -> str:
 def yaml_document(document: Mapping[str, Any]) -> str:
     """One document in block style. Raises DeployError for what is not JSON."""
     try:
-        return emit_yaml(document, _key, quoted)
+        return emit_yaml(document, _format_key, quote_text)
     except TypeError as error:
         raise DeployError(f"{error} into a manifest") from error
 
@@ -36,10 +36,10 @@ def json_documents(documents: Iterable[Mapping[str, Any]]) -> str:
 
 
 @lru_cache(4096)
-def _key(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) and is_plain_key(key) else quoted(key)
+def _format_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) and is_plain_key(key) else quote_text(key)
 
 
-def quoted(text: str) -> str:
+def quote_text(text: str) -> str:
     """A YAML double-quoted scalar that is also readable: printable characters stay as they are."""
     return quote_yaml(text, _NAMED)

@@ -177,11 +177,13 @@ class ModelRegistry:
         return self._reading
 
     async def _read(self) -> None:
-        stored = _decoded((await self._records.all()).values())
+        stored = _decode_summary((await self._records.all()).values())
         for kind in KINDS:
             if kind not in self._leased:
                 self._leased[kind] = await self._runtime.discovery.watch(LEASES, kind)
-        leased = _decoded(entry.address.encode() for watch in self._leased.values() for entry in watch.instances())
+        leased = _decode_summary(
+            entry.address.encode() for watch in self._leased.values() for entry in watch.instances()
+        )
         self._found = {(model.kind, model.name): model for model in (*leased, *stored)}
         self._until = asyncio.get_running_loop().time() + FRESH_SECONDS
 
@@ -208,7 +210,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _decoded(values: Iterable[bytes]) -> list[Registration]:
+def _decode_summary(values: Iterable[bytes]) -> list[Registration]:
     found = []
     for value in values:
         try:

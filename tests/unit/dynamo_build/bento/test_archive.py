@@ -42,7 +42,7 @@ def write(folder: Path, tree: dict[str, tuple[bytes, bool]], umask: int) -> None
 
 def packed(folder: Path, names: list[str]) -> bytes:
     stream = io.BytesIO()
-    archive.pack(folder, digests(folder, names), stream)
+    archive.write_archive(folder, digests(folder, names), stream)
     return stream.getvalue()
 
 
@@ -64,7 +64,7 @@ def test_same_files_same_bytes(tmp_path_factory: pytest.TempPathFactory, tree: d
     write(two, tree, 0o077)
     content = packed(one, list(tree))
     assert content == packed(two, list(reversed(tree)))
-    assert set(archive.unpack(io.BytesIO(content), three)) == set(tree)
+    assert set(archive.extract_archive(io.BytesIO(content), three)) == set(tree)
     for name, (data, executable) in tree.items():
         assert (three / name).read_bytes() == data
         assert bool((three / name).stat().st_mode & 0o100) == executable
@@ -120,7 +120,7 @@ def test_hostile_archives_are_refused(tmp_path: Path, name: str, compressed: boo
     with pytest.raises(StoreError):
         content = stream.getvalue()
         content = zstandard.ZstdCompressor().compress(content) if compressed else content
-        archive.unpack(io.BytesIO(content), inside, limit=4096)
+        archive.extract_archive(io.BytesIO(content), inside, limit=4096)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -135,7 +135,7 @@ def test_it_is_a_tar_that_others_read(tmp_path: Path) -> None:
             for name, (data, executable) in tree.items()
         }
     plain = io.BytesIO()
-    archive.pack(tmp_path, digests(tmp_path, list(tree)), plain, compressed=False)
+    archive.write_archive(tmp_path, digests(tmp_path, list(tree)), plain, compressed=False)
     assert plain.getvalue() == content and len(content) % 10240 == 0
 
 
@@ -149,7 +149,7 @@ def test_it_is_a_tar_that_others_read(tmp_path: Path) -> None:
 def test_headers_are_read_by_others(name: str, size: int, executable: bool) -> None:
     """Whatever the name and the size; they do not depend on Python's own writer, which changed over time."""
     mode = 0o755 if executable else 0o644
-    head = archive._header(name, size, mode)
+    head = archive._build_header(name, size, mode)
     assert len(head) % 512 == 0
     with tarfile.open(fileobj=io.BytesIO(head + bytes(1024)), mode="r|", encoding="utf-8", errors="strict") as tar:
         found = tar.next()
@@ -163,7 +163,7 @@ def test_a_changed_file_is_not_packed(tmp_path: Path) -> None:
     write(tmp_path, {"a": (b"1", False), "b": (b"2", False)}, 0o022)
     wanted = {**digests(tmp_path, ["a", "b"]), "b": "sha256:" + "0" * 64}
     with pytest.raises(StoreError, match="`b` was changed"):
-        archive.pack(tmp_path, wanted, io.BytesIO())
+        archive.write_archive(tmp_path, wanted, io.BytesIO())
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,13 +176,13 @@ def test_a_bomb_is_refused_by_its_ratio(tmp_path: Path, monkeypatch: pytest.Monk
             tar.addfile(info, io.BytesIO(content))
     bomb = zstandard.ZstdCompressor().compress(stream.getvalue())
     with pytest.raises(StoreError, match="unfolds to more than"):
-        archive.unpack(io.BytesIO(bomb), tmp_path)
+        archive.extract_archive(io.BytesIO(bomb), tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4 << 20
     parameters = zstandard.ZstdCompressionParameters(window_log=27)
     writer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     wide = writer.compress(stream.getvalue()) + writer.flush()
     with pytest.raises(StoreError, match="damaged"):
-        archive.unpack(io.BytesIO(wide), tmp_path)
+        archive.extract_archive(io.BytesIO(wide), tmp_path)
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -197,7 +197,7 @@ def test_damaged_archives_are_refused(tmp_path_factory: pytest.TempPathFactory, 
     for hostile in (noise, content[:cut], content[:cut] + noise, plain[:cut], plain[:cut] + noise, squeezed):
         target = tmp_path_factory.mktemp("out")
         try:
-            archive.unpack(io.BytesIO(hostile), target)
+            archive.extract_archive(io.BytesIO(hostile), target)
         except StoreError:
             pass
 

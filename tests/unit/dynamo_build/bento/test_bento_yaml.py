@@ -45,9 +45,9 @@ def manifest(**more: Any) -> BentoManifest:
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
 def test_any_configuration_survives(config: dict[str, Any]) -> None:
     """What is written is YAML, and any reader gets the same values back."""
-    content = bento_yaml.dump(manifest(config=config))
+    content = bento_yaml.format_manifest(manifest(config=config))
     assert yaml.safe_load(content)["config"] == codec.plain(config)
-    assert bento_yaml.parse(content) == manifest(config=config)
+    assert bento_yaml.parse_manifest(content) == manifest(config=config)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_any_configuration_survives(config: dict[str, Any]) -> None:
 def test_a_damaged_document_is_one_line(content: bytes) -> None:
     """Whatever stands there, the error is a StoreError of one line."""
     with pytest.raises(StoreError) as caught:
-        bento_yaml.parse(content)
+        bento_yaml.parse_manifest(content)
     assert "\n" not in caught.value.message
 
 
@@ -75,8 +75,8 @@ def test_a_damaged_document_is_one_line(content: bytes) -> None:
 @given(st.binary(max_size=60), st.integers(0, 2000))
 def test_fuzzed_documents(noise: bytes, place: int) -> None:
     """A manifest with noise in it is read or refused, and nothing else."""
-    content = bento_yaml.dump(manifest())
+    content = bento_yaml.format_manifest(manifest())
     try:
-        bento_yaml.parse(content[:place] + noise + content[place:])
+        bento_yaml.parse_manifest(content[:place] + noise + content[place:])
     except StoreError:
         pass

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.bento.diff import Change, compare
+from dynamo_build.bento.diff import Change, diff_bentos
 from dynamo_build.bento.pack import pack
-from dynamo_build.bento.plan import plan
+from dynamo_build.bento.plan import plan_bento
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError
 from dynamo_build.model.plan import BuildOptions, LockedPackage
@@ -19,8 +19,8 @@ from support.projects import GRAPH, LOCK, PACKAGE, write_project
 def test_the_same_bento_differs_in_nothing(tmp_path: Path) -> None:
     """All parts are empty."""
     store = Store(tmp_path / "home")
-    bento = pack(plan(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
-    found = compare(bento, bento)
+    bento = pack(plan_bento(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
+    found = diff_bentos(bento, bento)
     assert not (
         found.files or found.packages or found.config or found.api or found.services or found.layers or found.other
     )
@@ -30,7 +30,7 @@ def test_each_part_is_told(tmp_path: Path) -> None:
     """Files added, removed, changed and made executable; packages; configuration; API; services; the rest."""
     store = Store(tmp_path / "home")
     project = write_project(tmp_path / "p", {"gone": "1", "changed": "1", "run": "1", "same": "1"})
-    one = pack(plan(GRAPH, [], project, BuildOptions(), {"Frontend": {"a": {"b": 1}, "c": 2}}), LOCK, store)
+    one = pack(plan_bento(GRAPH, [], project, BuildOptions(), {"Frontend": {"a": {"b": 1}, "c": 2}}), LOCK, store)
     (project / "gone").unlink()
     (project / "run").chmod(0o755)
     write_project(project, {"changed": "2", "new": "1"})
@@ -42,8 +42,8 @@ def test_each_part_is_told(tmp_path: Path) -> None:
     )
     graph = replace(GRAPH, services=(service,))
     options = BuildOptions(labels={"team": "a"})
-    two = pack(plan(graph, [], project, options, {"Frontend": {"a": {"b": 3}, "d": None}}), lock, store)
-    found = compare(one, two)
+    two = pack(plan_bento(graph, [], project, options, {"Frontend": {"a": {"b": 3}, "d": None}}), lock, store)
+    found = diff_bentos(one, two)
     assert {change.what: (change.before is None, change.after is None) for change in found.files} == {
         "changed": (False, False),
         "gone": (False, True),
@@ -66,18 +66,18 @@ def test_a_change_of_code_leaves_the_other_layers(tmp_path: Path) -> None:
     """What an image of the new bento shares with one of the old is told by what is not listed."""
     store = Store(tmp_path / "home")
     project = write_project(tmp_path / "p", {"changed": "1"})
-    one = pack(plan(GRAPH, [], project, BuildOptions()), LOCK, store)
+    one = pack(plan_bento(GRAPH, [], project, BuildOptions()), LOCK, store)
     write_project(project, {"changed": "2"})
-    two = pack(plan(GRAPH, [], project, BuildOptions()), LOCK, store)
-    assert [change.what for change in compare(one, two).layers] == ["code"]
-    setup = pack(plan(GRAPH, [], project, BuildOptions(system_packages=("git",))), LOCK, store)
-    assert [change.what for change in compare(two, setup).layers] == ["setup"]
+    two = pack(plan_bento(GRAPH, [], project, BuildOptions()), LOCK, store)
+    assert [change.what for change in diff_bentos(one, two).layers] == ["code"]
+    setup = pack(plan_bento(GRAPH, [], project, BuildOptions(system_packages=("git",))), LOCK, store)
+    assert [change.what for change in diff_bentos(two, setup).layers] == ["setup"]
 
 
 def test_a_damaged_listing_is_one_line(tmp_path: Path) -> None:
     """It is not compared as if it were whole."""
     store = Store(tmp_path / "home")
-    bento = pack(plan(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
+    bento = pack(plan_bento(GRAPH, [], write_project(tmp_path / "p"), BuildOptions()), LOCK, store)
     (Path(bento.folder) / "files.sha256").write_text("")
     with pytest.raises(StoreError, match="was changed"):
-        compare(bento, bento)
+        diff_bentos(bento, bento)

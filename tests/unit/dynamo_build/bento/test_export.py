@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dynamo_build.bento.export import export, take
+from dynamo_build.bento.export import export, import_bento
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError
@@ -31,15 +31,15 @@ def bento(tmp_path: Path) -> Bento:
 def test_exporting_twice_gives_the_same_bytes_and_importing_the_same_bento(tmp_path: Path, bento: Bento) -> None:
     """Also from the store that it was imported into."""
     one = export(bento, tmp_path / "one.bento")
-    other = take(one, Store(tmp_path / "other"))
+    other = import_bento(one, Store(tmp_path / "other"))
     assert other.manifest == bento.manifest
     folder = tmp_path / "folder"
     folder.mkdir()
     two = export(other, folder)
     assert two.name == f"frontend-{bento.manifest.version}.bento"
     assert one.read_bytes() == two.read_bytes()
-    assert take(one, Store(tmp_path / "other")) == other
-    assert Store(tmp_path / "other").list()[0].services == ("Frontend",)
+    assert import_bento(one, Store(tmp_path / "other")) == other
+    assert Store(tmp_path / "other").list_bentos()[0].services == ("Frontend",)
 
 
 def test_a_name_that_is_no_file(tmp_path: Path, bento: Bento) -> None:
@@ -50,7 +50,7 @@ def test_a_name_that_is_no_file(tmp_path: Path, bento: Bento) -> None:
     link.symlink_to("one.bento")
     assert export(bento, link) == link
     assert link.is_symlink()
-    assert take(tmp_path / "one.bento", Store(tmp_path / "other")).manifest == bento.manifest
+    assert import_bento(tmp_path / "one.bento", Store(tmp_path / "other")).manifest == bento.manifest
 
 
 def test_what_folds_too_far_is_not_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_what_folds_too_far_is_not_folded(tmp_path: Path, monkeypatch: pytest.Mo
     found = pack(planned(project), LOCK, Store(tmp_path / "home"))
     path = export(found, tmp_path / "x.bento")
     assert path.stat().st_size > 8 << 20
-    assert take(path, Store(tmp_path / "other")).manifest == found.manifest
+    assert import_bento(path, Store(tmp_path / "other")).manifest == found.manifest
 
 
 def test_a_damaged_bento_is_not_exported(tmp_path: Path, bento: Bento) -> None:
@@ -104,9 +104,9 @@ def test_archives_that_are_not_what_they_say(tmp_path: Path, bento: Bento, chang
     path = export(bento, tmp_path / "one.bento")
     path.write_bytes(rewritten(path, change))
     with pytest.raises(StoreError) as caught:
-        take(path, Store(tmp_path / "other"))
+        import_bento(path, Store(tmp_path / "other"))
     assert "\n" not in caught.value.message
-    assert Store(tmp_path / "other").list() == ()
+    assert Store(tmp_path / "other").list_bentos() == ()
     assert os.listdir(tmp_path / "other/tmp") == [".lock"]
 
 
@@ -125,13 +125,13 @@ def test_any_flipped_or_missing_byte(tmp_path: Path, bento: Bento, place: int, b
     path.write_bytes(content[:place] if cut else content)
     store = Store(tmp_path / "fuzz")
     try:
-        assert take(path, store).manifest == bento.manifest
+        assert import_bento(path, store).manifest == bento.manifest
     except StoreError:
         pass
-    assert all(not item.broken for item in store.list())
+    assert all(not item.broken for item in store.list_bentos())
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """One line."""
     with pytest.raises(StoreError, match="no such file"):
-        take(tmp_path / "none.bento", Store(tmp_path / "home"))
+        import_bento(tmp_path / "none.bento", Store(tmp_path / "home"))

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from dynamo.sdk import codec
 from dynamo_build.bento import bento_yaml
 from dynamo_build.bento.pack import pack
-from dynamo_build.bento.plan import plan
+from dynamo_build.bento.plan import plan_bento
 from dynamo_build.bento.stat_cache import Stamps
-from dynamo_build.bento.store import Store, content_version
+from dynamo_build.bento.store import Store, compute_version
 from dynamo_build.errors import GraphError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock
@@ -53,8 +53,8 @@ def test_a_bento_is_complete(tmp_path: Path) -> None:
     }
     check = subprocess.run(["sha256sum", "--check", "--strict", "files.sha256"], cwd=bento.folder, capture_output=True)
     assert check.returncode == 0
-    assert bento_yaml.load(Path(bento.folder)) == bento.manifest
-    assert bento.manifest.version == content_version(bento.manifest)
+    assert bento_yaml.read_manifest(Path(bento.folder)) == bento.manifest
+    assert bento.manifest.version == compute_version(bento.manifest)
     assert bento.manifest.version[0].isalpha() and len(bento.manifest.version) == 16
 
 
@@ -112,10 +112,10 @@ def test_everything_that_matters_changes_the_version(tmp_path: Path) -> None:
     (project / "y").chmod(0o755)
     tags.append(built(project, tmp_path / "home").tag)
     store = Store(tmp_path / "home")
-    tags.append(pack(plan(GRAPH, [], project, BuildOptions(), {"Frontend": {"a": 1}}), LOCK, store).tag)
+    tags.append(pack(plan_bento(GRAPH, [], project, BuildOptions(), {"Frontend": {"a": 1}}), LOCK, store).tag)
     tags.append(built(project, tmp_path / "home", labels={"a": "b"}).tag)
     assert len(set(tags)) == len(tags)
-    assert len(store.list()) == len(tags)
+    assert len(store.list_bentos()) == len(tags)
 
 
 def test_an_unchanged_project_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,9 +125,9 @@ def test_an_unchanged_project_is_not_read_again(tmp_path: Path, monkeypatch: pyt
     opened: list[str] = []
 
     def build(*, forget: bool = False, **options: Any) -> str:
-        stamps = Stamps.of(store.root / "cache", str(project), forget=forget)
+        stamps = Stamps.load_stamps(store.root / "cache", str(project), forget=forget)
         opened.clear()
-        found = plan(GRAPH, ["graph.py"], project, BuildOptions(**options), stamps=stamps)
+        found = plan_bento(GRAPH, ["graph.py"], project, BuildOptions(**options), stamps=stamps)
         return pack(found, LOCK, store, stamps=stamps).tag
 
     def opening(event: str, arguments: tuple[Any, ...]) -> None:
@@ -173,4 +173,4 @@ def test_a_file_that_went_away_is_one_line(tmp_path: Path) -> None:
     shutil.rmtree(project)
     with pytest.raises(GraphError, match="cannot be read any more"):
         pack(found, LOCK, Store(tmp_path / "home"))
-    assert Store(tmp_path / "home").list() == ()
+    assert Store(tmp_path / "home").list_bentos() == ()

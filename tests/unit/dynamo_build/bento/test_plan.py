@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.bento.plan import plan
+from dynamo_build.bento.plan import plan_bento
 from dynamo_build.errors import GraphError, UsageError
 from dynamo_build.model.plan import BuildOptions
 from support.projects import GRAPH, planned, write_project
@@ -35,7 +35,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 def test_modules_outside_the_project_are_problems(tmp_path: Path) -> None:
     """What the graph imports must be inside."""
     with pytest.raises(GraphError) as caught:
-        plan(GRAPH, ["../shared.py"], write_project(tmp_path / "p"), BuildOptions())
+        plan_bento(GRAPH, ["../shared.py"], write_project(tmp_path / "p"), BuildOptions())
     assert "outside" in caught.value.problems[0].message
 
 

@@ -12,7 +12,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.bento.export import export
 from dynamo_build.bento.pack import pack
-from dynamo_build.bento.registry import KIND, pull, push
+from dynamo_build.bento.registry import KIND, pull_bento, push_bento
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import RegistryError
 from dynamo_build.model.bento import Bento
@@ -41,39 +41,39 @@ def reference(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageR
 
 def test_what_is_pushed_is_pulled(tmp_path: Path, bento: Bento, reference: ImageReference) -> None:
     """The same bento in another store; pushing again gives the same digest; nothing temporary is left."""
-    around = catalog.surroundings().registry(reference)
+    around = catalog.default_surroundings().registry(reference)
     store, other = Store(tmp_path / "home"), Store(tmp_path / "other")
-    named = push(bento, reference, around, store)
-    assert named == push(bento, reference, around, store)
-    fetched = pull(ImageReference.parse(named), catalog.surroundings().registry(reference), other)
+    named = push_bento(bento, reference, around, store)
+    assert named == push_bento(bento, reference, around, store)
+    fetched = pull_bento(ImageReference.parse(named), catalog.default_surroundings().registry(reference), other)
     assert fetched.manifest == bento.manifest
     assert export(fetched, tmp_path / "1").read_bytes() == export(bento, tmp_path / "2").read_bytes()
     assert os.listdir(store.root / "tmp") == os.listdir(other.root / "tmp") == [".lock"]
-    pulled = catalog.surroundings().registry(reference).pull(reference, "linux/amd64")
+    pulled = catalog.default_surroundings().registry(reference).pull(reference, "linux/amd64")
     assert json.loads(pulled.manifest)["artifactType"] == KIND
 
 
 def test_an_image_is_not_taken_for_a_bento(tmp_path: Path) -> None:
     """One line; the store stays empty."""
-    layout.write(tmp_path / "layout", image(), ("base",))
+    layout.write_image(tmp_path / "layout", image(), ("base",))
     reference = ImageReference.parse(f"oci:{tmp_path / 'layout'}:base")
     with pytest.raises(RegistryError, match="is not a bento"):
-        pull(reference, catalog.surroundings().registry(reference), Store(tmp_path / "home"))
-    assert Store(tmp_path / "home").list() == ()
+        pull_bento(reference, catalog.default_surroundings().registry(reference), Store(tmp_path / "home"))
+    assert Store(tmp_path / "home").list_bentos() == ()
 
 
 def test_a_changed_blob_is_refused(tmp_path: Path, bento: Bento) -> None:
     """Of the archive in the registry: nothing of it enters the store."""
     reference = ImageReference.parse(f"oci:{tmp_path / 'layout'}:v1")
-    push(bento, reference, catalog.surroundings().registry(reference), Store(tmp_path / "home"))
+    push_bento(bento, reference, catalog.default_surroundings().registry(reference), Store(tmp_path / "home"))
     blob = max((tmp_path / "layout/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
     content = blob.read_bytes()
     blob.chmod(0o644)
     blob.write_bytes(content.replace(b"xxx", b"xyx", 1))
     other = Store(tmp_path / "other")
     with pytest.raises(RegistryError, match="other content"):
-        pull(reference, catalog.surroundings().registry(reference), other)
-    assert other.list() == () and os.listdir(other.root / "tmp") == [".lock"]
+        pull_bento(reference, catalog.default_surroundings().registry(reference), other)
+    assert other.list_bentos() == () and os.listdir(other.root / "tmp") == [".lock"]
 
 
 def test_on_the_command_line(tmp_path: Path, bento: Bento) -> None:

@@ -11,7 +11,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from dynamo.sdk import codec
-from dynamo_build.bento.sbom import purl, sbom
+from dynamo_build.bento.sbom import build_sbom, format_purl
 from dynamo_build.model.plan import LockedPackage
 from support.handmade import bento
 
@@ -22,7 +22,7 @@ def test_packages_and_the_runtime_are_named(tmp_path: Path) -> None:
     hashes = ("sha256:" + "1" * 64, "sha256:" + "2" * 64)
     package = LockedPackage(name="numpy", version="2.1.0", hashes=hashes)
     lock = replace(manifest.lock, packages={"linux/arm64": (package,), "linux/amd64": (package,)})
-    document = sbom(replace(manifest, lock=lock))
+    document = build_sbom(replace(manifest, lock=lock))
     assert (document["bomFormat"], document["specVersion"], document["version"]) == ("CycloneDX", "1.6", 1)
     runtime, numpy = sorted(document["components"], key=lambda item: item["name"])
     assert numpy["purl"] == numpy["bom-ref"] == "pkg:pypi/numpy@2.1.0"
@@ -38,10 +38,10 @@ def test_packages_and_the_runtime_are_named(tmp_path: Path) -> None:
 def test_the_same_bento_gives_the_same_bytes(tmp_path: Path) -> None:
     """No time, no chance; another bento has another serial number, which is a UUID."""
     manifest = bento(tmp_path, requirements="numpy==2.1.0\n").manifest
-    one = sbom(manifest)
-    assert codec.pretty(one) == codec.pretty(sbom(manifest))
+    one = build_sbom(manifest)
+    assert codec.pretty(one) == codec.pretty(build_sbom(manifest))
     assert json.loads(codec.pretty(one)) == one
-    other = sbom(replace(manifest, python="3.99"))
+    other = build_sbom(replace(manifest, python="3.99"))
     assert other["serialNumber"] != one["serialNumber"]
     pattern = r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     assert re.fullmatch(pattern, one["serialNumber"])
@@ -54,7 +54,7 @@ def test_it_fits_the_schema_of_cyclonedx(tmp_path: Path) -> None:
         LockedPackage(name="numpy", version="2.1.0+cu1", hashes=("sha256:" + "1" * 64,), marker="python_version > '3'"),
         LockedPackage(name="x", version="", source="git+https://example.com/x.git@" + "a" * 40),
     )
-    document = sbom(replace(manifest, lock=replace(manifest.lock, packages={"linux/amd64": packages})))
+    document = build_sbom(replace(manifest, lock=replace(manifest.lock, packages={"linux/amd64": packages})))
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(codec.pretty(document)) is None
     assert validator.validate_str(codec.pretty({**document, "serialNumber": "7"})) is not None
@@ -63,4 +63,4 @@ def test_it_fits_the_schema_of_cyclonedx(tmp_path: Path) -> None:
 def test_a_package_from_a_repository() -> None:
     """Its address and commit are in the package URL, escaped."""
     package = LockedPackage(name="x", version="", source="git+https://example.com/x.git@" + "a" * 40)
-    assert purl(package) == "pkg:pypi/x?vcs_url=git%2Bhttps%3A%2F%2Fexample.com%2Fx.git%40" + "a" * 40
+    assert format_purl(package) == "pkg:pypi/x?vcs_url=git%2Bhttps%3A%2F%2Fexample.com%2Fx.git%40" + "a" * 40

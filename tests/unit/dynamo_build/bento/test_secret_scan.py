@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_build.bento.secret_scan import named, scan, secrets_of
-from dynamo_build.project.files import survey
+from dynamo_build.bento.secret_scan import find_secrets, has_secret_name, scan_secrets
+from dynamo_build.project.files import survey_files
 from support.projects import write_project
 
 KEY = "-----BEGIN " + "OPENSSH PRIVATE KEY-----"
@@ -41,7 +41,7 @@ HARMLESS = [
 def test_secrets_are_found_and_not_repeated(tmp_path: Path, text: str) -> None:
     """Path and line are named, the text is not."""
     project = write_project(tmp_path / "p", {"conf/x.txt": f"one\ntwo\n{text}\n"})
-    (problem,) = scan(project, survey(str(project)).files)
+    (problem,) = scan_secrets(project, survey_files(str(project)).files)
     assert str(problem.where) == "conf/x.txt:3"
     assert text not in problem.message + problem.hint
 
@@ -49,7 +49,7 @@ def test_secrets_are_found_and_not_repeated(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS)
 def test_harmless_text_is_left_alone(text: str) -> None:
     """No alarm where nothing is."""
-    assert list(secrets_of(text.encode())) == []
+    assert list(find_secrets(text.encode())) == []
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_harmless_text_is_left_alone(text: str) -> None:
 )
 def test_files_known_by_name(path: str, secret: bool) -> None:
     """Names that hold secrets, and names that look alike."""
-    assert named(path) is secret
+    assert has_secret_name(path) is secret
 
 
 def test_the_allow_list(tmp_path: Path) -> None:
     """Patterns of the settings let files through."""
     project = write_project(tmp_path / "p", {"tests/key.pem": KEY, "key.pem": KEY})
-    found = scan(project, survey(str(project)).files, ["/tests/*.pem"])
+    found = scan_secrets(project, survey_files(str(project)).files, ["/tests/*.pem"])
     assert [problem.where.file for problem in found] == ["key.pem"]
 
 
 @given(st.binary(max_size=2000))
 def test_any_bytes_can_be_scanned(content: bytes) -> None:
     """No input makes the scan fail."""
-    list(secrets_of(content))
+    list(find_secrets(content))

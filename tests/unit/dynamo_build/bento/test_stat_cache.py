@@ -15,11 +15,11 @@ DIGEST = bytes(range(32))
 
 def noted(folder: Path, names: list[str], began: int) -> Stamps:
     """What is known after these files of a folder were read."""
-    reading = Reading(Stamps.of(folder / "cache", str(folder)), "rules", began)
+    reading = Reading(Stamps.load_stamps(folder / "cache", str(folder)), "rules", began)
     for name in names:
-        reading.note(name, (folder / name).stat(), DIGEST)
-    reading.save()
-    return Stamps.of(folder / "cache", str(folder))
+        reading.add_record(name, (folder / name).stat(), DIGEST)
+    reading.save_records()
+    return Stamps.load_stamps(folder / "cache", str(folder))
 
 
 def later(file: Path) -> int:
@@ -32,13 +32,13 @@ def test_unchanged_files_are_known_and_changed_ones_are_not(tmp_path: Path) -> N
     file.write_text("x")
     status = file.stat()
     stamps = noted(tmp_path, [file.name], later(file))
-    assert stamps.digest(file.name, file.stat()) == DIGEST.hex()
+    assert stamps.find_digest(file.name, file.stat()) == DIGEST.hex()
     assert (stamps.ruling, len(stamps)) == ("rules", 1)
-    assert stamps.digest("other", file.stat()) == ""
-    assert Stamps.of(tmp_path / "cache", str(tmp_path), forget=True).digest(file.name, file.stat()) == ""
+    assert stamps.find_digest("other", file.stat()) == ""
+    assert Stamps.load_stamps(tmp_path / "cache", str(tmp_path), forget=True).find_digest(file.name, file.stat()) == ""
     file.write_text("y")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert stamps.digest(file.name, file.stat()) == ""
+    assert stamps.find_digest(file.name, file.stat()) == ""
 
 
 def test_a_file_touched_just_now_is_not_noted(tmp_path: Path) -> None:
@@ -51,10 +51,10 @@ def test_rules_that_were_passed_are_noted(tmp_path: Path) -> None:
     """What is known stays known under them."""
     (tmp_path / "f").write_text("x")
     stamps = noted(tmp_path, ["f"], later(tmp_path / "f"))
-    stamps.approve("stricter rules")
-    again = Stamps.of(tmp_path / "cache", str(tmp_path))
+    stamps.approve_rules("stricter rules")
+    again = Stamps.load_stamps(tmp_path / "cache", str(tmp_path))
     assert again.ruling == "stricter rules"
-    assert again.digest("f", (tmp_path / "f").stat()) == DIGEST.hex()
+    assert again.find_digest("f", (tmp_path / "f").stat()) == DIGEST.hex()
 
 
 def test_a_damaged_cache_is_no_cache(tmp_path: Path) -> None:
@@ -64,16 +64,19 @@ def test_a_damaged_cache_is_no_cache(tmp_path: Path) -> None:
     content = stamps.path.read_bytes()
     for place in range(len(content)):
         stamps.path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
-        assert Stamps.of(tmp_path / "cache", str(tmp_path)).digest("f", (tmp_path / "f").stat()) in ("", DIGEST.hex())
+        assert Stamps.load_stamps(tmp_path / "cache", str(tmp_path)).find_digest("f", (tmp_path / "f").stat()) in (
+            "",
+            DIGEST.hex(),
+        )
         stamps.path.write_bytes(content[:place])
-        assert len(Stamps.of(tmp_path / "cache", str(tmp_path))) == 0
+        assert len(Stamps.load_stamps(tmp_path / "cache", str(tmp_path))) == 0
 
 
 @given(noise=st.binary(max_size=200))
 def test_noise_is_no_cache(tmp_path_factory: object, noise: bytes) -> None:
     """Whatever the file holds."""
     folder = tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-    stamps = Stamps.of(folder / "noise", str(folder))
+    stamps = Stamps.load_stamps(folder / "noise", str(folder))
     stamps.path.parent.mkdir(parents=True, exist_ok=True)
     stamps.path.write_bytes(noise)
-    assert len(Stamps.of(folder / "noise", str(folder))) == 0
+    assert len(Stamps.load_stamps(folder / "noise", str(folder))) == 0

@@ -32,14 +32,14 @@ def test_put_get_list_latest_delete(tmp_path: Path) -> None:
     assert store.get("frontend").tag == two.tag
     assert store.get("frontend:latest").manifest == two.manifest
     assert store.get(one.tag) == one
-    assert [item.tag for item in store.list()] == [two.tag, one.tag]
-    assert store.list()[0].services == ("Frontend",)
+    assert [item.tag for item in store.list_bentos()] == [two.tag, one.tag]
+    assert store.list_bentos()[0].services == ("Frontend",)
     assert store.last_built_from(tmp_path / "p") == two.tag
     store.delete(two.tag)
-    assert store.latest("frontend") == one.manifest.version
+    assert store.find_latest("frontend") == one.manifest.version
     assert store.last_built_from(tmp_path / "p") == ""
     store.delete(one.tag)
-    assert store.list() == ()
+    assert store.list_bentos() == ()
     with pytest.raises(StoreError, match=r"no bento `frontend`"):
         store.get("frontend")
 
@@ -47,7 +47,7 @@ def test_put_get_list_latest_delete(tmp_path: Path) -> None:
 def test_an_empty_store_is_read_without_being_made(tmp_path: Path) -> None:
     """`list` and `get` create nothing."""
     store = Store(tmp_path / "home")
-    assert store.list() == ()
+    assert store.list_bentos() == ()
     assert store.last_built_from(tmp_path) == ""
     assert not (tmp_path / "home").exists()
 
@@ -69,7 +69,7 @@ def test_building_an_older_version_again_makes_it_the_latest(tmp_path: Path) -> 
     one = built(store, tmp_path / "p", "1")
     built(store, tmp_path / "p", "2")
     built(store, tmp_path / "p", "1")
-    assert store.latest("frontend") == one.manifest.version
+    assert store.find_latest("frontend") == one.manifest.version
 
 
 def test_a_broken_item_breaks_no_other(tmp_path: Path) -> None:
@@ -79,14 +79,14 @@ def test_a_broken_item_breaks_no_other(tmp_path: Path) -> None:
     for damage in ("not json", "[]", '{"size": "x"}', None):
         path = Path(one.folder, "build.json")
         path.unlink() if damage is None else path.write_text(damage)
-        broken = {item.tag: bool(item.broken) for item in store.list()}
+        broken = {item.tag: bool(item.broken) for item in store.list_bentos()}
         assert broken == {one.tag: True, two.tag: False}
     Path(one.folder, "bento.yaml").unlink()
     with pytest.raises(StoreError):
         store.get(one.tag)
     assert store.get("frontend").tag == two.tag
     assert built(store, tmp_path / "p", "1").tag == one.tag  # written anew
-    assert [item.broken for item in store.list()] == ["", ""]
+    assert [item.broken for item in store.list_bentos()] == ["", ""]
     store.delete(one.tag)
 
 
@@ -109,14 +109,14 @@ def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from dynamo_build.bento.store import Store
-with Store(Path({str(tmp_path / "home")!r})).staging() as folder:
+with Store(Path({str(tmp_path / "home")!r})).open_staging() as folder:
     (folder / "half").write_text("x")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     assert len(os.listdir(tmp_path / "home/tmp")) == 2
-    with store.staging() as living:
-        with store.staging() as other:
+    with store.open_staging() as living:
+        with store.open_staging() as other:
             assert living.is_dir() and other.is_dir()
     assert os.listdir(tmp_path / "home/tmp") == [".lock"]
 
@@ -136,7 +136,7 @@ def test_builds_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(tags) == 12
-    assert {item.tag for item in store.list()} == set(tags)
+    assert {item.tag for item in store.list_bentos()} == set(tags)
     assert len(set(tags)) == 4
     assert store.get("frontend").tag in tags
 
@@ -151,10 +151,10 @@ def test_a_build_that_ends_while_another_begins(tmp_path: Path, monkeypatch: pyt
             folder.rmdir()
         return lock(folder)
 
-    with store.staging():
+    with store.open_staging():
         (tmp_path / "home/tmp/ending").mkdir()
         monkeypatch.setattr(atomic, "try_lock_folder", removed)
-        with store.staging() as folder:
+        with store.open_staging() as folder:
             assert folder.is_dir()
 
 
@@ -164,7 +164,7 @@ def test_errors_of_the_disk_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         built(Store(tmp_path / "home"), tmp_path / "p")
     assert "\n" not in caught.value.message
-    with pytest.raises(StoreError, match="no space left") as full, atomic.reporting("write"):
+    with pytest.raises(StoreError, match="no space left") as full, atomic.wrap_os_error("write"):
         raise OSError(28, "No space left on device")
     assert full.value.hints
 
@@ -191,7 +191,7 @@ except StoreError as error:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 16, done.stderr
     assert "file too large" in done.stdout
-    assert Store(tmp_path / "home").list() == ()
+    assert Store(tmp_path / "home").list_bentos() == ()
     assert os.listdir(tmp_path / "home/tmp") == [".lock"]
 
 
@@ -205,4 +205,4 @@ def test_listing_many_is_cheap(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "build.json").write_text(json.dumps({**json.loads(side), "created": f"{number:04}"}))
         (folder / "bento.yaml").write_text("")
-    assert len(store.list()) == 301
+    assert len(store.list_bentos()) == 301

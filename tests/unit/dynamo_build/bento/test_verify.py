@@ -8,7 +8,7 @@ import pytest
 
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.store import Store
-from dynamo_build.bento.verify import check, verify
+from dynamo_build.bento.verify import check_digests, verify
 from dynamo_build.errors import StoreError
 from dynamo_build.system.digest import digest_file
 from support.projects import LOCK, planned, write_project
@@ -51,24 +51,24 @@ def test_what_an_image_is_made_from_is_checked(tmp_path: Path, monkeypatch: pyte
         planned(write_project(tmp_path / "p", files)), LOCK, Store(tmp_path / "home"), dockerfile=lambda _: "FROM x\n"
     )
     folder, cache = Path(bento.folder), tmp_path / "cache"
-    check(bento, cache)
+    check_digests(bento, cache)
     read: list[str] = []
     real = digest_file
     monkeypatch.setattr("dynamo_build.bento.verify.digest_file", lambda path: read.append(str(path)) or real(path))
     (folder / "src/stray").write_text("x")
-    check(bento, cache)
+    check_digests(bento, cache)
     assert read == []
     for path in [path for path in folder.rglob("*") if path.is_file() and path.name not in ("build.json", "stray")]:
         content = path.read_bytes()
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:] if content else b"x")
         with pytest.raises(StoreError, match=path.name):
-            check(bento, cache)
+            check_digests(bento, cache)
         path.unlink()
         with pytest.raises(StoreError, match=path.name):
-            check(bento, cache)
+            check_digests(bento, cache)
         path.symlink_to("/etc/passwd")
         with pytest.raises(StoreError, match=path.name):
-            check(bento, cache)
+            check_digests(bento, cache)
         path.unlink()
         path.write_bytes(content)
-    check(bento, cache)
+    check_digests(bento, cache)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from dynamo_build import catalog
-from dynamo_build.builders.buildah import BuildahBuilder, PodmanBuilder, _named, _over
+from dynamo_build.builders.buildah import BuildahBuilder, PodmanBuilder, _read_identity, _replace_base
 from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import HEALTHCHECK, ImagePlan, ToFolder
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
@@ -24,14 +24,14 @@ from support import handmade
 
 def around(tmp_path: Path) -> Surroundings:
     environment = {**os.environ, "PATH": f"{tmp_path}/bin:/bin:/usr/bin", "DOCKER_HOST": f"unix://{tmp_path}/none"}
-    return catalog.surroundings(environment, tmp_path / "cache")
+    return catalog.default_surroundings(environment, tmp_path / "cache")
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> ImagePlan:
     base = handmade.base_folder(tmp_path / "base")
-    found = catalog.surroundings({}, tmp_path / "cache").registry(base)
-    return layer(handmade.bento(tmp_path / "bento"), base.with_digest(found.resolve(base)), "linux/amd64")
+    found = catalog.default_surroundings({}, tmp_path / "cache").registry(base)
+    return plan_image(handmade.bento(tmp_path / "bento"), base.with_digest(found.resolve(base)), "linux/amd64")
 
 
 def program(tmp_path: Path, name: str, text: str) -> None:
@@ -69,8 +69,8 @@ def test_what_is_changed_of_the_result() -> None:
         {**base.document, "history": [{"created_by": "base"}, {"created_by": "COPY", "comment": "FROM 64b863e073c1"}]},
         [packed_anew, handmade.packed([Entry(path="app/a", content=b"a")])],
     )
-    image = _over(base, built)
-    assert image.layers[0].digest == base.layers[0].digest and check.problems(image) == ()
+    image = _replace_base(base, built)
+    assert image.layers[0].digest == base.layers[0].digest and check.find_image_problems(image) == ()
     assert image.document["history"][1] == {"created_by": "COPY"}
     assert image.settings["Healthcheck"]["Test"] == HEALTHCHECK["Test"]
 
@@ -78,6 +78,8 @@ def test_what_is_changed_of_the_result() -> None:
 def test_how_it_names_a_base() -> None:
     """By digest where there is one; a folder as its transport has it."""
     digest = "sha256:" + "a" * 64
-    assert _named(ImageReference.parse(f"registry.example/base:1@{digest}")) == f"registry.example/base@{digest}"
-    assert _named(ImageReference.parse("registry.example/base:1")) == "registry.example/base:1"
-    assert _named(ImageReference.parse("oci:/tmp/base:v1")) == "oci:/tmp/base:v1"
+    assert (
+        _read_identity(ImageReference.parse(f"registry.example/base:1@{digest}")) == f"registry.example/base@{digest}"
+    )
+    assert _read_identity(ImageReference.parse("registry.example/base:1")) == "registry.example/base:1"
+    assert _read_identity(ImageReference.parse("oci:/tmp/base:v1")) == "oci:/tmp/base:v1"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.builders.context import context
-from dynamo_build.builders.dockerfile import dockerfile
+from dynamo_build.builders.context import write_context
+from dynamo_build.builders.dockerfile import render_dockerfile
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import CONFIGURATION, SOURCE, FilesLayer, ImagePlan, PackagesLayer, WheelLayer
 from dynamo_build.model.reference import ImageReference
@@ -57,7 +57,7 @@ def members(content: bytes) -> dict[str, tarfile.TarInfo]:
 
 def test_what_is_sent(bento: Path) -> None:
     """The Dockerfile, the locked requirements, the wheel and the planned files; nothing else of the bento."""
-    content = b"".join(context(plan(bento), buildkit=False))
+    content = b"".join(write_context(plan(bento), buildkit=False))
     assert sorted(name for name, member in members(content).items() if member.isfile()) == [
         "config/graph.json",
         "env/docker/Dockerfile",
@@ -68,22 +68,22 @@ def test_what_is_sent(bento: Path) -> None:
     ]
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         sent = archive.extractfile("env/docker/Dockerfile")
-        assert sent is not None and sent.read().decode() == dockerfile(plan(bento), buildkit=False)
+        assert sent is not None and sent.read().decode() == render_dockerfile(plan(bento), buildkit=False)
 
 
 def test_it_never_varies(bento: Path, tmp_path: Path) -> None:
     """Other times, another folder and another umask give the same bytes."""
-    first = b"".join(context(plan(bento), buildkit=True))
+    first = b"".join(write_context(plan(bento), buildkit=True))
     other = tmp_path / "other"
     shutil.copytree(bento, other, copy_function=shutil.copyfile)
     (other / "src/deep/run.sh").chmod(0o755)
     (other / "src/hello.py").chmod(0o600)
-    assert b"".join(context(plan(other), buildkit=True)) == first
+    assert b"".join(write_context(plan(other), buildkit=True)) == first
 
 
 def test_modes_and_owners(bento: Path) -> None:
     """Readable by any user in the image, owned by root, without fractions of a second."""
-    found = members(b"".join(context(plan(bento), buildkit=False)))
+    found = members(b"".join(write_context(plan(bento), buildkit=False)))
     assert found["src/deep/run.sh"].mode == 0o755
     assert found["src/hello.py"].mode == 0o644
     assert {(member.uid, member.gid, member.mtime) for member in found.values()} == {(0, 0, 315532800)}
@@ -94,7 +94,7 @@ def test_a_missing_file_is_one_line(bento: Path) -> None:
     """A damaged bento is told before the engine is asked for anything."""
     (bento / "src/hello.py").unlink()
     with pytest.raises(ImageBuildError, match=r"the bento lacks the file `src/hello.py`"):
-        list(context(plan(bento), buildkit=False))
+        list(write_context(plan(bento), buildkit=False))
 
 
 def test_links_are_not_followed(bento: Path) -> None:
@@ -102,7 +102,7 @@ def test_links_are_not_followed(bento: Path) -> None:
     (bento / "src/hello.py").unlink()
     (bento / "src/hello.py").symlink_to("/etc/passwd")
     with pytest.raises(ImageBuildError, match="lacks the file"):
-        list(context(plan(bento), buildkit=False))
+        list(write_context(plan(bento), buildkit=False))
 
 
 def test_an_empty_source_folder_is_still_there(bento: Path) -> None:
@@ -116,4 +116,4 @@ def test_an_empty_source_folder_is_still_there(bento: Path) -> None:
         base=made.base,
         layers=(FilesLayer(name="code", folder="src", paths=(), target=SOURCE),),
     )
-    assert "src" in members(b"".join(context(without, buildkit=False)))
+    assert "src" in members(b"".join(write_context(without, buildkit=False)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.builders.deliver import deliver
+from dynamo_build.builders.deliver import deliver_image
 from dynamo_build.events import Event, LayerPushed, Listener, Started
 from dynamo_build.model.image import ContainerizeOptions, ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
@@ -48,7 +48,7 @@ def test_a_registry_is_told_every_tag_and_tells_what_was_sent(plan: ImagePlan) -
     image = handmade.image().with_layers([handmade.packed([], "code")])
     to = ToRegistry(references=(ImageReference.parse("registry.example/app:v1"),))
     around = Surroundings(registry=lambda _: registry)  # type: ignore[arg-type, return-value]
-    made = deliver(image, plan, to, around, heard.append, builder="oci", kept_as="kept")
+    made = deliver_image(image, plan, to, around, heard.append, builder="oci", kept_as="kept")
     assert registry.tags == ["v1", "kept"]
     assert made.reference == f"registry.example/app@{image.digest}"
     assert [(layer.name, layer.sent) for layer in made.layers] == [("layer", False), ("code", True)]
@@ -60,7 +60,7 @@ def test_a_folder_holds_the_image(plan: ImagePlan, tmp_path: Path) -> None:
     image = handmade.image()
     around = Surroundings(environment={}, cache=tmp_path / "cache")
     around = replace(around, registry=lambda _: FolderRegistry(around))
-    made = deliver(image, plan, ToFolder(folder=str(tmp_path / "there"), tag="v2"), around, print, builder="oci")
+    made = deliver_image(image, plan, ToFolder(folder=str(tmp_path / "there"), tag="v2"), around, print, builder="oci")
     reference = ImageReference.parse(made.reference)
     assert reference.tag == "v2"
     assert FolderRegistry(around).pull(reference, "linux/amd64").digest == image.digest

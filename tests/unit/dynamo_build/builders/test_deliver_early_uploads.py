@@ -14,7 +14,7 @@ from dynamo_build import catalog
 from dynamo_build.builders.deliver import EarlyUploads
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, LayerPushed, Listener, ignore
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.layer import Entry, Layer
@@ -56,10 +56,10 @@ def test_sending_does_not_hold_up_making() -> None:
     with EarlyUploads(PLAN, TO, around(registry), heard.append) as ahead:
         layers = [some(number) for number in range(5)]
         for each in layers:
-            ahead.send(each)
+            ahead.start_upload(each)
         assert registry.taken == []
         registry.may.set()
-        assert ahead.sent() == {each.digest: True for each in layers}
+        assert ahead.wait_for_uploads() == {each.digest: True for each in layers}
     assert heard == []
 
 
@@ -68,16 +68,16 @@ def test_a_failure_is_told_in_the_end() -> None:
     registry = Taking("no room")
     registry.may.set()
     with EarlyUploads(PLAN, TO, around(registry), ignore) as ahead:
-        ahead.send(some(1))
+        ahead.start_upload(some(1))
         with pytest.raises(RegistryError, match="no room"):
-            ahead.sent()
+            ahead.wait_for_uploads()
 
 
 def test_a_failure_of_ours_waits_for_no_upload() -> None:
     """What is on its way may take long; the error is told at once."""
     registry = Taking()
     with pytest.raises(KeyboardInterrupt), EarlyUploads(PLAN, TO, around(registry), ignore) as ahead:
-        ahead.send(some(1))
+        ahead.start_upload(some(1))
         raise KeyboardInterrupt
     assert registry.taken == []
     registry.may.set()
@@ -92,8 +92,8 @@ def test_what_may_not_leave_stays(plan: ImagePlan, to: Any) -> None:
     """An image that may be too large, or goes elsewhere."""
     registry = Taking()
     with EarlyUploads(plan, to, around(registry), ignore) as ahead:
-        ahead.send(some(1))
-        assert ahead.sent() == {}
+        ahead.start_upload(some(1))
+        assert ahead.wait_for_uploads() == {}
     assert registry.taken == []
 
 
@@ -101,9 +101,9 @@ def test_a_built_image_says_what_was_sent(tmp_path: Path) -> None:
     """Sent ahead is sent; a second build sends nothing."""
     with running() as (address, _):
         to = ToRegistry(references=(ImageReference.parse(f"{address}/x:1"),))
-        surroundings = catalog.surroundings(dict(os.environ), tmp_path / "cache")
-        plan = layer(handmade.bento(tmp_path / "bento"), handmade.base_folder(tmp_path / "base"), "linux/amd64")
-        builder = catalog.builder("oci", surroundings)
+        surroundings = catalog.default_surroundings(dict(os.environ), tmp_path / "cache")
+        plan = plan_image(handmade.bento(tmp_path / "bento"), handmade.base_folder(tmp_path / "base"), "linux/amd64")
+        builder = catalog.find_builder("oci", surroundings)
         first, second = builder.build(plan, to, ignore), builder.build(plan, to, ignore)
         assert [built.sent for built in first.layers] == [True] * len(first.layers)
         assert [built.sent for built in second.layers] == [False] * len(first.layers)

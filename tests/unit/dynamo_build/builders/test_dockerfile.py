@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_build.builders.dockerfile import context_path, dockerfile
+from dynamo_build.builders.dockerfile import context_path, render_dockerfile
 from dynamo_build.errors import UsageError
 from dynamo_build.model.image import (
     CONFIGURATION,
@@ -66,11 +66,11 @@ def plan(*before: PlannedLayer, layers: tuple[PlannedLayer, ...] | None = None, 
 def test_wheels_of_the_bento_are_found(buildkit: bool) -> None:
     """The folder is there while packages are installed, and in no layer of the image."""
     packages = dataclasses.replace(PACKAGES, wheels=("odd-1.0-py3-none-any.whl",))
-    text = dockerfile(plan(layers=(packages, WHEEL, CONFIG, CODE)), buildkit=buildkit)
+    text = render_dockerfile(plan(layers=(packages, WHEEL, CONFIG, CODE)), buildkit=buildkit)
     assert "--requirement /tmp/requirements.txt --find-links /tmp/wheels\n" in text
     assert ("--mount=type=bind,source=env/python/wheels,target=/tmp/wheels" in text) is buildkit
     assert ("\nCOPY env/python/wheels/ /tmp/wheels/\n" in text) is not buildkit
-    assert "wheels" not in dockerfile(plan(), buildkit=buildkit).replace("python -m pip", "")
+    assert "wheels" not in render_dockerfile(plan(), buildkit=buildkit).replace("python -m pip", "")
 
 
 PLANS = {
@@ -89,7 +89,7 @@ PLANS = {
 def test_golden(name: str) -> None:
     """The whole text, as reviewed. `BLESS=1` writes it anew."""
     made, buildkit = PLANS[name]
-    text = dockerfile(made, buildkit=buildkit)
+    text = render_dockerfile(made, buildkit=buildkit)
     file = GOLDEN / f"{name}.Dockerfile"
     if os.environ.get("BLESS"):
         GOLDEN.mkdir(parents=True, exist_ok=True)
@@ -154,14 +154,14 @@ RULES = {
 def test_rules(rule: str, name: str) -> None:
     """What a linter of Dockerfiles asks for, and what our images rest on."""
     made, buildkit = PLANS[name]
-    text = dockerfile(made, buildkit=buildkit)
+    text = render_dockerfile(made, buildkit=buildkit)
     assert RULES[rule](text, instructions(text)), rule
 
 
 @pytest.mark.parametrize("name", [name for name in PLANS if "buildkit" not in name and "secrets" not in name])
 def test_plain_form_needs_no_buildkit(name: str) -> None:
     """The form that is kept in the bento works with any engine."""
-    text = dockerfile(PLANS[name][0], buildkit=False)
+    text = render_dockerfile(PLANS[name][0], buildkit=False)
     assert "--mount" not in text
     assert "<<" not in text
     assert "--link" not in text
@@ -184,9 +184,9 @@ values = st.text(st.characters(exclude_characters="\n\r\0", codec="utf-8"), max_
 @given(value=values)
 def test_values_come_through(value: str) -> None:
     """Whatever a variable or label holds is one value: never an instruction, never expanded."""
-    text = dockerfile(plan(environment={"V": value}, labels={"l": value}), buildkit=False)
+    text = render_dockerfile(plan(environment={"V": value}, labels={"l": value}), buildkit=False)
     assert [word for word, _ in instructions(text)] == [
-        word for word, _ in instructions(dockerfile(plan(), buildkit=False))
+        word for word, _ in instructions(render_dockerfile(plan(), buildkit=False))
     ]
     assert read_back(text, "LABEL")["l"] == value
     assert read_back(text, "ENV")["V"] == value
@@ -199,7 +199,7 @@ def test_setup_commands_stay_commands(command: str) -> None:
     """A command is one RUN whatever it looks like, and runs as it was written."""
     if not command.strip():
         return
-    text = dockerfile(plan(SetupCommand(command=command)), buildkit=True)
+    text = render_dockerfile(plan(SetupCommand(command=command)), buildkit=True)
     start = text.index("USER 0:0\n\nRUN ") + len("USER 0:0\n\nRUN ")
     line = text[start : text.index("\n\nFROM base AS packages")]
     assert "\n" not in line
@@ -231,7 +231,7 @@ def test_setup_commands_stay_commands(command: str) -> None:
 def test_what_no_dockerfile_can_hold(changed: dict[str, Any], seen: str) -> None:
     """Values that would become instructions, options or other files are refused in one line."""
     with pytest.raises(UsageError, match=seen):
-        dockerfile(plan(**changed), buildkit=False)
+        render_dockerfile(plan(**changed), buildkit=False)
 
 
 def test_paths_of_the_bento() -> None:
@@ -241,7 +241,7 @@ def test_paths_of_the_bento() -> None:
 
 def test_the_base_and_the_bento_leave_no_trace() -> None:
     """Neither the base nor the folder of the bento is in the text: it is the same on any machine."""
-    assert dockerfile(plan(), buildkit=False) == dockerfile(
+    assert render_dockerfile(plan(), buildkit=False) == render_dockerfile(
         plan(bento="/elsewhere", base=ImageReference.parse("other/base:2")), buildkit=False
     )
 
@@ -252,15 +252,15 @@ def test_blocks_can_be_extended(block: str) -> None:
     template = (
         f'{{% extends "Dockerfile.j2" %}}{{% block {block} %}}{{{{ super() }}}}RUN echo {block}\n{{% endblock %}}'
     )
-    text = dockerfile(plan(template=template), buildkit=False)
+    text = render_dockerfile(plan(template=template), buildkit=False)
     assert text.count(f"RUN echo {block}\n") == 1
-    assert text.replace(f"RUN echo {block}\n", "") == dockerfile(plan(), buildkit=False)
+    assert text.replace(f"RUN echo {block}\n", "") == render_dockerfile(plan(), buildkit=False)
 
 
 def test_a_wrong_template_is_one_line() -> None:
     """A project's template that names what is not there is told by name."""
     with pytest.raises(UsageError, match="nmae"):
-        dockerfile(
+        render_dockerfile(
             plan(template='{% extends "Dockerfile.j2" %}{% block entry %}{{ image.nmae }}{% endblock %}'),
             buildkit=False,
         )
@@ -285,7 +285,7 @@ class Live(http.server.BaseHTTPRequestHandler):
 )
 def test_the_health_check(system: int, front: int, healthy: bool) -> None:
     """The worker's own port decides; where there is none, the entry's; a proxy of the environment is not asked."""
-    (step,) = [rest for word, rest in instructions(dockerfile(plan(), buildkit=False)) if word == "HEALTHCHECK"]
+    (step,) = [rest for word, rest in instructions(render_dockerfile(plan(), buildkit=False)) if word == "HEALTHCHECK"]
     command = json.loads(step.partition("CMD ")[2])
     environment = {"http_proxy": "http://127.0.0.1:1", "DYNAMO_SYSTEM_PORT": "1", "DYNAMO_PORT": "1"}
     with contextlib.ExitStack() as stack:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.bento import bento_yaml
-from dynamo_build.bento.store import content_version
-from dynamo_build.builders.dockerfile import dockerfile
+from dynamo_build.bento.store import compute_version
+from dynamo_build.builders.dockerfile import render_dockerfile
 from dynamo_build.errors import UsageError
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.project import settings
@@ -26,7 +26,7 @@ def test_the_setting_names_a_file_of_the_project(tmp_path: Path) -> None:
         tmp_path / "project",
         {"docker/mine.j2": TEXT, "pyproject.toml": '[tool.dynamo.image]\ndockerfile_template = "docker/mine.j2"\n'},
     )
-    options = settings.load(project, {}, {}).build_options()
+    options = settings.load_settings(project, {}, {}).build_options()
     assert options.dockerfile_template == "docker/mine.j2"
     assert projects.planned(project, dockerfile_template="docker/mine.j2").dockerfile_template == TEXT
     assert projects.planned(project).dockerfile_template == ""
@@ -44,9 +44,9 @@ def test_the_bento_carries_it(tmp_path: Path) -> None:
     """It decides the version, survives the manifest's file, and is what the Dockerfile is rendered with."""
     bento = handmade.bento(tmp_path)
     manifest = replace(bento.manifest, dockerfile_template=TEXT)
-    assert content_version(manifest) != content_version(bento.manifest)
-    assert bento_yaml.parse(bento_yaml.dump(manifest)) == manifest
-    plan = layer(Bento(manifest=manifest, folder=bento.folder), ImageReference.parse("base:1"), "linux/amd64")
-    assert "\nRUN ldconfig\n" in dockerfile(plan, buildkit=False)
-    plain = layer(bento, ImageReference.parse("base:1"), "linux/amd64")
-    assert "ldconfig" not in dockerfile(plain, buildkit=False)
+    assert compute_version(manifest) != compute_version(bento.manifest)
+    assert bento_yaml.parse_manifest(bento_yaml.format_manifest(manifest)) == manifest
+    plan = plan_image(Bento(manifest=manifest, folder=bento.folder), ImageReference.parse("base:1"), "linux/amd64")
+    assert "\nRUN ldconfig\n" in render_dockerfile(plan, buildkit=False)
+    plain = plan_image(bento, ImageReference.parse("base:1"), "linux/amd64")
+    assert "ldconfig" not in render_dockerfile(plain, buildkit=False)

@@ -18,11 +18,11 @@ NETRC = "machine index.example login me password pa55word-of-mine\n"
 def test_files_and_variables(tmp_path: Path) -> None:
     """The two sources; a relative path is one of the working folder."""
     (tmp_path / "netrc").write_text(NETRC)
-    found = secrets.parsed(f"id=netrc,src={tmp_path}/netrc", {})
+    found = secrets.parse_secret(f"id=netrc,src={tmp_path}/netrc", {})
     assert found == BuildSecret(id="netrc", path=f"{tmp_path}/netrc")
-    token = secrets.parsed("id=token,env=TOKEN", {"TOKEN": "x"})
+    token = secrets.parse_secret("id=token,env=TOKEN", {"TOKEN": "x"})
     assert token == BuildSecret(id="token", variable="TOKEN")
-    assert secrets.options([found, token]) == [
+    assert secrets.command_options([found, token]) == [
         "--secret",
         f"id=netrc,src={tmp_path}/netrc",
         "--secret",
@@ -46,7 +46,7 @@ def test_files_and_variables(tmp_path: Path) -> None:
 def test_what_names_no_secret_is_one_line(given: str, seen: str) -> None:
     """What was given is not repeated: it may be the secret itself."""
     with pytest.raises(UsageError, match=seen) as failed:
-        secrets.parsed(given, {"HOME": "/root"})
+        secrets.parse_secret(given, {"HOME": "/root"})
     assert "hunter2" not in failed.value.message
 
 
@@ -64,21 +64,21 @@ def test_an_installer_gets_files_and_variables(tmp_path: Path) -> None:
         BuildSecret(id="pip", variable="PIP"),
         BuildSecret(id="UV_INDEX_ONE_PASSWORD", variable="TOKEN"),
     ]
-    with secrets.variables(wanted, environment) as found:
+    with secrets.secret_variables(wanted, environment) as found:
         assert Path(found["NETRC"]).read_text() == NETRC
         assert os.stat(Path(found["UV_CONFIG_FILE"]).parent).st_mode & 0o77 == 0
         assert found["UV_DEFAULT_INDEX"] == "https://me:pw@one.example/simple"
         assert found["UV_INDEX"] == "https://two https://three"
         assert found["UV_INDEX_ONE_PASSWORD"] == "abc"
     assert not Path(found["NETRC"]).exists()
-    with secrets.variables([], environment) as found:
+    with secrets.secret_variables([], environment) as found:
         assert found is environment
 
 
 def test_a_proxy_with_a_login_stands_in_no_command() -> None:
     """Its value is taken from the environment; others are given."""
     environment = {"http_proxy": "http://me:pw@proxy:3128"}
-    found = secrets.arguments({**environment, "BASE_IMAGE": "b:1"}, environment)
+    found = secrets.build_arguments({**environment, "BASE_IMAGE": "b:1"}, environment)
     assert found == ["--build-arg", "BASE_IMAGE=b:1", "--build-arg", "http_proxy"]
 
 
@@ -88,7 +88,7 @@ def test_talk_is_masked() -> None:
     wanted = [BuildSecret(id="netrc", variable="N"), BuildSecret(id="pip", variable="P")]
     mask = secrets.Mask(wanted, environment)
     heard: list[Event] = []
-    on = mask.listener(heard.append)
+    on = mask.mask_events(heard.append)
     on(Output(line="GET https://me:se-cret@mirror.example with pa55word-of-mine: machine is away"))
     on(Finished(what="x", detail="pa55word-of-mine"))
     on(Progress(what="push", done=1, total=2))
@@ -97,6 +97,6 @@ def test_talk_is_masked() -> None:
         Finished(what="x", detail="***"),
         Progress(what="push", done=1, total=2),
     ]
-    with pytest.raises(ImageBuildError) as failed, mask.errors():
+    with pytest.raises(ImageBuildError) as failed, mask.mask_errors():
         raise ImageBuildError("no pa55word-of-mine", ["Try se-cret."])
     assert (failed.value.message, failed.value.hints, str(failed.value)) == ("no ***", ("Try ***.",), "no ***")

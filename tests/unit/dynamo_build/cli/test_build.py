@@ -13,7 +13,7 @@ import yaml
 from dynamo_build.events import ignore
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.requirements import collect_requirements
 from support.command_line import dynamo
 from support.projects import FakeLocker
 
@@ -43,9 +43,9 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "hello.py").write_text(HELLO)
-    wanted, _, _ = require(folder, ["hello.py"], BuildOptions())
+    wanted, _, _ = collect_requirements(folder, ["hello.py"], BuildOptions())
     lock = FakeLocker().lock(wanted, folder, ignore)
-    (folder / lockfile.NAME).write_bytes(lockfile.dump(lock, wanted))
+    (folder / lockfile.NAME).write_bytes(lockfile.format_lock(lock, wanted))
     return folder
 
 

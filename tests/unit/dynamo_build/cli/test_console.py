@@ -30,7 +30,7 @@ def test_problems_come_before_the_error(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """No progress bars in a log; results and warnings are lines."""
-    listen = console.listener()
+    listen = console.create_listener()
     for event in (
         Table(rows=(("a", "1/2", "waiting"),)),
         Started(what="packing"),
@@ -46,7 +46,7 @@ def test_bytes_and_the_time_left_on_a_terminal() -> None:
     main, side = pty.openpty()
     script = (
         "from dynamo_build.cli import console; from dynamo_build.events import Finished, Progress\n"
-        "listen = console.listener()\n"
+        "listen = console.create_listener()\n"
         "listen(Progress(what='packing', done=3 << 20, total=6 << 20))\n"
         "listen(Progress(what='packing', done=6 << 20, total=6 << 20))\n"
         "listen(Finished(what='packed', detail='2 files'))\n"
@@ -61,7 +61,7 @@ def test_bytes_and_the_time_left_on_a_terminal() -> None:
 
 def test_quiet_still_warns(capsys: pytest.CaptureFixture[str]) -> None:
     """`--quiet` keeps warnings."""
-    listen = console.listener(quiet=True)
+    listen = console.create_listener(quiet=True)
     listen(Finished(what="packed"))
     listen(Warned(text="large file"))
     assert capsys.readouterr().err == "warning: large file\n"
@@ -70,18 +70,18 @@ def test_quiet_still_warns(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")])
 def test_sizes(count: int, text: str) -> None:
     """Bytes for people."""
-    assert console.size(count) == text
+    assert console.format_size(count) == text
 
 
 def test_output_forms(capsys: pytest.CaptureFixture[str]) -> None:
     """One result in four forms, each alone on stdout."""
-    console.emit({"tag": "a:1"}, "json", text="", name="a:1")
-    console.emit({"tag": "a:1"}, "yaml", text="", name="a:1")
-    console.emit({"tag": "a:1"}, "name", text="", name="a:1")
-    console.emit({"tag": "a:1"}, "text", text=lambda: "bento a:1", name="a:1")
+    console.print_result({"tag": "a:1"}, "json", text="", name="a:1")
+    console.print_result({"tag": "a:1"}, "yaml", text="", name="a:1")
+    console.print_result({"tag": "a:1"}, "name", text="", name="a:1")
+    console.print_result({"tag": "a:1"}, "text", text=lambda: "bento a:1", name="a:1")
     assert capsys.readouterr().out == '{\n  "tag": "a:1"\n}\ntag: a:1\na:1\nbento a:1\n'
     with pytest.raises(UsageError):
-        console.emit({}, "xml", text="")
+        console.print_result({}, "xml", text="")
 
 
 def test_a_table_is_drawn_over_itself() -> None:
@@ -91,7 +91,7 @@ def test_a_table_is_drawn_over_itself() -> None:
         "import fcntl, struct, sys, termios\n"
         "fcntl.ioctl(sys.stderr.fileno(), termios.TIOCSWINSZ, struct.pack('HHHH', 5, 40, 0, 0))\n"
         "from dynamo_build.cli import console; from dynamo_build.events import Noted, Table\n"
-        "listen = console.listener()\n"
+        "listen = console.create_listener()\n"
         "listen(Table(rows=(('a', '0/1', 'waiting'), ('long', '1/1', 'ready'))))\n"
         "listen(Table(rows=(('a', '1/1', 'ready'), ('long', '1/1', 'ready'))))\n"
         "listen(Noted(text='said'))\n"

@@ -22,7 +22,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
     (folder / "build.json").write_text("{}")
     handmade.base_folder(tmp_path / "base", tag="v1")
     return "hello:abc"
@@ -40,7 +40,7 @@ def test_into_a_folder(stored: str, capsys: pytest.CaptureFixture[str], tmp_path
     code, out, _ = run(capsys, *wanted, "-o", "json")
     image = json.loads(out)
     assert code == 0
-    assert check.problems(layout.read(tmp_path / "out", "linux/amd64", "abc")) == ()
+    assert check.find_image_problems(layout.read_image(tmp_path / "out", "linux/amd64", "abc")) == ()
     assert json.loads(run(capsys, *wanted, "-o", "json")[1])["digest"] == image["digest"]
     assert run(capsys, *wanted, "-o", "name")[1] == f"oci:{tmp_path}/out:abc\n"
 
@@ -63,7 +63,7 @@ def test_several_images(stored: str, capsys: pytest.CaptureFixture[str], tmp_pat
     )
     assert code == 0
     assert [image["services"] for image in json.loads(out)] == [["Frontend"], ["Backend"]]
-    assert layout.resolve(tmp_path / "out", "abc") != layout.resolve(tmp_path / "out", "abc-backend")
+    assert layout.resolve_digest(tmp_path / "out", "abc") != layout.resolve_digest(tmp_path / "out", "abc-backend")
 
 
 def test_a_dry_run_writes_nothing(stored: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
     (folder / "build.json").write_text("{}")
 
 

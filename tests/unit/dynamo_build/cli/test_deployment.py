@@ -26,7 +26,7 @@ def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured) ->
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
     (folder / "build.json").write_text("{}")
     with cluster() as server:
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))

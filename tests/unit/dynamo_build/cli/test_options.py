@@ -22,11 +22,11 @@ from dynamo_build.errors import UsageError
 )
 def test_settings_of_services_stand_anywhere(arguments: list[str], own: list[str], theirs: list[str]) -> None:
     """Before or after the tag, with `=`, a space, or as a flag; what is left is the command's."""
-    assert options.split(arguments) == (own, theirs)
+    assert options.split_service_arguments(arguments) == (own, theirs)
 
 
 def test_output_forms_are_checked_first() -> None:
     """A wrong form is refused before any work."""
-    assert options.checked_output("json") == "json"
+    assert options.check_output("json") == "json"
     with pytest.raises(UsageError, match="xml"):
-        options.checked_output("xml")
+        options.check_output("xml")

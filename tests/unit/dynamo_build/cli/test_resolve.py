@@ -24,7 +24,7 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DYNAMO_REGISTRY", raising=False)
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
     (folder / "build.json").write_text("{}")
     (tmp_path / "job.yaml").write_text("image: dynamo://hello:abc/Backend # x\n")
     (tmp_path / "wrong.yaml").write_text("image: dynamo://hello:abc/Nobody\n")

@@ -10,7 +10,7 @@ import pytest
 
 from dynamo.sdk.graph import Resources
 from dynamo_build import catalog
-from dynamo_build.deploy.image_fit import fit
+from dynamo_build.deploy.image_fit import check_images
 from dynamo_build.model.plan import Lock, LockedPackage
 from dynamo_build.model.reference import ImageReference
 from support import handmade
@@ -34,7 +34,7 @@ def found(
     workloads = tuple(replace(one, resources=Resources(gpu=gpu)) for one in placed.workloads)
     placed = replace(placed, workloads=workloads)
     images = {workload.service: reference for workload in placed.workloads}
-    findings = list(fit(made, placed, images, catalog.surroundings()))
+    findings = list(check_images(made, placed, images, catalog.default_surroundings()))
     return [f"{'warning' if one.warning else 'error'}: {one.where}: {one.message}" for one in findings]
 
 
@@ -70,7 +70,7 @@ def test_an_image_that_is_not_there(tmp_path: Path) -> None:
     """One warning, however many services use it."""
     placed = deployment(hello_graph())
     images = {one.service: ImageReference.parse(f"127.0.0.1:1/a@sha256:{'0' * 64}") for one in placed.workloads}
-    (finding,) = fit(bento(hello_graph()), placed, images, catalog.surroundings())
+    (finding,) = check_images(bento(hello_graph()), placed, images, catalog.default_surroundings())
     assert finding.warning and "could not be looked at: no registry listens" in finding.message
 
 

@@ -19,16 +19,16 @@ def test_openapi_of_the_routes() -> None:
         },
     )
     graph = replace(GRAPH, services=(replace(FRONTEND, endpoints=(endpoint,)),))
-    document = apis.openapi(graph, "frontend", "a1")
+    document = apis.build_openapi(graph, "frontend", "a1")
     body = document["paths"]["/generate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["a"] == {"$ref": "#/components/schemas/A"}
     assert document["components"]["schemas"] == {"A": {"type": "string"}}
-    assert apis.schema(graph)["services"]["Frontend"]["endpoints"]["generate"]["transport"] == "http"
+    assert apis.describe_endpoints(graph)["services"]["Frontend"]["endpoints"]["generate"]["transport"] == "http"
 
 
 def test_a_get_route_takes_query_parameters() -> None:
     """Members of the request are parameters, the required ones marked."""
     endpoint = replace(FRONTEND.endpoints[0], http_method="GET")
     graph = replace(GRAPH, services=(replace(FRONTEND, endpoints=(endpoint,)),))
-    operation = apis.openapi(graph, "f", "1")["paths"]["/generate"]["get"]
+    operation = apis.build_openapi(graph, "f", "1")["paths"]["/generate"]["get"]
     assert operation["parameters"] == [{"name": "text", "in": "query", "required": True, "schema": {"type": "string"}}]

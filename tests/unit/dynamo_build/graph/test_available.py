@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo_build.graph.available import modules_of, provided
+from dynamo_build.graph.available import find_provided_modules, modules_of
 from dynamo_build.model.plan import LocalPackage, Lock, LockedPackage, Requirements
 from dynamo_build.packages import runtime_wheel
 
@@ -26,7 +26,7 @@ def test_a_distribution_has_the_modules_of_its_name_and_of_the_table(name: str, 
 
 def test_the_library_follows_the_python() -> None:
     """What was dropped is not there, and what came is."""
-    old, new = provided(Requirements(python="3.11")), provided(Requirements(python="3.14"))
+    old, new = find_provided_modules(Requirements(python="3.11")), find_provided_modules(Requirements(python="3.14"))
     assert "distutils" in old and "distutils" not in new
     assert "annotationlib" in new and "annotationlib" not in old
     assert "json" in old and "json" in new
@@ -34,17 +34,19 @@ def test_the_library_follows_the_python() -> None:
 
 def test_before_a_lock_it_is_complete_when_nothing_is_asked_for() -> None:
     """The runtime's own packages are known; what others need is not."""
-    own = runtime_wheel.requirements()
-    assert provided(Requirements(lines=own)).complete
-    assert not provided(Requirements(lines=(*own, "fastapi>=0.1"))).complete
-    assert "fastapi" in provided(Requirements(lines=(*own, "fastapi>=0.1; python_version > '3'")))
+    own = runtime_wheel.list_runtime_requirements()
+    assert find_provided_modules(Requirements(lines=own)).complete
+    assert not find_provided_modules(Requirements(lines=(*own, "fastapi>=0.1"))).complete
+    assert "fastapi" in find_provided_modules(Requirements(lines=(*own, "fastapi>=0.1; python_version > '3'")))
     local = Requirements(lines=own, local=(LocalPackage(name="my-lib", path="lib", digest=""),))
-    assert "my_lib" in provided(local) and not provided(local).complete
+    assert "my_lib" in find_provided_modules(local) and not find_provided_modules(local).complete
 
 
 def test_stand_ins_are_never_what_every_image_has() -> None:
     """pydantic and the SDK are imported for real, the standard library too."""
     packages = tuple(LockedPackage(name=name, version="1") for name in ("pydantic", "pydantic-core", "torch", "json"))
-    has = provided(Requirements(), Lock(python="3.11", packages={"linux/amd64": packages}), base=("vllm.x",))
+    has = find_provided_modules(
+        Requirements(), Lock(python="3.11", packages={"linux/amd64": packages}), base=("vllm.x",)
+    )
     assert {"torch", "vllm"} <= set(has.stand_ins)
     assert not {"pydantic", "pydantic_core", "dynamo", "json"} & set(has.stand_ins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dynamo.sdk.graph import Parameter, ServiceGraph
-from dynamo_build.graph.config import shown
+from dynamo_build.graph.config import trace_values
 from support.projects import FRONTEND, GRAPH
 
 PARAMETERS = (Parameter(name="model", required=False, default="echo"), Parameter(name="size", required=True))
@@ -15,7 +15,7 @@ WITH: ServiceGraph = replace(
 
 
 def told(*layers: tuple[str, dict[str, object]]) -> dict[str, tuple[object, str]]:
-    return {f"{item.service}.{item.key}": (item.value, item.source) for item in shown(WITH, layers)}
+    return {f"{item.service}.{item.key}": (item.value, item.source) for item in trace_values(WITH, layers)}
 
 
 def test_each_value_has_the_source_that_won() -> None:

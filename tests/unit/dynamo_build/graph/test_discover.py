@@ -10,10 +10,10 @@ import pytest
 
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Noted
-from dynamo_build.graph.discover import Found, find, settle_graph
+from dynamo_build.graph.discover import Found, find_graph, settle_graph
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.requirements import collect_requirements
 from support.command_line import dynamo
 
 HEAVY = """
@@ -70,11 +70,11 @@ def written(folder: Path, files: dict[str, str]) -> Path:
 
 
 def locked(folder: Path, *names: str, **versions: str) -> Path:
-    wanted, _, _ = require(folder, ["m.py"], BuildOptions())
+    wanted, _, _ = collect_requirements(folder, ["m.py"], BuildOptions())
     packages = [LockedPackage(name=name, version="1.0") for name in ("pydantic", "uvicorn", *names)]
     packages += [LockedPackage(name=name, version=version) for name, version in versions.items()]
     lock = Lock(python=wanted.python, packages={"linux/amd64": tuple(packages)})
-    (folder / lockfile.NAME).write_bytes(lockfile.dump(lock, wanted))
+    (folder / lockfile.NAME).write_bytes(lockfile.format_lock(lock, wanted))
     return folder
 
 
@@ -85,12 +85,12 @@ def service(imports: str) -> str:
 
 def problems(folder: Path, options: BuildOptions | None = None) -> list[str]:
     with pytest.raises(GraphError) as caught:
-        find("m:A", folder, options or BuildOptions())
+        find_graph("m:A", folder, options or BuildOptions())
     return [f"{problem.where}: {problem.message} | {problem.hint}" for problem in caught.value.problems]
 
 
 def found(folder: Path, **options: tuple[str, ...]) -> Found:
-    return find("m:A", folder, BuildOptions(**options))  # type: ignore[arg-type]
+    return find_graph("m:A", folder, BuildOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -111,11 +111,11 @@ def test_a_graph_is_the_same_with_its_packages_and_without(tmp_path: Path, monke
     """Those that the lock has are stood in for, installed or not; the others are not there, installed or not."""
     folder = heavy(tmp_path / "p")
     notes: list[object] = []
-    without = find("m:Worker", folder, BuildOptions(), notes.append).graph
+    without = find_graph("m:Worker", folder, BuildOptions(), notes.append).graph
     site = written(tmp_path / "lib" / "site-packages", FAKE)
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.syspath_prepend(str(site))
-    assert find("m:Worker", folder, BuildOptions()).graph == without
+    assert find_graph("m:Worker", folder, BuildOptions()).graph == without
     assert without.stand_ins == ("torch", "transformers", "vllm")
     assert (without.service("Worker").workers, without.service("Worker").namespace) == (2, "plain")
     assert Noted(text="stood in for torch, transformers, vllm while the graph was imported") in notes
@@ -226,13 +226,13 @@ def test_without_a_lock_unknown_names_wait_for_it(tmp_path: Path) -> None:
     """They may come with what a package needs; once it is there they are settled."""
     folder = written(tmp_path, {"m.py": service("import starlette"), "requirements.txt": "fastapi\n"})
     first = found(folder)
-    assert not first.settled
+    assert not first.is_settled
     lock = Lock(python="3.11", packages={"linux/amd64": (LockedPackage(name="starlette", version="1.0"),)})
-    settled = find("m:A", folder, BuildOptions(), lock=lock, before=first)
-    assert settled.settled
+    settled = find_graph("m:A", folder, BuildOptions(), lock=lock, before=first)
+    assert settled.is_settled
     assert settled.graph == first.graph
     with pytest.raises(GraphError, match="problem"):
-        find("m:A", folder, BuildOptions(), lock=Lock(python="3.11"), before=first)
+        find_graph("m:A", folder, BuildOptions(), lock=Lock(python="3.11"), before=first)
 
 
 def test_a_guarded_import_is_settled_by_the_lock(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_guarded_import_is_settled_by_the_lock(tmp_path: Path) -> None:
     first = found(folder)
     assert first.graph.service("A").workers == 1
     lock = Lock(python="3.11", packages={"linux/amd64": (LockedPackage(name="starlette", version="1.0"),)})
-    assert find("m:A", folder, BuildOptions(), lock=lock, before=first).graph.service("A").workers == 2
+    assert find_graph("m:A", folder, BuildOptions(), lock=lock, before=first).graph.service("A").workers == 2
 
 
 def test_the_library_is_that_of_the_images_python(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_module_of_a_source_folder_is_named_with_what_to_do(tmp_path: Path) ->
     (told,) = problems(locked(written(tmp_path, files)))
     assert "`src` has a module of that name: import it as `src.app`, or run the command in `src`." in told
     with pytest.raises(GraphError) as caught:
-        find("app.graph:A", tmp_path, BuildOptions())
+        find_graph("app.graph:A", tmp_path, BuildOptions())
     assert caught.value.problems[0].hint == "`src` has one: run the command there."
 
 
@@ -330,4 +330,4 @@ def test_a_graph_and_its_lock_settle_in_one_step(tmp_path: Path, package: str, d
 
     settled, last, _ = settle_graph("m:A", folder, BuildOptions(), draft, lock)
     assert (drafted, asked) == (drafts, [1])
-    assert settled.settled and settled.graph.services[0].workers == last == drafts[-1]
+    assert settled.is_settled and settled.graph.services[0].workers == last == drafts[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.graph.imports import imports_of, reach, start_of
+from dynamo_build.graph.imports import find_start_file, follow_imports, imports_of
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -19,7 +19,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def found(folder: Path) -> list[tuple[str, str, str]]:
-    return [(each.module, str(each.where), each.need) for each in reach(folder, ["m.py"]).imports]
+    return [(each.module, str(each.where), each.need) for each in follow_imports(folder, ["m.py"]).imports]
 
 
 def test_the_first_line_of_a_module_is_told_once_per_file(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_imports_are_followed_through_the_project(tmp_path: Path) -> None:
         z="",
     )
     (folder / "p" / "__init__.py").write_text("")
-    reached = reach(folder, ["m.py"])
+    reached = follow_imports(folder, ["m.py"])
     assert [each.module for each in reached.imports] == ["outside"]
     assert {"m.py", "p/__init__.py", "p/q.py", "p/r.py", "z.py"} <= set(reached.files)
     assert {"folder/inner.py", "folder/other.py"} <= set(reached.files)
@@ -91,7 +91,7 @@ def test_text_that_is_no_module_is_left_alone(tmp_path: Path, text: str) -> None
 )
 def test_where_a_target_starts(tmp_path: Path, target: str, files: tuple[str, ...]) -> None:
     """A module, a file, or what only the import can tell."""
-    assert start_of(target, write(tmp_path, m="", p__q="")) == files
+    assert find_start_file(target, write(tmp_path, m="", p__q="")) == files
 
 
 @pytest.mark.parametrize(
@@ -140,5 +140,5 @@ def test_native_modules_of_the_project_are_its_own(tmp_path: Path) -> None:
         folder.mkdir()
         write(folder, m="import _fast\n")
         (folder / f"_fast{suffix}").write_bytes(b"\x7fELF\0")
-        reached = reach(folder, ["m.py"])
+        reached = follow_imports(folder, ["m.py"])
         assert (reached.files, reached.imports) == ((f"_fast{suffix}", "m.py"), ())

@@ -9,12 +9,12 @@ from textwrap import dedent
 import pytest
 
 from dynamo.sdk.graph import Problem
-from dynamo_build.graph.discover import find
-from dynamo_build.graph.unreached import ruling, stray
+from dynamo_build.graph.discover import find_graph
+from dynamo_build.graph.unreached import digest_import_policy, find_unreachable_imports
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.requirements import require
-from dynamo_build.project.files import survey
+from dynamo_build.packages.requirements import collect_requirements
+from dynamo_build.project.files import survey_files
 from support.command_line import dynamo
 
 GRAPH = "from dynamo.sdk import service\n@service\nclass A: ...\n"
@@ -24,20 +24,20 @@ def project(folder: Path, files: dict[str, str], *packages: str) -> Path:
     for name, text in {"m.py": GRAPH, **files}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(dedent(text))
-    wanted, _, _ = require(folder, ["m.py"], BuildOptions())
+    wanted, _, _ = collect_requirements(folder, ["m.py"], BuildOptions())
     own = tuple(LockedPackage(name=name, version="1.0", hashes=("sha256:" + "0" * 64,)) for name in packages)
     (folder / lockfile.NAME).write_bytes(
-        lockfile.dump(Lock(python=wanted.python, packages={"linux/amd64": own}), wanted)
+        lockfile.format_lock(Lock(python=wanted.python, packages={"linux/amd64": own}), wanted)
     )
     return folder
 
 
 def problems(folder: Path, options: BuildOptions | None = None, recorded: tuple[str, ...] = ()) -> tuple[Problem, ...]:
     options = options or BuildOptions()
-    found = find("m:A", folder, options)
-    wanted, _, _ = require(folder, found.reached.files, options)
-    files = survey(str(folder), exclude=options.exclude).files
-    return stray(found, wanted, files, folder, options, lambda lock: frozenset(recorded))
+    found = find_graph("m:A", folder, options)
+    wanted, _, _ = collect_requirements(folder, found.reached.files, options)
+    files = survey_files(str(folder), exclude=options.exclude).files
+    return find_unreachable_imports(found, wanted, files, folder, options, lambda lock: frozenset(recorded))
 
 
 def test_what_nothing_provides_is_a_problem_with_what_to_do(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_lines_of_a_hint_leave_the_files_out(tmp_path: Path) -> None:
     lines = [line for line in re.findall(r"`([^`]+)`", told.hint) if line.startswith("/")]
     (folder / ".bentoignore").write_text("".join(f"{line}\n" for line in lines))
     assert problems(folder) == ()
-    assert [file.path for file in survey(str(folder)).files] == [".bentoignore", "m.py"]
+    assert [file.path for file in survey_files(str(folder)).files] == [".bentoignore", "m.py"]
 
 
 def test_a_folder_that_the_graph_leads_into_is_never_left_out(tmp_path: Path) -> None:
@@ -127,13 +127,13 @@ def test_a_file_that_passed_is_read_again_when_something_else_decides(tmp_path: 
     """The ruling tells: packages, what is packed, what the graph leads to."""
     folder = project(tmp_path, {"x.py": "import torch", "y.py": ""}, "torch")
     options = BuildOptions()
-    found, files = find("m:A", folder, options), survey(str(folder)).files
-    passed = ruling(found, files, options)
-    assert ruling(found, files, options) == passed
-    assert ruling(found, files[:-1], options) != passed
-    assert ruling(found, files, BuildOptions(runtime_only=("z",))) != passed
-    other = find("m:A", project(folder, {}), options)
-    assert ruling(other, files, options) != passed
+    found, files = find_graph("m:A", folder, options), survey_files(str(folder)).files
+    passed = digest_import_policy(found, files, options)
+    assert digest_import_policy(found, files, options) == passed
+    assert digest_import_policy(found, files[:-1], options) != passed
+    assert digest_import_policy(found, files, BuildOptions(runtime_only=("z",))) != passed
+    other = find_graph("m:A", project(folder, {}), options)
+    assert digest_import_policy(other, files, options) != passed
 
 
 def build(folder: Path, home: Path, *more: str, code: int = 0) -> str:

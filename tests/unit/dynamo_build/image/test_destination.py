@@ -9,14 +9,14 @@ import pytest
 
 from dynamo_build.errors import UsageError
 from dynamo_build.events import ignore
-from dynamo_build.image.destination import destination, earlier
+from dynamo_build.image.destination import choose_cache_sources, choose_destination
 from dynamo_build.model.image import ContainerizeOptions, Destination, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 
 
 def to(home: Path, *, service: str = "", **wanted: Any) -> Destination:
     environment = {"DYNAMO_HOME": str(home), "DOCKER_HOST": f"unix://{home}/none.sock"}
-    return destination("hello", "v1", service, ContainerizeOptions(**wanted), environment, ignore)
+    return choose_destination("hello", "v1", service, ContainerizeOptions(**wanted), environment, ignore)
 
 
 def names(found: Destination) -> list[str]:
@@ -64,20 +64,22 @@ def test_contradictions(tmp_path: Path, wanted: dict[str, Any]) -> None:
 def test_earlier_images_by_default() -> None:
     """What the names point to now, then the last image of the repository, which a tag per platform marks."""
     to = ToRegistry(references=(ImageReference.parse("registry.example/team/app:v2"),))
-    images, tag = earlier(to, "", "linux/arm64", ContainerizeOptions())
+    images, tag = choose_cache_sources(to, "", "linux/arm64", ContainerizeOptions())
     assert [str(image) for image in images] == [
         "registry.example/team/app:v2",
         "registry.example/team/app:dynamo-cache-arm64",
     ]
     assert tag == "dynamo-cache-arm64"
-    assert earlier(to, "Worker", "linux/amd64", ContainerizeOptions())[1] == "dynamo-cache-amd64-worker"
+    assert choose_cache_sources(to, "Worker", "linux/amd64", ContainerizeOptions())[1] == "dynamo-cache-amd64-worker"
 
 
 def test_earlier_images_as_asked() -> None:
     """Named ones come first; `none` turns either side off; a folder has none of its own."""
     to = ToRegistry(references=(ImageReference.parse("registry.example/team/app:v2"),))
     other = "registry.example/other:1"
-    images, tag = earlier(to, "", "linux/amd64", ContainerizeOptions(cache_from=(other, "none"), cache_to="none"))
+    images, tag = choose_cache_sources(
+        to, "", "linux/amd64", ContainerizeOptions(cache_from=(other, "none"), cache_to="none")
+    )
     assert ([str(image) for image in images], tag) == ([other], "")
-    assert earlier(to, "", "linux/amd64", ContainerizeOptions(cache_to="main"))[1] == "main"
-    assert earlier(ToFolder(folder="/x"), "", "linux/amd64", ContainerizeOptions()) == ((), "")
+    assert choose_cache_sources(to, "", "linux/amd64", ContainerizeOptions(cache_to="main"))[1] == "main"
+    assert choose_cache_sources(ToFolder(folder="/x"), "", "linux/amd64", ContainerizeOptions()) == ((), "")

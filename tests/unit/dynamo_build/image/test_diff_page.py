@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from dynamo_build.image.diff_page import page
+from dynamo_build.image.diff_page import render_diff_page
 from dynamo_build.model.report import Change, ImageDiff, ImageReport, LayerReport, Part
 
 BASE = LayerReport(digest="sha256:b", diff_id="sha256:b", size=600, name="base")
@@ -37,7 +37,7 @@ def image(name: str, *layers: LayerReport) -> ImageReport:
     )
 
 
-TEXT = page(FOUND, image("h/a:1", BASE, OLD, GONE), image("h/a:2", BASE, NEW), lambda size: f"{size} B")
+TEXT = render_diff_page(FOUND, image("h/a:1", BASE, OLD, GONE), image("h/a:2", BASE, NEW), lambda size: f"{size} B")
 
 
 class Outline(HTMLParser):

@@ -24,7 +24,7 @@ BOTH = ("linux/amd64", "linux/arm64")
 
 @pytest.fixture
 def around(tmp_path: Path) -> Surroundings:
-    return catalog.surroundings({"PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere"}, tmp_path / "cache")
+    return catalog.default_surroundings({"PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere"}, tmp_path / "cache")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def base(folder: Path) -> str:
     entries = []
     for platform in BOTH:
         image = handmade.image(platform=platform)
-        layout.write(folder, image, (platform.rpartition("/")[2],))
+        layout.write_image(folder, image, (platform.rpartition("/")[2],))
         system, _, architecture = platform.partition("/")
         place = {"os": system, "architecture": architecture}
         entries.append(
@@ -61,7 +61,7 @@ def test_an_index_in_a_registry(tmp_path: Path, bento: Bento, around: Surroundin
         registry = around.registry(held)
         assert str(registry.resolve(held)) == image.digest
         found = {platform: registry.pull(held, platform) for platform in BOTH}
-        assert [check.problems(one) for one in found.values()] == [(), ()]
+        assert [check.find_image_problems(one) for one in found.values()] == [(), ()]
         alone = replace(options, platform="linux/arm64", references=(f"{address}/team/app:arm",))
         assert containerize(bento, alone, around)[0].digest == found["linux/arm64"].digest
         content.requests.clear()
@@ -76,17 +76,17 @@ def test_an_index_in_a_folder(tmp_path: Path, bento: Bento, around: Surroundings
         bases=(base(tmp_path / "base"),), references=("app:v1",), folder=str(folder), platform=",".join(BOTH)
     )
     (image,) = containerize(bento, options, around)
-    assert layout.resolve(folder, "v1") == image.digest
+    assert layout.resolve_digest(folder, "v1") == image.digest
     for platform in BOTH:
-        found = layout.read(folder, platform, "v1")
-        assert found.platform == platform and check.problems(found) == ()
-        assert found.digest == layout.resolve(folder, f"v1-{platform.rpartition('/')[2]}")
+        found = layout.read_image(folder, platform, "v1")
+        assert found.platform == platform and check.find_image_problems(found) == ()
+        assert found.digest == layout.resolve_digest(folder, f"v1-{platform.rpartition('/')[2]}")
 
 
 def test_an_engine_holds_one(tmp_path: Path, bento: Bento, around: Surroundings) -> None:
     """Said before anything is built."""
-    from dynamo_build.image.index import part
+    from dynamo_build.image.index import derive_destination
     from dynamo_build.model.image import ToEngine
 
     with pytest.raises(UsageError, match="one platform"):
-        part(ToEngine(reference=ImageReference.parse("a:b")), "linux/amd64")
+        derive_destination(ToEngine(reference=ImageReference.parse("a:b")), "linux/amd64")

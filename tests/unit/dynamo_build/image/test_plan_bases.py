@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import UsageError
-from dynamo_build.image.plan import bases
+from dynamo_build.image.plan import resolve_bases
 from dynamo_build.model.image import ContainerizeOptions
 from support import handmade
 
@@ -19,7 +19,7 @@ def chosen(
     made = handmade.bento(tmp_path, images={"Backend": image} if image else {})
     options = ContainerizeOptions(bases=given, base=settings)
     variables = {"DYNAMO_IMAGE": environment} if environment else {}
-    return [str(found) for found in bases(replace(made.manifest, base=bento), options, variables).values()]
+    return [str(found) for found in resolve_bases(replace(made.manifest, base=bento), options, variables).values()]
 
 
 def test_the_order_of_places(tmp_path: Path) -> None:

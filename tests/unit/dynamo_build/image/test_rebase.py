@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.image.rebase import misfits, rebase
+from dynamo_build.image.rebase import find_misfits, rebase_image
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check
 from dynamo_build.oci.image import OciImage
@@ -46,9 +46,9 @@ def test_only_what_is_below_changes() -> None:
     """Layers, entry point and labels of ours stay; the base's layers, settings and labels are the new ones."""
     old, new = base(env=("CUDA=old", "KEPT=1")), base(b"new", env=("CUDA=new", "MORE=1"))
     image = over(old)
-    made = rebase(image, new, NEW.with_digest(new.digest), old)
+    made = rebase_image(image, new, NEW.with_digest(new.digest), old)
     assert [layer.digest for layer in made.layers] == [new.layers[0].digest, image.layers[1].digest]
-    assert check.problems(made) == ()
+    assert check.find_image_problems(made) == ()
     environment = dict(item.partition("=")[::2] for item in made.settings["Env"])
     assert environment == {
         "PATH": "/app/packages/bin:/usr/bin", "LANG": "C", "PYTHONPATH": "/app/src", "CUDA": "new", "MORE": "1",
@@ -62,7 +62,7 @@ def test_over_the_same_base_it_is_the_same_image() -> None:
     """Nothing is lost and nothing is added."""
     old = base()
     image = over(old)
-    again = rebase(image, old, ImageReference.parse("127.0.0.1:5000/base:1").with_digest(old.digest), old)
+    again = rebase_image(image, old, ImageReference.parse("127.0.0.1:5000/base:1").with_digest(old.digest), old)
     assert (json.loads(again.config)["rootfs"], again.labels) == (json.loads(image.config)["rootfs"], image.labels)
 
 
@@ -83,9 +83,9 @@ def test_what_would_not_fit(changed: dict[str, object], said: str) -> None:
     """Each reason is in the one line; `force` does it all the same."""
     image, new = over(base()), base(b"new", **changed)
     with pytest.raises(ImageBuildError, match="does not fit over") as refused:
-        rebase(image, new, NEW)
+        rebase_image(image, new, NEW)
     assert said in refused.value.message and refused.value.hints
-    assert rebase(image, new, NEW, force=True).layers[0].digest == new.layers[0].digest
+    assert rebase_image(image, new, NEW, force=True).layers[0].digest == new.layers[0].digest
 
 
 def test_newer_is_fine_where_it_is_compatible() -> None:
@@ -95,21 +95,21 @@ def test_newer_is_fine_where_it_is_compatible() -> None:
         python={"version": "3.11.9", "executable": "/usr/bin/python3"},
         platform={"glibc": "2.39", "cuda": "12.8"},
     )
-    assert misfits(over(base(), "none"), new) == []
+    assert find_misfits(over(base(), "none"), new) == []
 
 
 def test_another_platform_does_not_fit() -> None:
     """An image for one processor stays with it."""
     new = base(b"new")
     arm = OciImage.compose({**new.document, "architecture": "arm64"}, new.layers)
-    assert "for linux/amd64, the base for linux/arm64" in misfits(over(base()), arm)[0]
+    assert "for linux/amd64, the base for linux/arm64" in find_misfits(over(base()), arm)[0]
 
 
 def test_images_of_other_tools_are_refused() -> None:
     """Without a mark there is no telling what is the base."""
     with pytest.raises(ImageBuildError, match="does not say which of its layers"):
-        rebase(handmade.image(), base(), NEW)
+        rebase_image(handmade.image(), base(), NEW)
     nameless = over(base())
     nameless = nameless.with_config({**nameless.settings, "Labels": {}})
     with pytest.raises(ImageBuildError, match="does not say which of its layers"):
-        rebase(replace(nameless), base(), NEW)
+        rebase_image(replace(nameless), base(), NEW)

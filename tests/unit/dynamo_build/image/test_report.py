@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import RegistryError, UsageError
-from dynamo_build.image.diff import contrast
-from dynamo_build.image.diff_page import HEIGHT, WIDTH, Area, treemap, treemap_page
-from dynamo_build.image.report import own_layers, report
-from dynamo_build.oci.budget import exceeded, parsed
-from dynamo_build.oci.compression import ZSTD, compressor
-from dynamo_build.oci.contents import held
+from dynamo_build.image.diff import diff_images
+from dynamo_build.image.diff_page import HEIGHT, WIDTH, Area, render_treemap, render_treemap_page
+from dynamo_build.image.report import build_report, count_own_layers
+from dynamo_build.oci.budget import explain_excess, parse_size
+from dynamo_build.oci.compression import ZSTD, create_compressor
+from dynamo_build.oci.contents import list_contents
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
 from support import handmade
@@ -46,7 +46,7 @@ def image(version: str = "1.0", code: bytes = b"1\n") -> OciImage:
 
 def test_whose_files_these_are() -> None:
     """Files belong to the package whose RECORD names them, others to their folder; the largest first."""
-    found = report(image(), "here")
+    found = build_report(image(), "here")
     assert [layer.name for layer in found.layers] == ["base", "packages: alpha", "code"]
     base, held_, code = found.layers
     assert base.files == 0 and (code.files, code.unpacked) == (1, 2)
@@ -67,18 +67,18 @@ def test_what_is_read_is_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None
         return replace(layer, source=lambda: (opened.append(layer.name), layer.source())[1])
 
     made = replace(made, layers=tuple(watched(layer) for layer in made.layers))
-    report(made, "here", read="none")
+    build_report(made, "here", read="none")
     assert opened == []
-    report(made, "here", read="own")
+    build_report(made, "here", read="own")
     assert opened == ["packages: alpha", "code"]
-    report(made, "here", read="all")
+    build_report(made, "here", read="all")
     assert len(opened) == 5
 
 
 def test_layers_over_the_base_are_known_by_history() -> None:
     """An image of another tool has none that are ours."""
-    assert own_layers(handmade.image()) == 0
-    assert own_layers(image()) == 2
+    assert count_own_layers(handmade.image()) == 0
+    assert count_own_layers(image()) == 2
 
 
 def test_zstd_layers_are_read_too(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_zstd_layers_are_read_too(tmp_path: Path) -> None:
     from dynamo_build.oci.cache import LayerCache
 
     plain = handmade.packed(packages())
-    packed = LayerCache(tmp_path, compressor("zstd")).made(packages(), "x")
+    packed = LayerCache(tmp_path, create_compressor("zstd")).find_or_make(packages(), "x")
     assert packed.media_type == ZSTD and packed.diff_id == plain.diff_id
-    assert list(held(packed, digests=True)) == list(held(plain, digests=True))
+    assert list(list_contents(packed, digests=True)) == list(list_contents(plain, digests=True))
 
 
 def test_a_layer_that_is_no_archive() -> None:
@@ -101,20 +101,20 @@ def test_a_layer_that_is_no_archive() -> None:
 
     broken = replace(layer, digest=digest_of(content), size=len(content), source=lambda: io.BytesIO(content))
     with pytest.raises(RegistryError, match="cannot be read"):
-        list(held(broken))
+        list(list_contents(broken))
 
 
 def test_two_images() -> None:
     """Packages with versions, files with digests, settings; what both have is not named, and not read."""
     before, after = image(), image("2.0", b"2\n")
     after = after.with_config({**after.settings, "User": "7", "Env": ["PATH=/bin", "NEW=1"]})
-    found = contrast(before, after, ("one", "two"))
+    found = diff_images(before, after, ("one", "two"))
     changes = {(change.kind, change.what): (change.before, change.after) for change in found.changes}
     assert changes["package", "alpha-one"] == ("1.0", "2.0")
     assert changes["setting", "User"] == ("", "7") and changes["setting", "Env.NEW"] == ("", "1")
     assert ("file", "app/src/a.py") in changes and ("file", "app/packages/stray.txt") not in changes
     assert found.moved == after.layers[1].size + after.layers[2].size and found.shared == after.layers[0].size
-    same = contrast(before, before, ("one", "one"))
+    same = diff_images(before, before, ("one", "one"))
     assert same.changes == () and same.moved == 0
 
 
@@ -123,20 +123,20 @@ def test_two_images() -> None:
 )
 def test_sizes_that_people_write(text: str, size: int) -> None:
     """Decimal and binary units."""
-    assert parsed(text) == size
+    assert parse_size(text) == size
 
 
 def test_what_is_no_size() -> None:
     """One line."""
     for text in ("many", "-1", "5 parsecs", "1e9"):
         with pytest.raises(UsageError, match="is not a size"):
-            parsed(text)
+            parse_size(text)
 
 
 def test_over_the_budget() -> None:
     """The message has both numbers, and the largest layers by name."""
-    assert exceeded(100, 100, [("a", 100)]) is None
-    said = exceeded(100_000_000, 150_000_000, [("a", 1), ("b", 120_000_000), ("c", 2), ("d", 3)])
+    assert explain_excess(100, 100, [("a", 100)]) is None
+    said = explain_excess(100_000_000, 150_000_000, [("a", 1), ("b", 120_000_000), ("c", 2), ("d", 3)])
     assert said is not None and said[0] == "the image has 150.0 MB, its budget is 100.0 MB"
     assert "b 120.0 MB" in said[1][0] and "a 0.0" not in said[1][0]
 
@@ -148,8 +148,8 @@ def test_areas_are_as_large_as_what_they_stand_for() -> None:
     areas = [
         Area(name=f"<{size}>", size=size, parts=(Area(name="in", size=size),)) for size in (600, 300, 60, 30, 10, 0)
     ]
-    drawn = treemap("sizes & more", areas)
-    assert drawn == treemap("sizes & more", list(reversed(areas)))
+    drawn = render_treemap("sizes & more", areas)
+    assert drawn == render_treemap("sizes & more", list(reversed(areas)))
     boxes = re.findall(
         r'<title>&lt;(\d+)&gt;</title><rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', drawn
     )
@@ -157,7 +157,7 @@ def test_areas_are_as_large_as_what_they_stand_for() -> None:
     for size, x, y, width, height in (map(float, box) for box in boxes):
         assert x + width <= WIDTH + 0.2 and y + height <= HEIGHT + 0.2
         assert width * height == pytest.approx(WIDTH * HEIGHT * size / 1000, rel=0.02, abs=60)
-    assert "<table>" in treemap_page("sizes", areas) and "http://" not in treemap_page("sizes", areas).replace(
-        "http://www.w3.org/2000/svg", ""
-    )
-    assert treemap("nothing", [])
+    assert "<table>" in render_treemap_page("sizes", areas) and "http://" not in render_treemap_page(
+        "sizes", areas
+    ).replace("http://www.w3.org/2000/svg", "")
+    assert render_treemap("nothing", [])

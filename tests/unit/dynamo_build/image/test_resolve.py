@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dynamo_build.errors import UsageError
-from dynamo_build.image.resolve import Mention, mentions, resolved
+from dynamo_build.image.resolve import Mention, find_mentions, replace_mentions
 
 TEXT = """\
 # dynamo://old:1/Nobody stays
@@ -19,13 +19,13 @@ BACKEND, FRONTEND = Mention("hello", "1234e56", "Backend"), Mention("hello", "",
 
 def test_found_once_and_in_order() -> None:
     """Not in comments; an address of a running service is none."""
-    assert mentions(TEXT, "a.yaml") == (BACKEND, FRONTEND)
+    assert find_mentions(TEXT, "a.yaml") == (BACKEND, FRONTEND)
     assert str(FRONTEND) == "dynamo://hello:latest/Frontend"
 
 
 def test_all_else_stays() -> None:
     """Comments, quotes, order, line ends."""
-    found = resolved(TEXT, {BACKEND: "r.example/b@sha256:1", FRONTEND: "r.example/f@sha256:2"}, "a.yaml")
+    found = replace_mentions(TEXT, {BACKEND: "r.example/b@sha256:1", FRONTEND: "r.example/f@sha256:2"}, "a.yaml")
     assert found == TEXT.replace("dynamo://hello:1234e56/Backend", "r.example/b@sha256:1").replace(
         "dynamo://hello:latest/Frontend", "r.example/f@sha256:2"
     )
@@ -37,5 +37,5 @@ def test_all_else_stays() -> None:
 def test_what_is_not_right_has_a_line(text: str) -> None:
     """File and line, and how to write it."""
     with pytest.raises(UsageError, match=r"a\.yaml:2: ") as caught:
-        mentions(f"a: 1\nimage: {text}\n", "a.yaml")
+        find_mentions(f"a: 1\nimage: {text}\n", "a.yaml")
     assert caught.value.hints == ("Write it as `dynamo://name:version/Service`.",)

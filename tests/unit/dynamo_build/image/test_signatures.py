@@ -14,10 +14,17 @@ from dynamo_build import catalog
 from dynamo_build.errors import RegistryError, UsageError
 from dynamo_build.events import ignore
 from dynamo_build.image import signatures
-from dynamo_build.image.attestations import CYCLONEDX, IN_TOTO, SPDX, canonical, materials, provenance
-from dynamo_build.image.copy import copy
-from dynamo_build.image.referrers import attach, beside
-from dynamo_build.image.report import report
+from dynamo_build.image.attestations import (
+    CYCLONEDX,
+    IN_TOTO,
+    SPDX,
+    build_image_sbom,
+    build_provenance,
+    encode_document,
+)
+from dynamo_build.image.copy import copy_image
+from dynamo_build.image.referrers import attach_document, derive_tag
+from dynamo_build.image.report import build_report
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
@@ -52,7 +59,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def around(tmp_path: Path) -> Surroundings:
-    return catalog.surroundings({}, tmp_path / "cache")
+    return catalog.default_surroundings({}, tmp_path / "cache")
 
 
 @pytest.fixture(params=["folder", "registry"])
@@ -87,26 +94,28 @@ def test_signed_and_verified(pushed: ImageReference, image: OciImage, around: Su
     """By its owner's key and no other; signing again by someone else keeps both."""
     found = around.registry(pushed)
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        signatures.verify(pushed, keys / "none.pub", found)
+        signatures.verify_image(pushed, keys / "none.pub", found)
     with pytest.raises(RegistryError, match="it has no signature"):
-        signatures.verify(pushed, keys / "one.pub", found)
-    digest, where = signatures.sign(pushed, keys / "one.pem", found)
+        signatures.verify_image(pushed, keys / "one.pub", found)
+    digest, where = signatures.sign_image(pushed, keys / "one.pem", found)
     assert digest == image.digest and where.endswith(f":{image.digest.replace(':', '-')}.sig")
     assert (
-        signatures.verify(pushed, keys / "one.pub", catalog.surroundings({}, around.cache).registry(pushed))
+        signatures.verify_image(
+            pushed, keys / "one.pub", catalog.default_surroundings({}, around.cache).registry(pushed)
+        )
         == image.digest
     )
     with pytest.raises(RegistryError, match="none of its 1 signatures fits"):
-        signatures.verify(pushed, keys / "two.pub", found)
+        signatures.verify_image(pushed, keys / "two.pub", found)
 
 
 def test_the_form_is_cosigns(
     pushed: ImageReference, image: OciImage, around: Surroundings, keys: Path, tmp_path: Path
 ) -> None:
     """The payload, its media type, the annotation and the tag; openssl alone can check it."""
-    signatures.sign(pushed, keys / "one.pem", around.registry(pushed))
-    fresh = catalog.surroundings({}, around.cache).registry(pushed)
-    manifest = json.loads(fresh.document(beside(pushed, image.digest, "sig")))
+    signatures.sign_image(pushed, keys / "one.pem", around.registry(pushed))
+    fresh = catalog.default_surroundings({}, around.cache).registry(pushed)
+    manifest = json.loads(fresh.document(derive_tag(pushed, image.digest, "sig")))
     (layer,) = manifest["layers"]
     assert layer["mediaType"] == "application/vnd.dev.cosign.simplesigning.v1+json"
     assert manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
@@ -134,15 +143,17 @@ def test_a_signature_is_for_one_image(
 ) -> None:
     """Put beside another image, it does not count; nor does one that was tampered with."""
     found = around.registry(pushed)
-    signatures.sign(pushed, keys / "one.pem", found)
+    signatures.sign_image(pushed, keys / "one.pem", found)
     other = image.with_config({"User": "0"})
     elsewhere = pushed.with_tag("other")
     found.push(other, (elsewhere,), ignore)
-    from dynamo_build.image.copy import _copied
+    from dynamo_build.image.copy import _copy_manifest
 
-    _copied(beside(pushed, image.digest, "sig"), beside(pushed, other.digest, "sig"), found, found, ignore)
+    _copy_manifest(
+        derive_tag(pushed, image.digest, "sig"), derive_tag(pushed, other.digest, "sig"), found, found, ignore
+    )
     with pytest.raises(RegistryError, match="is not signed"):
-        signatures.verify(elsewhere, keys / "one.pub", found)
+        signatures.verify_image(elsewhere, keys / "one.pub", found)
 
 
 def test_keys_that_are_none(pushed: ImageReference, around: Surroundings, keys: Path, tmp_path: Path) -> None:
@@ -173,10 +184,10 @@ def test_keys_that_are_none(pushed: ImageReference, around: Surroundings, keys: 
         ("locked", "password"),
     ):
         with pytest.raises(UsageError, match=said) as refused:
-            signatures.sign(pushed, tmp_path / name, found)
+            signatures.sign_image(pushed, tmp_path / name, found)
         assert refused.value.hints
-    signatures.sign(pushed, tmp_path / "locked", found, "open")
-    assert signatures.verify(pushed, keys / "one.pub", found)
+    signatures.sign_image(pushed, tmp_path / "locked", found, "open")
+    assert signatures.verify_image(pushed, keys / "one.pub", found)
 
 
 def test_documents_beside_an_image(pushed: ImageReference, image: OciImage, around: Surroundings) -> None:
@@ -184,11 +195,11 @@ def test_documents_beside_an_image(pushed: ImageReference, image: OciImage, arou
     found = around.registry(pushed)
     exact = pushed.with_digest(image.digest)
     for content, kind, suffix in ((b"{}", CYCLONEDX, "sbom"), (b"[]", IN_TOTO, "att"), (b'{"a":1}', CYCLONEDX, "sbom")):
-        attach(exact, content, kind, suffix, catalog.surroundings({}, around.cache).registry(pushed))
-    fresh = catalog.surroundings({}, around.cache).registry(pushed)
+        attach_document(exact, content, kind, suffix, catalog.default_surroundings({}, around.cache).registry(pushed))
+    fresh = catalog.default_surroundings({}, around.cache).registry(pushed)
     assert {(item.kind, item.content) for item in attached(exact, fresh)} == {(CYCLONEDX, b'{"a":1}'), (IN_TOTO, b"[]")}
     assert [item.content for item in attached(exact, fresh, IN_TOTO)] == [b"[]"]
-    manifest = json.loads(fresh.document(beside(pushed, image.digest, "sbom")))
+    manifest = json.loads(fresh.document(derive_tag(pushed, image.digest, "sbom")))
     assert manifest["subject"]["digest"] == image.digest and manifest["artifactType"] == CYCLONEDX
     assert attached(pushed.with_tag("v1"), found) != () and found.pull(pushed, "linux/amd64").digest == image.digest
 
@@ -197,13 +208,13 @@ def test_a_copy_has_everything(
     pushed: ImageReference, image: OciImage, around: Surroundings, keys: Path, tmp_path: Path
 ) -> None:
     """The digest, the signature and the documents."""
-    signatures.sign(pushed, keys / "one.pem", around.registry(pushed))
-    attach(pushed.with_digest(image.digest), b"{}", SPDX, "spdx", around.registry(pushed))
+    signatures.sign_image(pushed, keys / "one.pem", around.registry(pushed))
+    attach_document(pushed.with_digest(image.digest), b"{}", SPDX, "spdx", around.registry(pushed))
     to = ImageReference.parse(f"oci:{tmp_path}/copy:v7")
-    assert copy(pushed, to, catalog.surroundings({}, around.cache)) == image.digest
+    assert copy_image(pushed, to, catalog.default_surroundings({}, around.cache)) == image.digest
     there = around.registry(to)
     assert there.pull(to, "linux/amd64").manifest == image.manifest
-    assert signatures.verify(to, keys / "one.pub", there) == image.digest
+    assert signatures.verify_image(to, keys / "one.pub", there) == image.digest
     assert [item.kind for item in attached(to, there)] == [SPDX]
 
 
@@ -229,31 +240,33 @@ def test_a_copy_of_an_index(place: ImageReference, around: Surroundings, tmp_pat
     digest = str(found.push_index(index, (place,), ignore))
     with registry.running() as (host, content):
         to = ImageReference.parse(f"{host}/mirror/app:v1")
-        assert copy(place, to, around) == digest
+        assert copy_image(place, to, around) == digest
         assert content.manifests["mirror/app", "v1"][1] == index
         assert around.registry(to).pull(to, "linux/arm64").platform == "linux/arm64"
 
 
 def test_bills_of_materials(image: OciImage) -> None:
     """Packages of layers and of the base, in both forms; the same bytes each time."""
-    found = report(image, "here")
-    kind, document = materials("cyclonedx", image, found)
-    assert kind == CYCLONEDX and canonical(document) == canonical(materials("cyclonedx", image, found)[1])
+    found = build_report(image, "here")
+    kind, document = build_image_sbom("cyclonedx", image, found)
+    assert kind == CYCLONEDX and encode_document(document) == encode_document(
+        build_image_sbom("cyclonedx", image, found)[1]
+    )
     assert [(item["purl"], item["properties"][0]["value"]) for item in document["components"]] == [
         ("pkg:pypi/alpha@1.0", image.layers[-1].digest),
         ("pkg:pypi/torch@2.5.1", "base"),
     ]
-    kind, document = materials("spdx", image, found)
+    kind, document = build_image_sbom("spdx", image, found)
     assert kind == SPDX and [item["name"] for item in document["packages"]] == ["hello:abc", "alpha", "torch"]
     names = {item["SPDXID"] for item in document["packages"]} | {"SPDXRef-DOCUMENT"}
     assert all({link["spdxElementId"], link["relatedSpdxElement"]} <= names for link in document["relationships"])
     with pytest.raises(UsageError, match="unknown form of bill"):
-        materials("csv", image, found)
+        build_image_sbom("csv", image, found)
 
 
 def test_how_it_was_made(image: OciImage) -> None:
     """A statement about this digest: bento, base, packages, compressor; no time, no host."""
-    said = provenance(image, report(image, "here"))
+    said = build_provenance(image, build_report(image, "here"))
     assert said["subject"] == [{"name": "hello:abc", "digest": {"sha256": image.digest.removeprefix("sha256:")}}]
     assert said["predicateType"] == "https://slsa.dev/provenance/v1"
     definition = said["predicate"]["buildDefinition"]

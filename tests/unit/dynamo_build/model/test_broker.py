@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dynamo_build.errors import UsageError
-from dynamo_build.model.broker import Broker, brokers
+from dynamo_build.model.broker import Broker, parse_brokers
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,13 @@ from dynamo_build.model.broker import Broker, brokers
 def test_scheme_and_port_may_be_left_out(text: str, host: str, port: int) -> None:
     """The URL always has a scheme."""
     url = text if "://" in text else f"nats://{text}"
-    assert brokers(text) == (Broker(url=url, host=host, port=port),)
+    assert parse_brokers(text) == (Broker(url=url, host=host, port=port),)
 
 
 def test_several() -> None:
     """Parted by commas, spaces allowed; none at all is none."""
-    assert [(each.host, each.port) for each in brokers("nats://a:4222, b:4333")] == [("a", 4222), ("b", 4333)]
-    assert brokers("") == ()
+    assert [(each.host, each.port) for each in parse_brokers("nats://a:4222, b:4333")] == [("a", 4222), ("b", 4333)]
+    assert parse_brokers("") == ()
 
 
 @pytest.mark.parametrize(
@@ -45,5 +45,5 @@ def test_several() -> None:
 def test_what_is_wrong_is_shown_without_its_password(text: str, message: str) -> None:
     """One line each."""
     with pytest.raises(UsageError, match=message) as caught:
-        brokers(text)
+        parse_brokers(text)
     assert "hunter2" not in caught.value.message

@@ -17,7 +17,7 @@ def read(content: bytes) -> dict[str, bytes]:
 
 def written(**options: object) -> bytes:
     out = io.BytesIO()
-    archive.write(handmade.image(), ("hello:v1",), out, **options)
+    archive.write_image_archive(handmade.image(), ("hello:v1",), out, **options)
     return out.getvalue()
 
 

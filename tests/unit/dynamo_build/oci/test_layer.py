@@ -26,7 +26,7 @@ def members(content: bytes) -> list[tarfile.TarInfo]:
 def test_the_bytes_are_pinned() -> None:
     """A known tree has a known diff id on every machine, whatever compressor it has."""
     entries = [Entry(path="app/run", content=b"#!/bin/sh\n", executable=True), Entry(path="app/link", link="run")]
-    assert layer.diff_id_of(entries) == "sha256:1dc42dd4fd7489cdd3f685135748e2f4664779d6d49812bccda05b7b9967e05d"
+    assert layer.compute_diff_id(entries) == "sha256:1dc42dd4fd7489cdd3f685135748e2f4664779d6d49812bccda05b7b9967e05d"
 
 
 def test_order_time_and_owner_do_not_show(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_shrinks_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     """A file that changes between its header and its content does not make a damaged layer."""
     path = tmp_path / "a"
     path.write_bytes(b"12345")
-    stream = layer.tar_of([Entry(path="a", content=path)])
+    stream = layer.build_tar([Entry(path="a", content=path)])
     next(stream)
     path.write_bytes(b"1")
     with pytest.raises(ImageBuildError, match="changed while"):
@@ -123,12 +123,12 @@ def test_headers_are_those_of_the_standard_library(name: str, mode: int, size: i
     info.size = size if kind == tarfile.REGTYPE else 0
     info.linkname = "é" * (size % 60) if kind == tarfile.SYMTYPE else ""
     wanted = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-    assert layer._header(name, mode, info.size, kind, info.linkname) == wanted
+    assert layer._build_header(name, mode, info.size, kind, info.linkname) == wanted
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 60))
 def test_blocks_are_of_one_size(pieces: list[bytes], size: int) -> None:
     """However the bytes come, the compressor sees the same blocks."""
-    found = list(layer.blocks(pieces, size))
+    found = list(layer.split_blocks(pieces, size))
     assert b"".join(found) == b"".join(pieces)
     assert all(len(block) == size for block in found[:-1]) and all(0 < len(block) <= size for block in found)

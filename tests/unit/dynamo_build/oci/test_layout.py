@@ -15,39 +15,39 @@ from support import handmade
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """An image comes back with its digest, under each of its tags."""
     made = handmade.image()
-    assert layout.write(tmp_path / "x", made, ("a", "b")) == made.digest
+    assert layout.write_image(tmp_path / "x", made, ("a", "b")) == made.digest
     for tag in ("a", "b"):
-        assert check.problems(layout.read(tmp_path / "x", "linux/amd64", tag)) == ()
-        assert layout.resolve(tmp_path / "x", tag) == made.digest
+        assert check.find_image_problems(layout.read_image(tmp_path / "x", "linux/amd64", tag)) == ()
+        assert layout.resolve_digest(tmp_path / "x", tag) == made.digest
     assert not list(tmp_path.rglob(".new-*"))
 
 
 def test_other_entries_stay(tmp_path: Path) -> None:
     """A second image joins the first; a tag that is written again moves."""
     one, two = handmade.image(b"1"), handmade.image(b"2")
-    layout.write(tmp_path, one, ("a",))
-    layout.write(tmp_path, two, ("b",))
-    assert (layout.resolve(tmp_path, "a"), layout.resolve(tmp_path, "b")) == (one.digest, two.digest)
-    layout.write(tmp_path, two, ("a",))
-    assert layout.resolve(tmp_path, "a") == two.digest
+    layout.write_image(tmp_path, one, ("a",))
+    layout.write_image(tmp_path, two, ("b",))
+    assert (layout.resolve_digest(tmp_path, "a"), layout.resolve_digest(tmp_path, "b")) == (one.digest, two.digest)
+    layout.write_image(tmp_path, two, ("a",))
+    assert layout.resolve_digest(tmp_path, "a") == two.digest
     assert len(json.loads((tmp_path / "index.json").read_bytes())["manifests"]) == 2
 
 
 def test_an_entry_must_be_named_when_there_are_several(tmp_path: Path) -> None:
     """Without a tag the only image is meant; with several the names are told."""
-    layout.write(tmp_path, handmade.image(b"1"), ("a",))
-    assert layout.resolve(tmp_path)
-    layout.write(tmp_path, handmade.image(b"2"), ("b",))
+    layout.write_image(tmp_path, handmade.image(b"1"), ("a",))
+    assert layout.resolve_digest(tmp_path)
+    layout.write_image(tmp_path, handmade.image(b"2"), ("b",))
     with pytest.raises(RegistryError, match="holds 2 images"):
-        layout.resolve(tmp_path)
+        layout.resolve_digest(tmp_path)
     with pytest.raises(RegistryError, match="holds no image `c`"):
-        layout.resolve(tmp_path, "c")
+        layout.resolve_digest(tmp_path, "c")
 
 
 def test_a_folder_without_a_layout_says_so(tmp_path: Path) -> None:
     """One clear line."""
     with pytest.raises(RegistryError, match="is not an OCI image layout"):
-        layout.read(tmp_path, "linux/amd64")
+        layout.read_image(tmp_path, "linux/amd64")
 
 
 def test_damaged_blobs_are_noticed(tmp_path: Path) -> None:
@@ -55,19 +55,19 @@ def test_damaged_blobs_are_noticed(tmp_path: Path) -> None:
     made = handmade.image()
     for digest in (made.digest, made.config_digest):
         folder = tmp_path / digest[-8:]
-        layout.write(folder, made, ("a",))
+        layout.write_image(folder, made, ("a",))
         (folder / "blobs" / digest.replace(":", "/")).write_bytes(b"{}")
         with pytest.raises(RegistryError, match="other content"):
-            layout.read(folder, "linux/amd64", "a")
-    layout.write(tmp_path / "l", made, ("a",))
+            layout.read_image(folder, "linux/amd64", "a")
+    layout.write_image(tmp_path / "l", made, ("a",))
     (tmp_path / "l/blobs" / made.layers[0].digest.replace(":", "/")).write_bytes(b"x" * made.layers[0].size)
-    assert check.problems(layout.read(tmp_path / "l", "linux/amd64", "a"))
+    assert check.find_image_problems(layout.read_image(tmp_path / "l", "linux/amd64", "a"))
 
 
 def test_the_folder_is_the_same_bytes_twice(tmp_path: Path) -> None:
     """Two layouts of one image are equal, file by file."""
     for name in ("x", "y"):
-        layout.write(tmp_path / name, handmade.image(), ("a",))
+        layout.write_image(tmp_path / name, handmade.image(), ("a",))
     files = [
         {
             path.relative_to(tmp_path / name): path.read_bytes()
@@ -83,4 +83,4 @@ def test_a_read_only_place_is_one_line(tmp_path: Path) -> None:
     """A place that cannot be written is a RegistryError."""
     (tmp_path / "file").write_text("")
     with pytest.raises(RegistryError, match="cannot be written"):
-        layout.write(tmp_path / "file" / "x", handmade.image(), ("a",))
+        layout.write_image(tmp_path / "file" / "x", handmade.image(), ("a",))

@@ -11,12 +11,12 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Noted
-from dynamo_build.graph.discover import find
+from dynamo_build.graph.discover import find_graph
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.base_labels import declare
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.base_labels import pin_declared_base
+from dynamo_build.packages.requirements import collect_requirements
 from dynamo_build.seams import Registry
 from support import handmade
 from support.projects import write_project
@@ -28,7 +28,7 @@ SAID = [
     {"name": 3},
     "noise",
 ]
-AROUND = catalog.surroundings()
+AROUND = catalog.default_surroundings()
 
 
 def base(folder: Path, labels: dict[str, str]) -> str:
@@ -43,7 +43,7 @@ def unreachable(reference: ImageReference) -> Registry:
 def declared(
     project: Path, tag: str, registry: Callable[[ImageReference], Registry] = AROUND.registry, **options: object
 ) -> BuildOptions:
-    return declare(BuildOptions(base=tag, **options), project, registry, project.parent / "cache")  # type: ignore[arg-type]
+    return pin_declared_base(BuildOptions(base=tag, **options), project, registry, project.parent / "cache")  # type: ignore[arg-type]
 
 
 def test_packages_and_modules_come_from_the_label(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_packages_and_modules_come_from_the_label(tmp_path: Path) -> None:
     assert found.base_packages == ("old==1", "pydantic==2.9.0", "torch-nightly==2.5.1")
     assert found.base_modules == ("functorch", "pydantic", "torch")
     assert found.base.startswith("oci:") and "@sha256:" in found.base
-    assert require(project, [], found)[0].constraints == found.base_packages
+    assert collect_requirements(project, [], found)[0].constraints == found.base_packages
 
 
 def test_a_base_without_the_label_provides_nothing(tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_a_base_without_the_label_provides_nothing(tmp_path: Path) -> None:
     notes: list[object] = []
     project = write_project(tmp_path / "p")
     options = BuildOptions(base=base(tmp_path, {}))
-    found = declare(options, project, AROUND.registry, tmp_path / "cache", notes.append)
+    found = pin_declared_base(options, project, AROUND.registry, tmp_path / "cache", notes.append)
     assert (found.base_packages, found.base_modules) == ((), ())
     (note,) = notes
     assert isinstance(note, Noted) and "provides no packages" in note.text
-    assert declare(BuildOptions(), project, unreachable, tmp_path / "cache") == BuildOptions()
+    assert pin_declared_base(BuildOptions(), project, unreachable, tmp_path / "cache") == BuildOptions()
 
 
 def test_the_lock_keeps_which_image_it_was(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_the_lock_keeps_which_image_it_was(tmp_path: Path) -> None:
     project = write_project(tmp_path / "p")
     tag = base(tmp_path, {"dynamo.packages": json.dumps(SAID)})
     first = declared(project, tag)
-    wanted, _, _ = require(project, [], first)
+    wanted, _, _ = collect_requirements(project, [], first)
     lock = Lock(python="3.11", packages={"linux/amd64": (LockedPackage(name="a", version="1"),)})
-    (project / lockfile.NAME).write_bytes(lockfile.dump(lock, wanted))
-    assert lockfile.fits(project / lockfile.NAME, wanted)
-    assert lockfile.load(project / lockfile.NAME)[1].packages == lock.packages
+    (project / lockfile.NAME).write_bytes(lockfile.format_lock(lock, wanted))
+    assert lockfile.is_lock_current(project / lockfile.NAME, wanted)
+    assert lockfile.read_lock(project / lockfile.NAME)[1].packages == lock.packages
     handmade.base_folder(tmp_path / "base", handmade.image(b"another", labels={"dynamo.packages": "[]"}))
     assert declared(project, tag, unreachable) == first
     with pytest.raises(RegistryError):
@@ -90,4 +90,4 @@ def test_modules_of_the_base_are_stood_in_for(tmp_path: Path) -> None:
     text = "import functorch\nfrom dynamo.sdk import service\n@service\nclass A:\n    size = functorch.vmap\n"
     project = write_project(tmp_path / "p", {"m.py": text})
     options = declared(project, base(tmp_path, {"dynamo.packages": json.dumps(SAID)}))
-    assert find("m:A", project, options).graph.stand_ins == ("functorch",)
+    assert find_graph("m:A", project, options).graph.stand_ins == ("functorch",)

@@ -9,14 +9,14 @@ import pytest
 from dynamo_build.errors import UsageError
 from dynamo_build.model.plan import BuildOptions, Requirements
 from dynamo_build.packages import runtime_wheel
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.requirements import collect_requirements
 from support.projects import write_project
 
 BLOCK = '# /// script\n# dependencies = ["from-block>=1"]\n# ///\n'
 
 
 def wanted(project: Path, **options: object) -> Requirements:
-    found, problems, warnings = require(project, ["graph.py"], BuildOptions(**options))  # type: ignore[arg-type]
+    found, problems, warnings = collect_requirements(project, ["graph.py"], BuildOptions(**options))  # type: ignore[arg-type]
     assert (problems, warnings) == ([], [])
     return found
 
@@ -40,7 +40,7 @@ def test_every_source_and_the_runtime(tmp_path: Path) -> None:
         "from-include[x]; python_version > '3'",
         "from-settings",
     }
-    assert set(found.lines) == own | set(runtime_wheel.requirements())
+    assert set(found.lines) == own | set(runtime_wheel.list_runtime_requirements())
     assert list(found.lines) == sorted(found.lines)
 
 
@@ -48,12 +48,12 @@ def test_the_settings_may_name_a_file(tmp_path: Path) -> None:
     """Relative to the project; one that is not there is a problem."""
     project = write_project(tmp_path / "p", {"needs/serving.txt": "from-named\n"})
     assert "from-named" in wanted(project, requirements=("-r needs/serving.txt",)).lines
-    assert require(project, [], BuildOptions(requirements=("-r none.txt",)))[1]
+    assert collect_requirements(project, [], BuildOptions(requirements=("-r none.txt",)))[1]
 
 
 def test_a_project_without_packages_has_the_runtimes(tmp_path: Path) -> None:
     """Nothing asked for still locks what the runtime needs."""
-    assert wanted(write_project(tmp_path / "p")).lines == tuple(sorted(runtime_wheel.requirements()))
+    assert wanted(write_project(tmp_path / "p")).lines == tuple(sorted(runtime_wheel.list_runtime_requirements()))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_project_without_packages_has_the_runtimes(tmp_path: Path) -> None:
 def test_what_cannot_be_locked_is_a_problem(tmp_path: Path, line: str) -> None:
     """File and line are named."""
     project = write_project(tmp_path / "p", {"requirements.txt": f"\n{line}\n"})
-    (problem,) = require(project, [], BuildOptions())[1]
+    (problem,) = collect_requirements(project, [], BuildOptions())[1]
     assert str(problem.where) == "requirements.txt:2"
     assert problem.hint
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_locked_is_a_problem(tmp_path: Path, line: str) -> None:
 def test_a_misspelt_requirement_is_a_problem(tmp_path: Path, line: str) -> None:
     """At its line, before any program is asked."""
     project = write_project(tmp_path / "p", {"requirements.txt": f"a==1\n{line}\n"})
-    (problem,) = require(project, [], BuildOptions())[1]
+    (problem,) = collect_requirements(project, [], BuildOptions())[1]
     assert str(problem.where) == "requirements.txt:2" and problem.hint
 
 
@@ -100,14 +100,14 @@ def test_requirements_of_every_form_are_taken(tmp_path: Path, line: str) -> None
 def test_a_password_in_an_address_is_refused(tmp_path: Path) -> None:
     """It would be recorded; the message does not repeat it."""
     project = write_project(tmp_path / "p", {"requirements.txt": "a @ git+https://me:hunter2@example.com/a.git\n"})
-    found, (problem,), _ = require(project, [], BuildOptions())
+    found, (problem,), _ = collect_requirements(project, [], BuildOptions())
     assert "password" in problem.message and "hunter2" not in problem.message + problem.hint + str(found)
 
 
 def test_index_addresses_are_not_read(tmp_path: Path) -> None:
     """A warning that does not repeat the address, and so no password in it."""
     project = write_project(tmp_path / "p", {"requirements.txt": "--index-url https://user:pass@host/simple\na\n"})
-    found, problems, warnings = require(project, [], BuildOptions())
+    found, problems, warnings = collect_requirements(project, [], BuildOptions())
     assert problems == []
     assert "pass" not in str(warnings) and len(warnings) == 1
     assert "pass" not in str(found)
@@ -125,7 +125,7 @@ def test_which_python(tmp_path: Path, setting: str, file: str, python: str) -> N
 @pytest.mark.parametrize("python", ["2.7", "3.10", "pypy3.11", "three"])
 def test_a_python_that_is_none(tmp_path: Path, python: str) -> None:
     """It is a problem, with what to use."""
-    assert require(write_project(tmp_path / "p"), [], BuildOptions(python=python))[1]
+    assert collect_requirements(write_project(tmp_path / "p"), [], BuildOptions(python=python))[1]
 
 
 def test_an_existing_lock_constrains(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_damaged_metadata_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"pyproject\.toml"):
         wanted(write_project(tmp_path / "p", {"pyproject.toml": "["}))
     project = write_project(tmp_path / "q", {"graph.py": "# /// script\n# [\n# ///\n"})
-    assert require(project, ["graph.py"], BuildOptions())[1]
+    assert collect_requirements(project, ["graph.py"], BuildOptions())[1]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_damaged_metadata_is_one_line(tmp_path: Path) -> None:
 def test_dependencies_that_cannot_be_read_are_told(tmp_path: Path, text: str, told: str) -> None:
     """Not passed over: the image would not have them."""
     project = write_project(tmp_path / "p", {"pyproject.toml": f'[project]\nname = "x"\n{text}\n'})
-    _, problems, warnings = require(project, [], BuildOptions())
+    _, problems, warnings = collect_requirements(project, [], BuildOptions())
     assert [problem.message for problem in (*problems, *warnings)] == [told] * bool(told)
 
 
@@ -176,7 +176,7 @@ def test_dynamic_dependencies_may_stand_in_a_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """Without where it would be on this machine."""
-    _, (problem,), _ = require(
+    _, (problem,), _ = collect_requirements(
         write_project(tmp_path / "p", {"requirements.txt": "-r other.txt\n"}), [], BuildOptions()
     )
     assert (problem.where.file, problem.message) == ("other.txt", "it cannot be read: no such file or directory")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.packages.requirements import image_packages, require
+from dynamo_build.packages.requirements import collect_requirements, read_image_packages
 
 TEXT = """
 import bentoml
@@ -25,8 +25,8 @@ def test_packages(tmp_path):
     (tmp_path / "service.py").write_text(TEXT)
     (tmp_path / "more.txt").write_text("bentoml[tracing]>=1.4\nidna\n")
     (tmp_path / "requirements.txt").write_text("bentoml\n")
-    assert sorted(image_packages(tmp_path, "service.py")) == ["-r more.txt", "pyyaml>=6"]
-    wanted, problems, _ = require(tmp_path, ["service.py"], BuildOptions())
+    assert sorted(read_image_packages(tmp_path, "service.py")) == ["-r more.txt", "pyyaml>=6"]
+    wanted, problems, _ = collect_requirements(tmp_path, ["service.py"], BuildOptions())
     assert problems == []
     assert {"pyyaml>=6", "idna"} <= set(wanted.lines)
     assert not any(line.startswith("bentoml") for line in wanted.lines)
@@ -36,5 +36,5 @@ def test_another_graph(tmp_path):
     """A graph of ours that uses `bentoml` for something else has it locked."""
     (tmp_path / "service.py").write_text("import bentoml\n")
     (tmp_path / "requirements.txt").write_text("bentoml\n")
-    assert image_packages(tmp_path, "service.py") == ()
-    assert "bentoml" in require(tmp_path, ["service.py"], BuildOptions())[0].lines
+    assert read_image_packages(tmp_path, "service.py") == ()
+    assert "bentoml" in collect_requirements(tmp_path, ["service.py"], BuildOptions())[0].lines

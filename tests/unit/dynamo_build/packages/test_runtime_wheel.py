@@ -21,21 +21,21 @@ from dynamo_build.packages import runtime_wheel
 
 def test_the_wheel_is_the_same_wherever_it_is_made(tmp_path: Path) -> None:
     """Another process with another hash seed, locale and time zone gives the same bytes."""
-    code = "import sys; from dynamo_build.packages.runtime_wheel import made; sys.stdout.buffer.write(made().content)"
+    code = "import sys; from dynamo_build.packages.runtime_wheel import build_runtime_wheel; sys.stdout.buffer.write(build_runtime_wheel().content)"
     other = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"},
         capture_output=True,
         check=True,
     ).stdout
-    path = runtime_wheel.build(tmp_path)
+    path = runtime_wheel.write_runtime_wheel(tmp_path)
     assert path.read_bytes() == other
     assert path.name == f"dynamo_runtime-{dynamo.__version__}-py3-none-any.whl"
 
 
 def test_the_record_is_right() -> None:
     """RECORD names every member once with its digest and size; stamps and modes are fixed."""
-    archive = zipfile.ZipFile(io.BytesIO(runtime_wheel.made().content))
+    archive = zipfile.ZipFile(io.BytesIO(runtime_wheel.build_runtime_wheel().content))
     names = archive.namelist()
     record = next(name for name in names if name.endswith("/RECORD"))
     rows = {row[0]: row[1:] for row in csv.reader(archive.read(record).decode().splitlines())}
@@ -52,10 +52,10 @@ def test_the_record_is_right() -> None:
 
 def test_the_metadata_asks_for_what_the_runtime_needs() -> None:
     """Requires-Dist are the lines that every lock has."""
-    archive = zipfile.ZipFile(io.BytesIO(runtime_wheel.made().content))
+    archive = zipfile.ZipFile(io.BytesIO(runtime_wheel.build_runtime_wheel().content))
     metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
     asked = [line.removeprefix("Requires-Dist: ") for line in metadata.splitlines() if line.startswith("Requires-Dist")]
-    assert tuple(asked) == runtime_wheel.requirements()
+    assert tuple(asked) == runtime_wheel.list_runtime_requirements()
     assert any(line.startswith("pydantic") for line in asked)
 
 
@@ -65,4 +65,4 @@ def test_a_foreign_package_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
     foreign.__path__ = [str(tmp_path)]
     monkeypatch.setattr(runtime_wheel, "dynamo", foreign)
     with pytest.raises(UsageError, match="is not ours"):
-        runtime_wheel.made()
+        runtime_wheel.build_runtime_wheel()

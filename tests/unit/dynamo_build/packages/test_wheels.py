@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.bento.export import export, take
+from dynamo_build.bento.export import export, import_bento
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.store import Store
 from dynamo_build.bento.verify import verify
@@ -20,9 +20,9 @@ from dynamo_build.errors import LockError
 from dynamo_build.events import Listener
 from dynamo_build.model.plan import WHEELS, BuildOptions, Lock, LockedPackage, Requirements
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.lock import carried, lock
+from dynamo_build.packages.lock import collect_wheels, lock_packages
 from dynamo_build.packages.lockers.given import GivenLocker
-from dynamo_build.packages.requirements import require
+from dynamo_build.packages.requirements import collect_requirements
 from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
 from support import handmade
@@ -104,10 +104,10 @@ class Resolver:
 def locked(
     project: Path, cache: Path, resolver: Resolver, options: BuildOptions | None = None
 ) -> tuple[Lock, Requirements]:
-    wanted, problems, _ = require(project, [], options or BuildOptions())
+    wanted, problems, _ = collect_requirements(project, [], options or BuildOptions())
     assert problems == []
     given = GivenLocker(Surroundings())
-    return lock(wanted, project, given=given, resolver=resolver, wheels=wheels(cache)), wanted
+    return lock_packages(wanted, project, given=given, resolver=resolver, wheels=wheels(cache)), wanted
 
 
 @pytest.mark.parametrize("line", ["./libs/lib", "my-lib @ ./libs/lib", "-e ./libs/lib"])
@@ -119,14 +119,14 @@ def test_a_folder_travels_as_a_wheel(tmp_path: Path, line: str) -> None:
     found, wanted = locked(project, tmp_path / "cache", resolver)
     (package,) = found.packages["linux/amd64"]
     assert (package.name, package.version, package.wheel) == ("my-lib", "1.2", "my_lib-1.2-py3-none-any.whl")
-    assert lockfile.load(project / lockfile.NAME)[1].packages == found.packages
-    path = carried(found, wanted, project, wheels(tmp_path / "cache"))[package.wheel]
+    assert lockfile.read_lock(project / lockfile.NAME)[1].packages == found.packages
+    path = collect_wheels(found, wanted, project, wheels(tmp_path / "cache"))[package.wheel]
     assert package.hashes == (f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",)
     shutil.copytree(project, tmp_path / "elsewhere/q")
     (tmp_path / "elsewhere/q/libs/lib/build").mkdir()
     assert locked(tmp_path / "elsewhere/q", tmp_path / "cache2", resolver)[0].packages == found.packages
     assert len(resolver.asked) == 1, "the lock that lies beside it fits"
-    again = carried(found, wanted, tmp_path / "elsewhere/q", wheels(tmp_path / "cache2"))
+    again = collect_wheels(found, wanted, tmp_path / "elsewhere/q", wheels(tmp_path / "cache2"))
     assert again[package.wheel].read_bytes() == path.read_bytes()
     (project / "libs/lib/my_lib/__init__.py").write_text("x = 2\n")
     assert locked(project, tmp_path / "cache", resolver)[0].packages["linux/amd64"][0].hashes != package.hashes
@@ -142,11 +142,11 @@ def test_a_wheel_travels_as_it_is(tmp_path: Path) -> None:
     resolver = Resolver()
     found, wanted = locked(project, tmp_path / "cache", resolver)
     assert "odd==1.0" in resolver.asked[0].lines and (Path(resolver.asked[0].wheels[0]) / name).is_file()
-    carrying = carried(found, wanted, project, wheels(tmp_path / "cache"))
+    carrying = collect_wheels(found, wanted, project, wheels(tmp_path / "cache"))
     bento = pack(planned(project), found, Store(tmp_path / "home"), wheels=carrying)
     assert (Path(bento.folder) / WHEELS / name).read_bytes() == content
     assert verify(Path(bento.folder), bento.manifest) == ()
-    other = take(export(bento, tmp_path / "x.bento"), Store(tmp_path / "other"))
+    other = import_bento(export(bento, tmp_path / "x.bento"), Store(tmp_path / "other"))
     (Path(other.folder) / WHEELS / name).write_bytes(b"")
     assert verify(Path(other.folder), other.manifest) == (f"`{WHEELS}/{name}` was changed",)
     requirements = (Path(bento.folder) / "env/python/requirements-linux-amd64.txt").read_text()
@@ -167,7 +167,7 @@ def test_a_commit_travels_as_a_wheel(tmp_path: Path) -> None:
     text = (project / lockfile.NAME).read_text()
     assert f"# wheel {package.wheel} from {package.source}\nmy-lib==1.2 \\\n    --hash={package.hashes[0]}\n" in text
     assert locked(project, tmp_path / "cache2", Resolver())[0].packages == found.packages
-    path = carried(found, wanted, project, wheels(tmp_path / "cache2"))[package.wheel]
+    path = collect_wheels(found, wanted, project, wheels(tmp_path / "cache2"))[package.wheel]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == package.hashes[0][7:]
 
 
@@ -190,7 +190,7 @@ def test_what_cannot_travel_is_one_line(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "cache/wheels").glob("*/my_lib*.whl")
     kept.write_bytes(content)
     with pytest.raises(LockError, match="different wheel than the lock has"):
-        carried(found, wanted, project, wheels(tmp_path / "cache"))
+        collect_wheels(found, wanted, project, wheels(tmp_path / "cache"))
 
 
 @pytest.mark.skipif(
@@ -205,11 +205,11 @@ def test_native_code_is_built_for_images_of_this_machine(tmp_path: Path) -> None
     found, wanted = locked(project, tmp_path / "cache", Resolver(), options)
     ((package,),) = found.packages.values()
     assert package.wheel.endswith(f"-linux_{os.uname().machine}.whl")
-    one = wheels(tmp_path / "cache").local(wanted.local[0], project, (MACHINE,), python)
+    one = wheels(tmp_path / "cache").make_local_wheel(wanted.local[0], project, (MACHINE,), python)
     shutil.copytree(project, tmp_path / "elsewhere/q")
-    two = wheels(tmp_path / "cache2").local(wanted.local[0], tmp_path / "elsewhere/q", (MACHINE,), python)
+    two = wheels(tmp_path / "cache2").make_local_wheel(wanted.local[0], tmp_path / "elsewhere/q", (MACHINE,), python)
     assert one.digest == two.digest == package.hashes[0]
     with pytest.raises(LockError, match=f"does not run on {OTHER}"):
         locked(project, tmp_path / "cache", Resolver(), BuildOptions(platforms=(MACHINE, OTHER), python=python))
     with pytest.raises(LockError, match=r"is for cp3\d+, and the image has Python 3.30"):
-        wheels(tmp_path / "cache").local(wanted.local[0], project, (MACHINE,), "3.30")
+        wheels(tmp_path / "cache").make_local_wheel(wanted.local[0], project, (MACHINE,), "3.30")

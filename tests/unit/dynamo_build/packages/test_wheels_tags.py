@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.packages.wheels import misfit
+from dynamo_build.packages.wheels import find_misfit
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from dynamo_build.packages.wheels import misfit
 )
 def test_its_name_says_where_it_runs(tags: str, reason: str) -> None:
     """Its Python, its machine, its C library."""
-    assert misfit(Path(f"my_lib-1.0-{tags}.whl"), ["linux/amd64"], "3.11") == reason
+    assert find_misfit(Path(f"my_lib-1.0-{tags}.whl"), ["linux/amd64"], "3.11") == reason
 
 
 @pytest.mark.parametrize(("symbols", "reason"), [(b"GLIBC_2.2.5\0GLIBC_2.14", ""), (b"GLIBC_2.14\0GLIBC_2.38", "2.38")])
@@ -42,10 +42,10 @@ def test_what_was_compiled_here_is_looked_at(tmp_path: Path, symbols: bytes, rea
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("a/_native.cpython-311-x86_64-linux-gnu.so", symbols)
         wheel.writestr("a/data.txt", b"GLIBC_2.99")
-    assert (reason in (found := misfit(path, ["linux/amd64"], "3.11"))) and bool(reason) == bool(found)
+    assert (reason in (found := find_misfit(path, ["linux/amd64"], "3.11"))) and bool(reason) == bool(found)
 
 
 @pytest.mark.parametrize("name", ["a.whl", "a-1-any.whl", "", "a-1-py3-none-any.zip"])
 def test_another_name_is_none(name: str) -> None:
     """It is told."""
-    assert misfit(Path(name), ["linux/amd64"], "3.11") == "is not the name of a wheel"
+    assert find_misfit(Path(name), ["linux/amd64"], "3.11") == "is not the name of a wheel"

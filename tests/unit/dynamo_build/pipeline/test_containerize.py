@@ -15,7 +15,7 @@ from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, SetupCommand, SystemPackages, ToFolder
-from dynamo_build.pipeline.containerize import choose, containerize, plan_images
+from dynamo_build.pipeline.containerize import choose_builder, containerize, plan_images
 from dynamo_build.seams import Surroundings
 from support import handmade
 
@@ -24,7 +24,7 @@ from support import handmade
 def around(tmp_path: Path) -> Surroundings:
     """Surroundings without an engine, and without programs that build."""
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": str(tmp_path)}
-    return catalog.surroundings(environment, tmp_path / "cache")
+    return catalog.default_surroundings(environment, tmp_path / "cache")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_auto_goes_on_to_the_next(
     ))  # fmt: skip
     heard: list[Event] = []
     layers = (SystemPackages(names=("ffmpeg",)), SetupCommand(command="true"))
-    chosen = choose([(replace(planned[0], layers=layers), planned[1])], around, heard.append)
+    chosen = choose_builder([(replace(planned[0], layers=layers), planned[1])], around, heard.append)
     assert isinstance(chosen, Willing)
     assert told(heard)[0].startswith("building with `docker`, since `oci` cannot: system packages need a command")
 
@@ -97,7 +97,7 @@ def test_it_ends_with_the_code_of_a_missing_tool(
 
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     made = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(made.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(made.manifest))
     (folder / "build.json").write_text(json.dumps({}))
     handmade.base_folder(tmp_path / "base", tag="v1")
     monkeypatch.chdir(tmp_path)
@@ -143,16 +143,16 @@ def test_every_compression_gives_the_same_image_inside(
     bento: Bento, options: ContainerizeOptions, around: Surroundings, tmp_path: Path
 ) -> None:
     """One config and one list of diff ids; the manifest says what compressed the layers, and all of them are whole."""
-    from dynamo_build.image.report import notes_of
+    from dynamo_build.image.report import read_annotations
     from dynamo_build.oci import check, layout
 
     found = {}
     for name in ("gzip", "zlib", "zstd"):
         containerize(bento, replace(options, compression=name, folder=str(tmp_path / name)), around)
-        found[name] = layout.read(tmp_path / name, "linux/amd64")
-        assert check.problems(found[name]) == ()
+        found[name] = layout.read_image(tmp_path / name, "linux/amd64")
+        assert check.find_image_problems(found[name]) == ()
     assert len({image.config_digest for image in found.values()}) == 1
     assert len({image.digest for image in found.values()}) == 3
-    kinds = {name: notes_of(image)["dynamo.compressor"].partition("-")[0] for name, image in found.items()}
+    kinds = {name: read_annotations(image)["dynamo.compressor"].partition("-")[0] for name, image in found.items()}
     assert kinds == {"gzip": "isal", "zlib": "zlib", "zstd": "zstd"}
     assert {layer.media_type.rpartition("+")[2] for layer in found["zstd"].layers[1:]} == {"zstd"}

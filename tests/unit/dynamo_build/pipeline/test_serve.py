@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from dynamo_build.errors import GraphError, ServeError, UsageError
-from dynamo_build.pipeline.serve import ServeOptions, effective, resolve, serve
+from dynamo_build.pipeline.serve import ServeOptions, effective_config, resolve_target, serve
 
 CODE = """
 from dynamo.sdk import api, service
@@ -32,16 +32,21 @@ def project(tmp_path):
 
 def test_precedence(project, monkeypatch):
     """Command line over environment over file over decorator over constructor; mappings merge."""
-    front = effective(resolve("graph:Front", project, ServeOptions()))["Front"]
+    front = effective_config(resolve_target("graph:Front", project, ServeOptions()))["Front"]
     assert front["greeting"] == "hi"
     assert (front["ServiceArgs"]["workers"], front["ServiceArgs"]["envs"]) == (2, {"A": "1"})
     file = project / "config.yaml"
-    assert effective(resolve("graph:Front", project, ServeOptions(config_file=file)))["Front"]["greeting"] == "file"
+    assert (
+        effective_config(resolve_target("graph:Front", project, ServeOptions(config_file=file)))["Front"]["greeting"]
+        == "file"
+    )
     monkeypatch.setenv("DYNAMO_SERVICE_CONFIG", '{"Front": {"greeting": "environment"}}')
-    front = effective(resolve("graph:Front", project, ServeOptions(config_file=file)))["Front"]
+    front = effective_config(resolve_target("graph:Front", project, ServeOptions(config_file=file)))["Front"]
     assert (front["greeting"], front["other"]) == ("environment", 1)
     arguments = ("--Front.greeting=argument", "--Front.ServiceArgs.resources.cpu=4")
-    front = effective(resolve("graph:Front", project, ServeOptions(config_file=file, arguments=arguments)))["Front"]
+    front = effective_config(
+        resolve_target("graph:Front", project, ServeOptions(config_file=file, arguments=arguments))
+    )["Front"]
     assert (front["greeting"], front["other"]) == ("argument", 1)
     assert (front["ServiceArgs"]["workers"], front["ServiceArgs"]["resources"]["cpu"]) == (2, "4")
 
@@ -49,14 +54,14 @@ def test_precedence(project, monkeypatch):
 def test_mistakes(project, monkeypatch):
     """Unknown names are refused before anything is started."""
     with pytest.raises(UsageError, match="no service `Nobody`"):
-        resolve("graph:Front", project, ServeOptions(service_name="Nobody"))
+        resolve_target("graph:Front", project, ServeOptions(service_name="Nobody"))
     with pytest.raises(UsageError, match="not the address of a dependency"):
-        resolve("graph:Front", project, ServeOptions(depends=("Front",)))
+        resolve_target("graph:Front", project, ServeOptions(depends=("Front",)))
     with pytest.raises(GraphError):
-        resolve("graph:Front", project, ServeOptions(arguments=("--Nobody.x=1",)))
+        resolve_target("graph:Front", project, ServeOptions(arguments=("--Nobody.x=1",)))
     monkeypatch.setenv("DYNAMO_SERVICE_CONFIG", "{")
     with pytest.raises(UsageError, match="DYNAMO_SERVICE_CONFIG is neither JSON nor YAML"):
-        resolve("graph:Front", project, ServeOptions())
+        resolve_target("graph:Front", project, ServeOptions())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -34,12 +34,12 @@ REQUIREMENTS = ("numpy>=2", "-r needs/serving.txt", "./wheels/odd-1.0-py3-none-a
 def test_what_makes_sense_is_read_and_the_rest_is_named(tmp_path: Path) -> None:
     """Settings with their source; one line for each option that is not taken over."""
     (tmp_path / "bentofile.yaml").write_text(FILE)
-    found = settings.load(tmp_path, {}, {})
+    found = settings.load_settings(tmp_path, {}, {})
     options = found.build_options()
     assert (options.name, options.python, options.base) == ("mine", "3.12", "registry.example/base:1")
     assert (options.include, options.exclude, options.requirements) == (("*.py",), ("tests/",), REQUIREMENTS)
     assert (dict(options.labels), options.system_packages) == ({"team": "a"}, ("libgomp1",))
-    assert found.source("build.python") == "bentofile.yaml"
+    assert found.get_source("build.python") == "bentofile.yaml"
     named = [note.split("`")[1] for note in found.notes]
     assert named == ["service", "python.lock_packages", "python.extra_index_url", "docker.cuda_version"]
 
@@ -49,7 +49,7 @@ def test_pyproject_and_precedence(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.bentoml.build]\nname = "theirs"\nexclude = ["x"]\n[tool.dynamo.build]\nname = "ours"\n'
     )
-    found = settings.load(tmp_path, {}, {})
+    found = settings.load_settings(tmp_path, {}, {})
     assert (found["build.name"], found["build.exclude"], found.notes) == ("ours", ("x",), ())
 
 
@@ -69,4 +69,4 @@ def test_wrong_files_are_one_line(tmp_path: Path, text: str, words: str) -> None
     """What is wrong is named."""
     (tmp_path / "bentofile.yaml").write_text(text)
     with pytest.raises(UsageError, match=words):
-        settings.load(tmp_path, {}, {})
+        settings.load_settings(tmp_path, {}, {})

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo_build.project.files import survey
+from dynamo_build.project.files import survey_files
 from support.effort import examples
 
 
 def paths(project: Path, **options: object) -> list[str]:
     """What is packed."""
-    return [file.path for file in survey(str(project), **options).files]  # type: ignore[arg-type]
+    return [file.path for file in survey_files(str(project), **options).files]  # type: ignore[arg-type]
 
 
 def complaint(project: Path) -> tuple[str, str]:
     """File and message of the one problem."""
-    (problem,) = survey(str(project)).problems
+    (problem,) = survey_files(str(project)).problems
     assert problem.hint
     return problem.where.file, problem.message
 
@@ -93,7 +93,7 @@ def test_links_inside_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link.py").symlink_to("real/a.py")
     (tmp_path / "folder").symlink_to("real")
     assert paths(tmp_path) == ["folder/a.py", "link.py", "real/a.py"]
-    assert survey(str(tmp_path)).problems == ()
+    assert survey_files(str(tmp_path)).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_folder_links_cannot_multiply(tmp_path: Path) -> None:
     fill(tmp_path, "a/x", "b/y")
     (tmp_path / "a/b").symlink_to("../b")
     (tmp_path / "b/a").symlink_to("../a")
-    found = survey(str(tmp_path))
+    found = survey_files(str(tmp_path))
     assert {problem.where.file for problem in found.problems} == {"a/b/a", "b/a/b"}
 
 
@@ -127,7 +127,7 @@ def test_special_files_are_problems_all_at_once(tmp_path: Path, monkeypatch: pyt
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(tmp_path)
         server.bind("sock")
-        problems = survey(str(tmp_path)).problems
+        problems = survey_files(str(tmp_path)).problems
     assert [problem.message for problem in problems] == ["it is a FIFO, not a file", "it is a socket, not a file"]
 
 
@@ -136,7 +136,7 @@ def test_names_that_no_other_machine_could_hold(tmp_path: Path) -> None:
     """Names that are not UTF-8, control characters and case clashes are problems."""
     os.close(os.open(os.fsencode(tmp_path) + b"/\xff", os.O_CREAT))
     fill(tmp_path, "new\nline", "A/x", "a/y", "b/c.py", "b/C.py")
-    seen = {problem.where.file for problem in survey(str(tmp_path)).problems}
+    seen = {problem.where.file for problem in survey_files(str(tmp_path)).problems}
     assert len(seen) == 4
     assert {"a", "b/c.py", "new\\nline"} <= seen
 
@@ -146,7 +146,7 @@ def test_only_the_executable_bit_is_kept(tmp_path: Path) -> None:
     fill(tmp_path, "run.sh", "x.py")
     (tmp_path / "run.sh").chmod(0o700)
     (tmp_path / "x.py").chmod(0o666)
-    assert [file.executable for file in survey(str(tmp_path)).files] == [True, False]
+    assert [file.executable for file in survey_files(str(tmp_path)).files] == [True, False]
 
 
 NAMES = st.text(
@@ -158,13 +158,13 @@ NAMES = st.text(
 @given(st.sets(NAMES.filter(lambda name: name not in (".", "..") and len(name.encode()) < 100), max_size=8))
 def test_every_portable_name_is_packed_or_named(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
     """No file goes missing silently: it is packed, ignored by rule, or a problem."""
-    from dynamo_build.project.ignore import IGNORE_FILES, never_file
+    from dynamo_build.project.ignore import IGNORE_FILES, is_excluded_file
 
     project = tmp_path_factory.mktemp("project")
-    wanted = {name for name in names if not never_file(name) and name not in IGNORE_FILES}
+    wanted = {name for name in names if not is_excluded_file(name) and name not in IGNORE_FILES}
     for name in wanted:
         (project / name).write_bytes(b"")
-    found = survey(str(project))
+    found = survey_files(str(project))
     assert {file.path for file in found.files} == wanted
 
 
@@ -175,7 +175,7 @@ def test_a_line_that_is_no_pattern_is_a_problem(tmp_path: Path, name: str, patte
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / name).write_text(f"# first\n\n*.txt\n{pattern}\n")
     (tmp_path / "kept").write_text("")
-    found = survey(str(tmp_path))
+    found = survey_files(str(tmp_path))
     if found.problems or (name, pattern) != (".dockerignore", "!"):  # Docker passes over a lone exclamation mark
         (told,) = found.problems
         assert (told.where.file, told.where.line) == (f"deep/{name}", 4)
@@ -193,5 +193,5 @@ def test_any_ignore_file_gives_files_or_problems(tmp_path_factory: pytest.TempPa
         (project / name).write_text("\n".join(lines))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = survey(str(project))
+            found = survey_files(str(project))
         assert {file.path for file in found.files} <= {"a", "b", "a.b", ".gitignore", ".dockerignore"}

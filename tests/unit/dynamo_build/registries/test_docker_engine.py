@@ -15,7 +15,7 @@ from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Event, Noted, Progress
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
-from dynamo_build.oci.layer import Entry, Layer, write
+from dynamo_build.oci.layer import Entry, Layer, write_layer
 from dynamo_build.registries import docker_engine
 from support import engine as double
 
@@ -24,7 +24,7 @@ REFERENCE = ImageReference.parse("hello:1")
 
 def layer(content: bytes) -> Layer:
     blob = io.BytesIO()
-    digest, diff_id, size = write([Entry(path="file", content=content)], blob)
+    digest, diff_id, size = write_layer([Entry(path="file", content=content)], blob)
     return Layer(digest=digest, diff_id=diff_id, size=size, source=lambda: io.BytesIO(blob.getvalue()))
 
 
@@ -44,7 +44,7 @@ def blobs(archive: dict[str, bytes]) -> set[str]:
 
 def test_an_engine_is_found_by_its_address(running: double.Engine) -> None:
     """DOCKER_HOST names it, and only one that answers counts."""
-    assert docker_engine.available({"DOCKER_HOST": running.address}) == running.address
+    assert docker_engine.find_engine({"DOCKER_HOST": running.address}) == running.address
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_an_engine_is_found_by_its_address(running: double.Engine) -> None:
 )
 def test_no_engine_is_no_error(address: str) -> None:
     """Whether one answers is a question, not a failure; another than the named one is never taken."""
-    assert docker_engine.available({"DOCKER_HOST": address}) == ""
+    assert docker_engine.find_engine({"DOCKER_HOST": address}) == ""
 
 
 def test_a_socket_that_nobody_serves(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_socket_that_nobody_serves(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as left:
         left.bind(f"{folder}/s")
         left.close()
-        assert docker_engine.available({"DOCKER_HOST": f"unix://{folder}/s"}) == ""
-    assert docker_engine.available({"DOCKER_HOST": f"unix://{tmp_path}"}) == ""
+        assert docker_engine.find_engine({"DOCKER_HOST": f"unix://{folder}/s"}) == ""
+    assert docker_engine.find_engine({"DOCKER_HOST": f"unix://{tmp_path}"}) == ""
 
 
 def test_the_users_own_engine_is_found(running: double.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,40 +69,40 @@ def test_the_users_own_engine_is_found(running: double.Engine, monkeypatch: pyte
     folder = Path(running.address.removeprefix("unix://")).parent
     (folder / "docker.sock").symlink_to("engine.sock")
     monkeypatch.setattr(docker_engine, "DEFAULT_SOCKET", "/nope.sock")
-    assert docker_engine.available({"XDG_RUNTIME_DIR": str(folder)}) == f"unix://{folder}/docker.sock"
-    assert docker_engine.available({}) == ""
+    assert docker_engine.find_engine({"XDG_RUNTIME_DIR": str(folder)}) == f"unix://{folder}/docker.sock"
+    assert docker_engine.find_engine({}) == ""
 
 
 def test_a_new_image_is_sent_whole(running: double.Engine) -> None:
     """An engine without any of the layers gets all of them, and the id is the config's digest."""
     made = image(b"base", b"code")
-    assert docker_engine.load(made, REFERENCE, running.address) == made.config_digest
+    assert docker_engine.load_image(made, REFERENCE, running.address) == made.config_digest
     assert {item.digest for item in made.layers} <= blobs(running.archives[0])
 
 
 def test_known_layers_stay_at_home(running: double.Engine) -> None:
     """Only what is above the layers that the engine has is sent."""
-    docker_engine.load(image(b"base", b"one"), REFERENCE, running.address)
+    docker_engine.load_image(image(b"base", b"one"), REFERENCE, running.address)
     second = image(b"base", b"two")
-    docker_engine.load(second, REFERENCE, running.address)
+    docker_engine.load_image(second, REFERENCE, running.address)
     assert blobs(running.archives[1]) == {second.layers[1].digest, second.config_digest, second.digest}
 
 
 def test_a_layer_in_the_middle_is_not_known(running: double.Engine) -> None:
     """A layer counts only when all below it are the same."""
-    docker_engine.load(image(b"base", b"one"), REFERENCE, running.address)
+    docker_engine.load_image(image(b"base", b"one"), REFERENCE, running.address)
     other = image(b"other base", b"one")
-    docker_engine.load(other, REFERENCE, running.address)
+    docker_engine.load_image(other, REFERENCE, running.address)
     assert {item.digest for item in other.layers} <= blobs(running.archives[1])
 
 
 def test_an_engine_that_wants_all_gets_all(running: double.Engine) -> None:
     """Leaving layers out rests on no specification, so a refusal means the whole archive, and one line about it."""
-    docker_engine.load(image(b"base", b"one"), REFERENCE, running.address)
+    docker_engine.load_image(image(b"base", b"one"), REFERENCE, running.address)
     running.refuse_parts = True
     heard: list[Event] = []
     second = image(b"base", b"two")
-    assert docker_engine.load(second, REFERENCE, running.address, heard.append) == second.config_digest
+    assert docker_engine.load_image(second, REFERENCE, running.address, heard.append) == second.config_digest
     assert len(running.archives) == 3
     assert [event for event in heard if isinstance(event, Noted)] == [
         Noted(text="the engine does not take a part of an image; sending all of it")
@@ -111,10 +111,10 @@ def test_an_engine_that_wants_all_gets_all(running: double.Engine) -> None:
 
 def test_containerds_store_gets_all(running: double.Engine) -> None:
     """An engine over containerd's store is sent the whole archive at once."""
-    docker_engine.load(image(b"base", b"one"), REFERENCE, running.address)
+    docker_engine.load_image(image(b"base", b"one"), REFERENCE, running.address)
     running.info = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
     second = image(b"base", b"two")
-    docker_engine.load(second, REFERENCE, running.address)
+    docker_engine.load_image(second, REFERENCE, running.address)
     assert {item.digest for item in second.layers} <= blobs(running.archives[1])
 
 
@@ -122,13 +122,13 @@ def test_a_refusal_is_one_line(running: double.Engine) -> None:
     """What the engine says is what the user reads."""
     running.refuse_all = "no space left on device"
     with pytest.raises(ImageBuildError, match="the engine did not load hello:1: no space left on device"):
-        docker_engine.load(image(b"base"), REFERENCE, running.address)
+        docker_engine.load_image(image(b"base"), REFERENCE, running.address)
 
 
 def test_no_engine_says_what_to_do() -> None:
     """One line with the address, and hints."""
     with pytest.raises(ToolMissing, match=r"no Docker Engine answers at unix:///nope.sock") as caught:
-        docker_engine.load(image(b"base"), REFERENCE, "unix:///nope.sock")
+        docker_engine.load_image(image(b"base"), REFERENCE, "unix:///nope.sock")
     assert any("oci" in hint for hint in caught.value.hints)
 
 
@@ -138,14 +138,14 @@ def test_a_damaged_layer_is_the_layers_fault(running: double.Engine) -> None:
     bad = Layer(digest=good.digest, diff_id=good.diff_id, size=good.size, source=lambda: io.BytesIO(b"x" * good.size))
     made = OciImage.compose({"os": "linux", "architecture": "amd64"}, [bad])
     with pytest.raises(RegistryError, match="has other content than its digest says"):
-        docker_engine.load(made, REFERENCE, running.address)
+        docker_engine.load_image(made, REFERENCE, running.address)
     assert running.archives == []
 
 
 def test_progress_is_told_in_steps(running: double.Engine) -> None:
     """Small images say nothing; large ones a hundred times at most."""
     heard: list[Event] = []
-    docker_engine.load(image(b"small"), REFERENCE, running.address, heard.append)
+    docker_engine.load_image(image(b"small"), REFERENCE, running.address, heard.append)
     assert not [event for event in heard if isinstance(event, Progress)]
 
 
@@ -155,7 +155,7 @@ def test_progress_is_told_in_steps(running: double.Engine) -> None:
 )
 def test_names_in_an_engine(reference: str, name: str) -> None:
     """An engine names images by tag."""
-    assert docker_engine.reference_name(ImageReference.parse(reference)) == name
+    assert docker_engine.format_reference(ImageReference.parse(reference)) == name
 
 
 def test_an_engine_that_talks_nonsense() -> None:
@@ -173,5 +173,5 @@ def test_an_engine_that_talks_nonsense() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert docker_engine.available({"DOCKER_HOST": f"tcp://127.0.0.1:{server.getsockname()[1]}"}) == ""
+        assert docker_engine.find_engine({"DOCKER_HOST": f"tcp://127.0.0.1:{server.getsockname()[1]}"}) == ""
         thread.join()

@@ -19,7 +19,7 @@ def test_without_a_tag_it_is_latest(tmp_path: Path) -> None:
     """A push without a tag is named `latest`."""
     to = ImageReference.parse(f"oci:{tmp_path}/x")
     FolderRegistry(Surroundings(environment={}, cache=tmp_path)).push(handmade.image(), (to,), ignore)
-    assert layout.resolve(tmp_path / "x", "latest")
+    assert layout.resolve_digest(tmp_path / "x", "latest")
 
 
 def test_a_server_is_no_folder(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from dynamo_build.system import atomic
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     """A failed write leaves the old content and no temporary file."""
     path = tmp_path / "f"
-    atomic.write(path, b"old")
-    atomic.write(path, b"new")
+    atomic.replace_file(path, b"old")
+    atomic.replace_file(path, b"new")
     assert path.read_bytes() == b"new"
     with pytest.raises(TypeError):
-        atomic.write(path, "text")  # type: ignore[arg-type]
+        atomic.replace_file(path, "text")  # type: ignore[arg-type]
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["f"]
 
@@ -26,19 +26,19 @@ def test_what_was_asked_for_by_name(tmp_path: Path) -> None:
     """A link stays one, and a name that leads to an open file or a device is written through."""
     path, link = tmp_path / "f", tmp_path / "link"
     link.symlink_to(path)
-    atomic.put(link, "old")
-    atomic.put(link, "new")
+    atomic.write_output(link, "old")
+    atomic.write_output(link, "new")
     assert (path.read_text(), link.is_symlink(), sorted(os.listdir(tmp_path))) == ("new", True, ["f", "link"])
     with path.open("w") as stream:
-        atomic.put(Path(f"/dev/fd/{stream.fileno()}"), "through")
+        atomic.write_output(Path(f"/dev/fd/{stream.fileno()}"), "through")
         assert os.fstat(stream.fileno()).st_nlink == 1
     assert path.read_text() == "through"
     reading, writing = os.pipe()
-    atomic.put(Path(f"/proc/self/fd/{writing}"), "piped")
+    atomic.write_output(Path(f"/proc/self/fd/{writing}"), "piped")
     assert os.read(reading, 9) == b"piped"
     os.close(reading)
     os.close(writing)
-    atomic.put(Path("/dev/null"), "nothing")
+    atomic.write_output(Path("/dev/null"), "nothing")
     assert [atomic.is_stream(Path(name)) for name in ("/dev/stdout", "/dev/null", str(link))] == [True, True, False]
 
 

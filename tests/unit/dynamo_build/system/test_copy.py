@@ -18,7 +18,7 @@ BLOCK = 8192
 def copied(source: Path, target: Path, mode: int = 0o644) -> tuple[bytes, list[int]]:
     told: list[int] = []
     with open(source, "rb", buffering=0) as stream:
-        return copy.copy(stream, source.stat().st_size, str(target), mode, told.append), told
+        return copy.copy_file(stream, source.stat().st_size, str(target), mode, told.append), told
 
 
 @pytest.mark.parametrize("large", [0, 1 << 40])

@@ -22,31 +22,31 @@ def python(code: str) -> list[str]:
 def test_stdout_comes_back_and_stderr_is_told() -> None:
     """What a program prints is its result; what it says on the side are events."""
     heard: list[Event] = []
-    done = process.run(python("import sys; print('a'); print('b', file=sys.stderr)"), on=heard.append)
+    done = process.run_program(python("import sys; print('a'); print('b', file=sys.stderr)"), on=heard.append)
     assert done == "a\n"
     assert heard == [Output(line="b")]
 
 
 def test_input_is_given() -> None:
     """Bytes can be handed to the program."""
-    assert process.run(python("print(input())"), given=b"hello\n") == "hello\n"
+    assert process.run_program(python("print(input())"), given=b"hello\n") == "hello\n"
 
 
 def test_a_program_that_wants_no_input_is_not_in_the_way() -> None:
     """More input than is read is no failure of the program."""
-    assert process.run(python("print(1)"), given=b"x" * 1_000_000) == "1\n"
+    assert process.run_program(python("print(1)"), given=b"x" * 1_000_000) == "1\n"
 
 
 def test_without_input_stdin_is_empty() -> None:
     """A program that asks a question gets no answer and does not wait for one."""
-    assert process.run(python("import sys; print(len(sys.stdin.read()))"), timeout=10) == "0\n"
+    assert process.run_program(python("import sys; print(len(sys.stdin.read()))"), timeout=10) == "0\n"
 
 
 def test_failure_holds_the_code_and_the_end() -> None:
     """The error names the program, its code and what it said last."""
     code = "import sys\nfor i in range(100): print(i, file=sys.stderr)\nsys.exit(3)"
     with pytest.raises(process.ProgramFailed) as caught:
-        process.run(python(code))
+        process.run_program(python(code))
     assert caught.value.code == 3
     assert caught.value.tail == tuple(str(number) for number in range(80, 100))
     assert caught.value.message == f"`{Path(sys.executable).name}` ended with code 3: 99"
@@ -55,13 +55,13 @@ def test_failure_holds_the_code_and_the_end() -> None:
 def test_failure_without_stderr_shows_stdout() -> None:
     """Programs that complain on stdout are heard too."""
     with pytest.raises(process.ProgramFailed, match="ended with code 1: broken"):
-        process.run(python("print('broken'); raise SystemExit(1)"))
+        process.run_program(python("print('broken'); raise SystemExit(1)"))
 
 
 def test_a_signal_is_named() -> None:
     """A program that was killed says by what."""
     with pytest.raises(process.ProgramFailed, match="was ended by signal SIGKILL"):
-        process.run(python("import os; os.kill(os.getpid(), 9)"))
+        process.run_program(python("import os; os.kill(os.getpid(), 9)"))
 
 
 def test_time_runs_out_for_the_program_and_its_children(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_time_runs_out_for_the_program_and_its_children(tmp_path: Path) -> None:
         "time.sleep(300)"
     )
     with pytest.raises(process.ProgramFailed, match=r"was stopped after 3 s") as caught:
-        process.run(python(code), timeout=3)
+        process.run_program(python(code), timeout=3)
     assert caught.value.code is None
     child = Path("/proc", written.read_text(), "stat")
 
@@ -90,14 +90,14 @@ def test_time_runs_out_for_the_program_and_its_children(tmp_path: Path) -> None:
 def test_a_missing_program_has_the_callers_hints() -> None:
     """Who calls knows how to install it."""
     with pytest.raises(ToolMissing, match="there is no program `no-such-program`") as caught:
-        process.run(["no-such-program"], hints=["Install it."])
+        process.run_program(["no-such-program"], hints=["Install it."])
     assert caught.value.hints == ("Install it.",)
 
 
 def test_a_missing_folder_is_not_a_missing_program(tmp_path: Path) -> None:
     """The error names what is really missing."""
     with pytest.raises(DynamoError, match="there is no folder"):
-        process.run(python("pass"), folder=tmp_path / "gone")
+        process.run_program(python("pass"), folder=tmp_path / "gone")
 
 
 def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
@@ -105,17 +105,17 @@ def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
     file = tmp_path / "tool"
     file.write_text("#!/bin/sh\n")
     with pytest.raises(ToolMissing, match="may not be run here"):
-        process.run([file])
+        process.run_program([file])
 
 
 def test_odd_bytes_are_not_fatal() -> None:
     """Output in another encoding is shown as well as it can be."""
-    assert process.run(python("import os; os.write(1, b'\\xff\\n')")) == "�\n"
+    assert process.run_program(python("import os; os.write(1, b'\\xff\\n')")) == "�\n"
 
 
 def test_the_environment_is_the_one_given() -> None:
     """Nothing of ours leaks when an environment is given."""
-    assert process.run(["/usr/bin/env"], environment={"ONLY": "this"}) == "ONLY=this\n"
+    assert process.run_program(["/usr/bin/env"], environment={"ONLY": "this"}) == "ONLY=this\n"
     assert os.environ.get("ONLY") is None
 
 
@@ -139,9 +139,9 @@ for number in range(1, 300):
             sys.setprofile(None)
             os.kill(os.getpid(), signal.SIGTERM)
     try:
-        with process.started(["sleep", "60"]) as child:
+        with process.start_program(["sleep", "60"]) as child:
             sys.setprofile(count)
-            process.wait(child, 60)
+            process.wait_for_exit(child, 60)
     except Told:
         assert child.returncode == -9, number
     else:

@@ -19,8 +19,8 @@ class Finalized:
         os.kill(os.getpid(), signal.{name})
         time.sleep(1)
 
-signals.listen()
-with signals.raising([signal.SIGINT, signal.SIGTERM]):
+signals.install_handler()
+with signals.raise_on_signals([signal.SIGINT, signal.SIGTERM]):
     try:
         Finalized()
         time.sleep(60)
@@ -42,8 +42,8 @@ def hook(what):
     print("told")
 
 sys.unraisablehook = hook
-signals.listen()
-with signals.raising([signal.SIGTERM]):
+signals.install_handler()
+with signals.raise_on_signals([signal.SIGTERM]):
     try:
         Finalized()
         time.sleep(60)
@@ -128,5 +128,5 @@ def test_other_errors_are_not_caused_by_it() -> None:
         except ValueError as error:
             raise RuntimeError from error
     except RuntimeError as error:
-        assert not signals.caused(error)
-    assert not signals.caused(None)
+        assert not signals.is_interrupt(error)
+    assert not signals.is_interrupt(None)

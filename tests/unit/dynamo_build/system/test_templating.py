@@ -37,15 +37,15 @@ def test_a_name_that_is_not_there_is_an_error(folder: Path) -> None:
     """A misspelt name never renders as nothing."""
     (folder / "x.j2").write_text("{{ image.nmae }}")
     with pytest.raises(UndefinedError):
-        templating.render("x.j2", image={"name": 1})
+        templating.render_template("x.j2", image={"name": 1})
 
 
 def test_exactly_one_variable(folder: Path) -> None:
     """A template's input is one value."""
     (folder / "x.j2").write_text("{{ a }}\n")
-    assert templating.render("x.j2", a=1) == "1\n"
+    assert templating.render_template("x.j2", a=1) == "1\n"
     with pytest.raises(TypeError):
-        templating.render("x.j2", a=1, b=2)
+        templating.render_template("x.j2", a=1, b=2)
 
 
 def test_every_template_is_listed_with_its_variable() -> None:

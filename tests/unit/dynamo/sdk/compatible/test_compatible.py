@@ -8,7 +8,7 @@ import pytest
 
 from dynamo.sdk.compatible import decorates
 from dynamo_build.errors import GraphError
-from dynamo_build.graph.child import explore
+from dynamo_build.graph.child import explore_graph
 
 SERVICE = """
 import bentoml
@@ -25,7 +25,7 @@ def described(folder, text, **files):
     (folder / "service.py").write_text(textwrap.dedent(text))
     for name, content in files.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(content))
-    return explore("service:Svc", folder)
+    return explore_graph("service:Svc", folder)
 
 
 def problems(folder, text):

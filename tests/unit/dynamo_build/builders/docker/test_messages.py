@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo_build.builders.docker.messages import follow
+from dynamo_build.builders.docker.messages import follow_build
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, Output, ignore
 
@@ -29,14 +29,14 @@ def trace(*parts: bytes) -> dict[str, Any]:
 
 def lines(*messages: dict[str, Any]) -> list[str]:
     heard: list[Event] = []
-    follow([*messages, DONE], heard.append)
+    follow_build([*messages, DONE], heard.append)
     return [event.line for event in heard if isinstance(event, Output)]
 
 
 def test_the_image_is_the_last_id() -> None:
     """The id comes as `aux`, from either builder."""
-    assert follow([{"stream": "Step 1\n"}, DONE], ignore) == "sha256:1"
-    assert follow([{"id": "moby.image.id", "aux": {"ID": "sha256:2"}}], ignore) == "sha256:2"
+    assert follow_build([{"stream": "Step 1\n"}, DONE], ignore) == "sha256:1"
+    assert follow_build([{"id": "moby.image.id", "aux": {"ID": "sha256:2"}}], ignore) == "sha256:2"
 
 
 def test_steps_and_output_of_buildkit() -> None:
@@ -63,7 +63,7 @@ def test_a_failure_says_why() -> None:
         {"stream": "ERROR: no space left\n"},
     ]
     with pytest.raises(ImageBuildError) as caught:
-        follow([*said, {"error": "The command returned\na non-zero code: 1"}], ignore)
+        follow_build([*said, {"error": "The command returned\na non-zero code: 1"}], ignore)
     assert caught.value.message == "the build failed: The command returned a non-zero code: 1\nERROR: no space left"
 
 
@@ -79,11 +79,11 @@ def test_a_failure_says_why() -> None:
 def test_common_causes_have_hints(line: str, hint: str) -> None:
     """What goes wrong often says what to do."""
     with pytest.raises(ImageBuildError) as caught:
-        follow([{"stream": line}, {"error": "exit code: 1"}], ignore)
+        follow_build([{"stream": line}, {"error": "exit code: 1"}], ignore)
     assert hint in caught.value.hints[0]
 
 
 def test_an_end_without_an_image() -> None:
     """A stream that ends early is a failure, not an image without a name."""
     with pytest.raises(ImageBuildError, match="ended the build without an image"):
-        follow([{"stream": "Step 1"}], ignore)
+        follow_build([{"stream": "Step 1"}], ignore)

@@ -32,7 +32,7 @@ def program(folder: Path, version: str, buildx: str) -> str:
 def test_a_client_of_buildkit(version: str, buildx: str, able: bool, tmp_path: Path) -> None:
     """Before docker 23 it is a part of the command, since then a plugin."""
     found = program(tmp_path / "bin", version, buildx)
-    assert session.client({"PATH": str(tmp_path / "bin")}) == (found if able else "")
+    assert session.find_client({"PATH": str(tmp_path / "bin")}) == (found if able else "")
 
 
 def test_the_first_that_is_able(tmp_path: Path) -> None:
@@ -42,5 +42,5 @@ def test_the_first_that_is_able(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "none/docker").write_text("")
     path = os.pathsep.join(str(tmp_path / name) for name in ("none", "missing", "new", "old"))
-    assert session.client({"PATH": path}) == old
-    assert session.client({"PATH": ""}) == ""
+    assert session.find_client({"PATH": path}) == old
+    assert session.find_client({"PATH": ""}) == ""

@@ -14,7 +14,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import SetupCommand, SystemPackages, ToFolder
 from dynamo_build.oci import check, layout
 from dynamo_build.oci.image import OciImage
@@ -22,11 +22,11 @@ from support import handmade
 
 
 def build(tmp_path: Path, *, cache: str = "cache", bento: str = "bento", tag: str = "v1", **sources: str) -> OciImage:
-    around = catalog.surroundings(dict(os.environ), tmp_path / cache)
+    around = catalog.default_surroundings(dict(os.environ), tmp_path / cache)
     made = handmade.bento(tmp_path / bento, sources or None)
-    plan = layer(made, handmade.base_folder(tmp_path / "base"), "linux/amd64")
-    catalog.builder("oci", around).build(plan, ToFolder(folder=str(tmp_path / "out"), tag=tag), ignore)
-    return layout.read(tmp_path / "out", "linux/amd64", tag)
+    plan = plan_image(made, handmade.base_folder(tmp_path / "base"), "linux/amd64")
+    catalog.find_builder("oci", around).build(plan, ToFolder(folder=str(tmp_path / "out"), tag=tag), ignore)
+    return layout.read_image(tmp_path / "out", "linux/amd64", tag)
 
 
 def names(image: OciImage, index: int) -> list[str]:
@@ -43,7 +43,7 @@ def test_neither_folder_nor_cache_nor_umask_shows(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert first.digest == second.digest
-    assert check.problems(first) == ()
+    assert check.find_image_problems(first) == ()
 
 
 def test_layers_go_from_seldom_to_often(tmp_path: Path) -> None:
@@ -67,36 +67,36 @@ def test_layers_go_from_seldom_to_often(tmp_path: Path) -> None:
 
 def test_what_needs_a_shell_is_refused(tmp_path: Path) -> None:
     """System packages, setup commands and templates: all reasons at once, before anything is done."""
-    around = catalog.surroundings({}, tmp_path / "cache")
-    plan = layer(handmade.bento(tmp_path / "bento"), handmade.base_folder(tmp_path / "base"), "linux/amd64")
+    around = catalog.default_surroundings({}, tmp_path / "cache")
+    plan = plan_image(handmade.bento(tmp_path / "bento"), handmade.base_folder(tmp_path / "base"), "linux/amd64")
     wanted = replace(plan, layers=(SystemPackages(names=("curl",)), SetupCommand(command="true")), template="x")
     to = ToFolder(folder=str(tmp_path / "out"))
-    assert len(catalog.builder("oci", around).problems(wanted, to)) == 3
+    assert len(catalog.find_builder("oci", around).problems(wanted, to)) == 3
     with pytest.raises(ImageBuildError):
-        catalog.builder("oci", around).build(wanted, to, ignore)
+        catalog.find_builder("oci", around).build(wanted, to, ignore)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_bento_is_one_line(tmp_path: Path) -> None:
     """A file that is gone, and a wheel that is none."""
-    around = catalog.surroundings({}, tmp_path / "cache")
+    around = catalog.default_surroundings({}, tmp_path / "cache")
     base = handmade.base_folder(tmp_path / "base")
     to = ToFolder(folder=str(tmp_path / "out"))
-    plan = layer(handmade.bento(tmp_path / "one"), base, "linux/amd64")
+    plan = plan_image(handmade.bento(tmp_path / "one"), base, "linux/amd64")
     (tmp_path / "one/src/graph.py").unlink()
     with pytest.raises(ImageBuildError, match=r"`graph\.py` is missing"):
-        catalog.builder("oci", around).build(plan, to, ignore)
-    plan = layer(handmade.bento(tmp_path / "two"), base, "linux/amd64")
+        catalog.find_builder("oci", around).build(plan, to, ignore)
+    plan = plan_image(handmade.bento(tmp_path / "two"), base, "linux/amd64")
     (tmp_path / "two/runtime" / handmade.WHEEL).write_bytes(b"none")
     with pytest.raises(ImageBuildError, match="wheel"):
-        catalog.builder("oci", around).build(plan, to, ignore)
+        catalog.find_builder("oci", around).build(plan, to, ignore)
 
 
 def test_a_link_out_of_the_bento_is_refused(tmp_path: Path) -> None:
     """A file that was replaced by a link does not bring another file into the image."""
-    around = catalog.surroundings({}, tmp_path / "cache")
-    plan = layer(handmade.bento(tmp_path / "one"), handmade.base_folder(tmp_path / "base"), "linux/amd64")
+    around = catalog.default_surroundings({}, tmp_path / "cache")
+    plan = plan_image(handmade.bento(tmp_path / "one"), handmade.base_folder(tmp_path / "base"), "linux/amd64")
     (tmp_path / "one/src/graph.py").unlink()
     (tmp_path / "one/src/graph.py").symlink_to("/etc/hostname")
     with pytest.raises(ImageBuildError, match="missing"):
-        catalog.builder("oci", around).build(plan, ToFolder(folder=str(tmp_path / "out")), ignore)
+        catalog.find_builder("oci", around).build(plan, ToFolder(folder=str(tmp_path / "out")), ignore)

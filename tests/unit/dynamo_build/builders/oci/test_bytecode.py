@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.builders.oci.bytecode import Bytecode, bytecode
+from dynamo_build.builders.oci.bytecode import Bytecode, find_compiler
 from dynamo_build.errors import ImageBuildError, UsageError
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.image import ImagePlan
@@ -42,9 +42,9 @@ def test_the_exact_python_compiles(tmp_path: Path) -> None:
         for folder in ("pack/tests", "pack/test/deep"):
             (source / folder).mkdir(parents=True)
             (source / folder / "test_good.py").write_text("2\n")
-        with bytecode(plan("auto"), OURS, os.environ, ignore) as compiling:
+        with find_compiler(plan("auto"), OURS, os.environ, ignore) as compiling:
             assert compiling.version == OURS
-            made = compiling.compile(files(source), "/app/packages", tmp_path / where / "compiled")
+            made = compiling.compile_modules(files(source), "/app/packages", tmp_path / where / "compiled")
         found.append({name: path.read_bytes() for name, path in made.items()})
     assert found[0] == found[1]
     ((name, content),) = found[0].items()
@@ -57,15 +57,15 @@ def test_the_exact_python_compiles(tmp_path: Path) -> None:
 def test_another_python_compiles_nothing_and_says_so(version: str, tmp_path: Path) -> None:
     """One line, no file; an error where compiled modules are required."""
     heard: list[Event] = []
-    compiling = bytecode(plan("auto"), version, {}, heard.append)
-    assert compiling.version == "none" and compiling.compile({}, "/app", tmp_path / "out") == {}
+    compiling = find_compiler(plan("auto"), version, {}, heard.append)
+    assert compiling.version == "none" and compiling.compile_modules({}, "/app", tmp_path / "out") == {}
     assert [type(event) for event in heard] == [Noted]
     with pytest.raises(ImageBuildError, match="compiled"):
-        bytecode(plan("require"), version, {}, ignore)
+        find_compiler(plan("require"), version, {}, ignore)
 
 
 def test_none_is_none() -> None:
     """Asked for none, nothing is said; another word is refused."""
-    assert bytecode(plan("none"), OURS, {}, ignore).version == Bytecode().version == "none"
+    assert find_compiler(plan("none"), OURS, {}, ignore).version == Bytecode().version == "none"
     with pytest.raises(UsageError, match="bytecode"):
-        bytecode(plan("maybe"), OURS, {}, ignore)
+        find_compiler(plan("maybe"), OURS, {}, ignore)

@@ -27,7 +27,7 @@ def test_neither_order_nor_children_show(tmp_path: Path) -> None:
     for name, count, step in (("one", 1, 1), ("more", 3, -1)):
         compilers = Compilers(sys.executable, count)
         wanted = modules(tmp_path / "source", tmp_path / name)
-        assert sorted(compilers.compile(wanted[::step])) == sorted(module.target for module in wanted)
+        assert sorted(compilers.compile_modules(wanted[::step])) == sorted(module.target for module in wanted)
         compilers.close()
         made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert made[0] == made[1]
@@ -41,7 +41,7 @@ def test_names_are_passed_as_they_are(tmp_path: Path) -> None:
     target = tmp_path / "odd.pyc"
     compilers = Compilers(sys.executable, 1)
     wanted = Module(source=str(source / "odd\udcff.py"), target=str(target), shown="/app/odd\udcff.py")
-    assert compilers.compile([wanted]) == [str(target)] and target.stat().st_size > 16
+    assert compilers.compile_modules([wanted]) == [str(target)] and target.stat().st_size > 16
     compilers.close()
 
 
@@ -50,10 +50,10 @@ def test_a_child_that_fails_is_one_error(tmp_path: Path) -> None:
     compilers = Compilers(sys.executable, 1)
     gone = Module(source=str(tmp_path / "gone.py"), target=str(tmp_path / "gone.pyc"), shown="/app/gone.py")
     with pytest.raises(ImageBuildError, match=r"gone\.py"):
-        compilers.compile([gone])
-    assert len(compilers.compile(modules(tmp_path / "source", tmp_path / "out", 3))) == 3
+        compilers.compile_modules([gone])
+    assert len(compilers.compile_modules(modules(tmp_path / "source", tmp_path / "out", 3))) == 3
     compilers.close()
     none = Compilers(str(tmp_path / "no-python"), 1)
     with pytest.raises(ImageBuildError, match="cannot be compiled"):
-        none.compile([gone])
+        none.compile_modules([gone])
     none.close()

@@ -8,7 +8,7 @@ import pytest
 
 from dynamo_build.builders.oci import configuration
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import ImagePlan, PackagesLayer
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.compression import DEFAULT
@@ -16,12 +16,12 @@ from support import handmade
 
 
 def plan(tmp_path: Path, base: str = "registry.example/base:1") -> ImagePlan:
-    return layer(handmade.bento(tmp_path / "bento"), ImageReference.parse(base), "linux/amd64")
+    return plan_image(handmade.bento(tmp_path / "bento"), ImageReference.parse(base), "linux/amd64")
 
 
 def test_ours_over_the_bases(tmp_path: Path) -> None:
     """Its environment and labels stay, its command goes, and PATH gets our programs first."""
-    found = configuration.settings(handmade.image(labels={"vendor": "x"}), plan(tmp_path))
+    found = configuration.image_settings(handmade.image(labels={"vendor": "x"}), plan(tmp_path))
     assert found["Env"][:2] == ["PATH=/app/packages/bin:/usr/local/bin:/bin", "LANG=C"]
     assert "PYTHONPATH=/app/src:/app/runtime:/app/packages" in found["Env"]
     assert "Cmd" not in found
@@ -36,7 +36,9 @@ def test_ours_over_the_bases(tmp_path: Path) -> None:
 )
 def test_a_base_on_this_machine_is_not_named(tmp_path: Path, base: str, name: str | None) -> None:
     """A name that means something here only does not get into the image."""
-    assert configuration.notes(plan(tmp_path, base), DEFAULT).get("org.opencontainers.image.base.name") == name
+    assert (
+        configuration.image_annotations(plan(tmp_path, base), DEFAULT).get("org.opencontainers.image.base.name") == name
+    )
 
 
 def test_a_base_that_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -56,16 +58,16 @@ def test_a_base_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["", "[]", "{", "null"])
 def test_a_label_that_says_nothing(label: str) -> None:
     """A damaged label is as good as none."""
-    assert configuration.python(handmade.image(labels={"dynamo.python": label})) == {}
+    assert configuration.read_python(handmade.image(labels={"dynamo.python": label})) == {}
 
 
 def test_engines_ask_for_its_health(tmp_path: Path) -> None:
     """What the Dockerfile says in HEALTHCHECK, word for word."""
     import json
 
-    from dynamo_build.builders.dockerfile import recipe_of
+    from dynamo_build.builders.dockerfile import build_recipe
 
     wanted = plan(tmp_path)
-    found = configuration.settings(handmade.image(), wanted)["Healthcheck"]
-    assert found["Test"] == ["CMD", *json.loads(recipe_of(wanted, buildkit=False).health)]
+    found = configuration.image_settings(handmade.image(), wanted)["Healthcheck"]
+    assert found["Test"] == ["CMD", *json.loads(build_recipe(wanted, buildkit=False).health)]
     assert (found["Interval"], found["Retries"]) == (15_000_000_000, 3)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dynamo_build import catalog
-from dynamo_build.builders.oci.groups import group_of
+from dynamo_build.builders.oci.groups import choose_group
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import layer
+from dynamo_build.image.plan import plan_image
 from dynamo_build.model.image import Image, ImagePlan, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from support import handmade
@@ -38,7 +38,7 @@ class Builds:
         self.repository = ImageReference.parse(f"{address}/team/app:v1")
         self.base = ImageReference.parse(f"{address}/team/base:v1")
         (folder / "wheels").mkdir()
-        around = catalog.surroundings({}, folder / "base")
+        around = catalog.default_surroundings({}, folder / "base")
         digest = around.registry(self.base).push(handmade.image(labels={"dynamo.python": PYTHON}), (self.base,), ignore)
         self.base = self.base.with_digest(digest)
 
@@ -50,7 +50,7 @@ class Builds:
             (self.folder / "wheels" / filename).write_bytes(content)
             lines.append(f"{name}=={version} --hash=sha256:{hashlib.sha256(content).hexdigest()}\n")
         made = handmade.bento(self.folder / "bento", requirements="".join(lines))
-        plan = layer(made, self.base, "linux/amd64")
+        plan = plan_image(made, self.base, "linux/amd64")
         earlier = (self.repository, self.repository.with_tag("kept"))
         return replace(plan, **{"earlier": earlier, "kept_as": "kept", **changed})
 
@@ -61,9 +61,11 @@ class Builds:
             "UV_NO_INDEX": "1",
             "UV_FIND_LINKS": str(self.folder / "wheels"),
         }
-        around = catalog.surroundings({**environment, "UV_CACHE_DIR": str(self.folder / "uv")}, self.folder / cache)
+        around = catalog.default_surroundings(
+            {**environment, "UV_CACHE_DIR": str(self.folder / "uv")}, self.folder / cache
+        )
         self.content.requests.clear()
-        return catalog.builder("oci", around).build(
+        return catalog.find_builder("oci", around).build(
             plan, ToRegistry(references=(self.repository.with_tag(tag),)), ignore
         )
 
@@ -90,7 +92,7 @@ VERSIONS = dict.fromkeys(NAMES, "1.0")
 def test_a_new_version_sends_its_group_alone(builds: Builds) -> None:
     """Two blobs: the layer and the config. Another build of the same sends none at all."""
     first = builds.build(builds.plan(VERSIONS), "here")
-    groups = {group_of(name) for name in NAMES}
+    groups = {choose_group(name) for name in NAMES}
     assert len([layer for layer in first.layers if layer.name.startswith("packages")]) == len(groups)
     assert builds.build(builds.plan(VERSIONS), "here").digest == first.digest
     assert builds.content.blobs_sent() == 0

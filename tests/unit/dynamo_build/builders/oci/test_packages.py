@@ -21,7 +21,7 @@ from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.image import PackagesLayer
 from dynamo_build.model.plan import WHEELS
-from dynamo_build.oci.layer import Entry, diff_id_of
+from dynamo_build.oci.layer import Entry, compute_diff_id
 from support import handmade
 
 
@@ -58,8 +58,10 @@ def offline(wheels: Path, cache: Path) -> dict[str, str]:
 
 def installed(wheels: Path, where: Path, interpreter: str = "/usr/local/bin/python3.11") -> dict[str, Entry]:
     where.mkdir(exist_ok=True)
-    packages.install(locked(wheels), where / "packages", offline(wheels, where / "cache"), ignore)
-    found = packages.entries(packages.walk(where / "packages"), where / "compiled", interpreter, Bytecode(), ignore)
+    packages.install_packages(locked(wheels), where / "packages", offline(wheels, where / "cache"), ignore)
+    found = packages.list_entries(
+        packages.walk_files(where / "packages"), where / "compiled", interpreter, Bytecode(), ignore
+    )
     return {entry.path.removeprefix("app/packages/"): entry for entry in found}
 
 
@@ -70,7 +72,7 @@ def content(entry: Entry) -> bytes:
 def test_two_installs_are_the_same_layer(wheels: Path, tmp_path: Path) -> None:
     """Neither the folder nor the cache shows in the files."""
     one, two = installed(wheels, tmp_path / "one"), installed(wheels, tmp_path / "two")
-    assert diff_id_of(one.values()) == diff_id_of(two.values())
+    assert compute_diff_id(one.values()) == compute_diff_id(two.values())
     here = str(tmp_path).encode()
     assert [path for path, entry in one.items() if here in content(entry)] == []
 
@@ -81,10 +83,12 @@ def test_wheels_that_no_index_has_come_from_the_bento(wheels: Path, tmp_path: Pa
     (tmp_path / "bento/env/python").mkdir(parents=True)
     shutil.copytree(wheels, tmp_path / "bento" / WHEELS)
     nowhere = offline(tmp_path / "none", tmp_path / "cache")
-    packages.install(wanted, tmp_path / "packages", nowhere, ignore, str(tmp_path / "bento"))
+    packages.install_packages(wanted, tmp_path / "packages", nowhere, ignore, str(tmp_path / "bento"))
     assert (tmp_path / "packages/alpha/data.txt").read_bytes() == b"data"
     with pytest.raises(ImageBuildError):
-        packages.install(replace(wanted, wheels=()), tmp_path / "other", nowhere, ignore, str(tmp_path / "bento"))
+        packages.install_packages(
+            replace(wanted, wheels=()), tmp_path / "other", nowhere, ignore, str(tmp_path / "bento")
+        )
 
 
 def test_scripts_name_the_python_of_the_image(wheels: Path, tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_a_wheel_that_is_missing_is_one_line(wheels: Path, tmp_path: Path) -> No
     wanted = locked(wheels)
     (wheels / "beta-1.0-py3-none-any.whl").unlink()
     with pytest.raises(ImageBuildError, match="beta") as failed:
-        packages.install(wanted, tmp_path / "packages", offline(wheels, tmp_path / "cache"), ignore)
+        packages.install_packages(wanted, tmp_path / "packages", offline(wheels, tmp_path / "cache"), ignore)
     assert "\n" not in failed.value.message and failed.value.hints
 
 
@@ -130,17 +134,17 @@ def test_a_wheel_with_other_content_is_refused(wheels: Path, tmp_path: Path) -> 
     name, other = handmade.distribution("beta", "1.0", {"space/beta.py": b"evil"})
     (wheels / name).write_bytes(other)
     with pytest.raises(ImageBuildError, match=r"[Hh]ash"):
-        packages.install(wanted, tmp_path / "packages", offline(wheels, tmp_path / "cache"), ignore)
+        packages.install_packages(wanted, tmp_path / "packages", offline(wheels, tmp_path / "cache"), ignore)
 
 
 def test_all_that_decides_is_in_the_key(wheels: Path) -> None:
     """Another lock, Python, platform or interpreter is another layer."""
     keys = {
-        packages.key(locked(wheels), "/usr/bin/env python3"),
-        packages.key(locked(wheels), "/usr/local/bin/python3"),
-        packages.key(locked(wheels, python="3.12"), "/usr/bin/env python3"),
-        packages.key(locked(wheels, platform="linux/arm64"), "/usr/bin/env python3"),
-        packages.key(locked(wheels), "/usr/bin/env python3", "3.11.9"),
+        packages.cache_key(locked(wheels), "/usr/bin/env python3"),
+        packages.cache_key(locked(wheels), "/usr/local/bin/python3"),
+        packages.cache_key(locked(wheels, python="3.12"), "/usr/bin/env python3"),
+        packages.cache_key(locked(wheels, platform="linux/arm64"), "/usr/bin/env python3"),
+        packages.cache_key(locked(wheels), "/usr/bin/env python3", "3.11.9"),
     }
     assert len(keys) == 5
 
@@ -152,10 +156,10 @@ def test_packages_that_share_a_file_are_told(tmp_path: Path) -> None:
     for name in ("alpha", "beta"):
         filename, wheel = handmade.distribution(name, "1.0", {"shared.py": name.encode()})
         (folder / filename).write_bytes(wheel)
-    packages.install(locked(folder), tmp_path / "packages", offline(folder, tmp_path / "cache"), ignore)
+    packages.install_packages(locked(folder), tmp_path / "packages", offline(folder, tmp_path / "cache"), ignore)
     heard: list[Event] = []
-    files = packages.walk(tmp_path / "packages")
-    packages.entries(files, tmp_path / "compiled", "/usr/bin/env python3", Bytecode(), heard.append)
+    files = packages.walk_files(tmp_path / "packages")
+    packages.list_entries(files, tmp_path / "compiled", "/usr/bin/env python3", Bytecode(), heard.append)
     assert [event for event in heard if isinstance(event, Noted) and "shared.py" in event.text]
 
 
@@ -185,11 +189,11 @@ def test_what_is_in_the_cache_needs_no_index(wheels: Path, tmp_path: Path) -> No
     own = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
     address = f"http://127.0.0.1:{server.server_port}/simple"
     environment = {**own, "UV_DEFAULT_INDEX": address, "UV_CACHE_DIR": str(tmp_path / "cache")}
-    packages.install(locked(wheels), tmp_path / "one", environment, ignore)
+    packages.install_packages(locked(wheels), tmp_path / "one", environment, ignore)
     assert asked
     asked.clear()
-    packages.install(locked(wheels), tmp_path / "two", environment, ignore)
+    packages.install_packages(locked(wheels), tmp_path / "two", environment, ignore)
     server.shutdown()
     server.server_close()
     assert asked == []
-    assert packages.walk(tmp_path / "one").keys() == packages.walk(tmp_path / "two").keys()
+    assert packages.walk_files(tmp_path / "one").keys() == packages.walk_files(tmp_path / "two").keys()

@@ -56,7 +56,7 @@ def test_one_run_serves_all_layers(tmp_path: Path) -> None:
     install, groups = Installer(CONTENT), [group("alpha", "gamma"), group("beta-two")]
     unpacked = Unpacked(groups, tmp_path, install)
     assert install.runs == []
-    found = [set(unpacked.files(each)) for each in groups]
+    found = [set(unpacked.group_files(each)) for each in groups]
     assert found == [
         {"alpha.py", "space/g.py", "alpha-1.dist-info/RECORD", "gamma-1.dist-info/RECORD"},
         {"beta.py", "bin/beta", "beta_two-1.dist-info/RECORD"},
@@ -79,7 +79,7 @@ def test_what_cannot_be_told_apart_is_installed_apart(
     install, groups = Installer(content, unrecorded), [group("alpha"), group("beta-two")]
     unpacked = Unpacked(groups, tmp_path, install)
     for each, name in zip(groups, ("alpha", "beta-two"), strict=True):
-        files = unpacked.files(each)
+        files = unpacked.group_files(each)
         assert {*content[name], *unrecorded.split()} <= set(files)
         for path, text in content[name].items():
             assert files[path].read().decode() == text
@@ -90,7 +90,7 @@ def test_of_packages_that_clash_the_last_name_wins(tmp_path: Path) -> None:
     """Whatever order they were unpacked in."""
     content = {"zeta": {"same.py": "Z", "z.py": ""}, "alpha": {"same.py": "A", "a.py": ""}}
     install, both = Installer(content), group("zeta", "alpha")
-    files = Unpacked([both], tmp_path, install).files(both)
+    files = Unpacked([both], tmp_path, install).group_files(both)
     assert files["same.py"].read() == b"Z" and {"a.py", "z.py"} <= set(files)
     assert install.runs == [["zeta", "alpha"], ["alpha"], ["zeta"]]
 
@@ -101,7 +101,7 @@ def test_a_failure_is_the_failure_of_all(tmp_path: Path) -> None:
     unpacked = Unpacked(groups, tmp_path, install)
     for each in groups:
         with pytest.raises(ImageBuildError, match="no alpha"):
-            unpacked.files(each)
+            unpacked.group_files(each)
     assert len(install.runs) == 1
 
 
@@ -110,4 +110,4 @@ def test_walk_leaves_out_what_is_not_of_packages(tmp_path: Path) -> None:
     for name in (".lock", "a.py", "__pycache__/a.pyc"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert set(packages.walk(tmp_path)) == {"a.py"}
+    assert set(packages.walk_files(tmp_path)) == {"a.py"}

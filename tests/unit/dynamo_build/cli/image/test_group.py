@@ -29,7 +29,7 @@ def image(tmp_path: Path) -> Iterator[str]:
     made = made.with_config({**made.settings, "Labels": labels})
     with registry.running() as (host, _):
         named = ImageReference.parse(f"{host}/team/app:v1")
-        found = catalog.surroundings({}, tmp_path / "cache").registry(named)
+        found = catalog.default_surroundings({}, tmp_path / "cache").registry(named)
         found.push(made, (named,), ignore)
         found.push(base, (named.with_tag("base"),), ignore)
         yield str(named)
@@ -115,7 +115,7 @@ def test_only_signed_images_are_deployed(image: str, capsys: pytest.CaptureFixtu
     """`deploy --verify-key` refuses before anything is rendered."""
     folder = Path(os.environ["DYNAMO_HOME"]) / "bentos/hello/abc"
     bento = handmade.bento(folder)
-    (folder / bento_yaml.NAME).write_bytes(bento_yaml.dump(bento.manifest))
+    (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
     (folder / "build.json").write_text("{}")
     digest = json.loads(run(capsys, "image", "inspect", image, "-o", "json")[1])["digest"]
     wanted = ("deploy", "hello:abc", "--set-image", f"{image}@{digest}", "--verify-key", "k.pub", "-o", "name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo_build.deploy.cluster.answer import failure, parse
+from dynamo_build.deploy.cluster.answer import build_answer_error, parse_answer
 
 TYPO = "failed to create typed patch object (demo/a; apps/v1, Kind=Deployment): .spec.x: field not declared in schema"
 
@@ -20,7 +20,7 @@ def body(message: str, causes: str = "") -> bytes:
 )  # fmt: skip
 def test_a_mistake_in_a_manifest_is_not_temporary(status: int, message: str, temporary: bool) -> None:
     """Server-side apply answers a typo with 500: asking again would loop for ever."""
-    assert parse(status, body(message), {}).temporary is temporary
+    assert parse_answer(status, body(message), {}).is_temporary is temporary
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_a_mistake_in_a_manifest_is_not_temporary(status: int, message: str, tem
 )
 def test_one_line_for_each(status: int, text: bytes, line: str) -> None:
     """Who may not what, which field, which manager."""
-    assert line in failure(parse(status, text, {}), "Deployment/a").message
+    assert line in build_answer_error(parse_answer(status, text, {}), "Deployment/a").message
 
 
 def test_warnings_and_patience() -> None:
     """Warning headers hold quotes and commas; Retry-After is seconds."""
-    answer = parse(201, b"", {"Warning": '299 - "a \\"b\\", c", 299 - "d"', "Retry-After": "3"})
+    answer = parse_answer(201, b"", {"Warning": '299 - "a \\"b\\", c", 299 - "d"', "Retry-After": "3"})
     assert answer.warnings == ('a "b", c', "d")
     assert answer.retry_after == 3.0
-    assert parse(200, b"", {"Retry-After": "soon"}).retry_after is None
+    assert parse_answer(200, b"", {"Retry-After": "soon"}).retry_after is None

@@ -81,7 +81,7 @@ def test_pages_are_followed(double: Cluster, connection: Connection, monkeypatch
         document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{number}"}}
         double.store.create(("configmaps", "demo", f"c{number}"), document, "x", False)
     monkeypatch.setattr("dynamo_build.deploy.cluster.connection.PAGE", "3")
-    assert len(list(connection.items(PATH))) == 7
+    assert len(list(connection.list_items(PATH))) == 7
 
 
 def test_not_known_here(double: Cluster, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dynamo_build.deploy.cluster import alter, members, status
 from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.deploy import apply
+from dynamo_build.deploy.cluster.deploy import apply_manifests
 from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError
@@ -23,7 +23,7 @@ GROUPS = ("leaderworkerset.x-k8s.io/v1", "leaderworkersets", "LeaderWorkerSet")
 
 
 def deploy(connection: Connection, target: Any, made: Deployment, **options: Any) -> None:
-    apply(
+    apply_manifests(
         target.render(made),
         Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")),
         lambda event: None,
@@ -32,7 +32,7 @@ def deploy(connection: Connection, target: Any, made: Deployment, **options: Any
 
 
 def seen(connection: Connection, name: str) -> status.DeploymentStatus:
-    return status.status(connection, members.parent_of(connection, name, "demo"))
+    return status.read_status(connection, members.find_parent(connection, name, "demo"))
 
 
 def test_a_cluster_without_the_operator(double: Cluster, connection: Connection) -> None:
@@ -57,11 +57,11 @@ def test_the_operators_status(double: Cluster, connection: Connection) -> None:
     assert seen(connection, "hello-world").state == "failed"
     live["status"] = {"state": "successful", "conditions": [{"type": "Ready", "status": "True"}]}
     deploy(connection, DynamoCrdTarget(Surroundings()), deployment(hello_graph()), wait=5.0)
-    parent = members.parent_of(connection, "hello-world", "demo")
-    assert alter.restart(connection, parent, ()) == ("DynamoGraphDeployment/hello-world",)
+    parent = members.find_parent(connection, "hello-world", "demo")
+    assert alter.restart_workloads(connection, parent, ()) == ("DynamoGraphDeployment/hello-world",)
     assert double.get("dynamographdeployments", "hello-world")["spec"]["restart"]["id"]
-    manifests = alter.scaled(alter.revision.manifests_of(connection, parent), {"backend": 3})
-    apply(manifests, Surroundings(cache=Path("/nowhere")), lambda event: None, connection)
+    manifests = alter.scale_manifests(alter.revision.read_manifests(connection, parent), {"backend": 3})
+    apply_manifests(manifests, Surroundings(cache=Path("/nowhere")), lambda event: None, connection)
     components = double.get("dynamographdeployments", "hello-world")["spec"]["components"]
     assert [item["replicas"] for item in components if item["name"] == "backend"] == [3]
 
@@ -76,7 +76,7 @@ def test_groups_of_pods(double: Cluster, connection: Connection) -> None:
     live = double.get("leaderworkersets", "large-worker")
     live["status"] = {"readyReplicas": 1, "updatedReplicas": 1, "replicas": 1}
     deploy(connection, target, made, wait=5.0)
-    parent = members.parent_of(connection, "large", "demo")
-    assert "LeaderWorkerSet/large-worker" in alter.restart(connection, parent, ("Worker",))
+    parent = members.find_parent(connection, "large", "demo")
+    assert "LeaderWorkerSet/large-worker" in alter.restart_workloads(connection, parent, ("Worker",))
     template = double.get("leaderworkersets", "large-worker")["spec"]["leaderWorkerTemplate"]["workerTemplate"]
     assert template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"]

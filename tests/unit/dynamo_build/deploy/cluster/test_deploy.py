@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.deploy import apply
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.cluster.deploy import apply_manifests
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event, Warned
 from dynamo_build.model.deployment import Deployment, Manifests
@@ -20,8 +20,10 @@ from support.deployments import deployment, hello_graph
 
 def run(connection: Connection, made: Deployment, **options: Any) -> list[Event]:
     said: list[Event] = []
-    manifests = Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=objects(made))
-    apply(manifests, Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")), said.append, connection)
+    manifests = Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=build_objects(made))
+    apply_manifests(
+        manifests, Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")), said.append, connection
+    )
     return said
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.cluster.diff import NOTHING, compared
+from dynamo_build.deploy.cluster.diff import NOTHING, compare_objects
 
 NAMED = [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]
 
@@ -32,4 +32,4 @@ NAMED = [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]
 )
 def test_what_changes(wanted: Any, live: Any, before: Any, found: list[Any]) -> None:
     """What the server added stays, what was ours and is not wanted goes, items are known by name."""
-    assert list(compared(wanted, live, before)) == found
+    assert list(compare_objects(wanted, live, before)) == found

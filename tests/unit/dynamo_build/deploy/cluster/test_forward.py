@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.deploy import apply
-from dynamo_build.deploy.cluster.forward import forward
+from dynamo_build.deploy.cluster.deploy import apply_manifests
+from dynamo_build.deploy.cluster.forward import open_forward
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Event
@@ -47,7 +47,7 @@ def pod() -> Iterator[tuple[str, int]]:
 def deployed(double: Cluster, connection: Connection) -> None:
     """Hello world."""
     manifests = KubernetesTarget(Surroundings()).render(deployment(hello_graph()))
-    apply(
+    apply_manifests(
         manifests,
         Surroundings(applying=ApplyOptions(wait=20.0), cache=Path("/nowhere")),
         lambda event: None,
@@ -64,7 +64,7 @@ def ask(port: int, body: bytes) -> bytes:
 def test_bytes_go_there_and_back(double: Cluster, connection: Connection, pod: tuple[str, int]) -> None:
     """Several connections, small and large; without a service to the one that answers HTTP, at its HTTP port."""
     double.listening["hello-world-frontend-1", 8000] = pod
-    with forward(connection, "demo", "hello-world", "", on=lambda event: None) as made:
+    with open_forward(connection, "demo", "hello-world", "", on=lambda event: None) as made:
         threading.Thread(target=made.serve, daemon=True).start()
         assert made.remote == 8000
         for body in (b"x", b"y" * 200, b"z" * 300_000):
@@ -74,7 +74,7 @@ def test_bytes_go_there_and_back(double: Cluster, connection: Connection, pod: t
 def test_a_service_and_a_port_of_ones_choice(double: Cluster, connection: Connection, pod: tuple[str, int]) -> None:
     """A service without HTTP leads to its system port."""
     double.listening["hello-world-backend-1", 9090] = pod
-    with forward(connection, "demo", "hello-world", "Backend", on=lambda event: None) as made:
+    with open_forward(connection, "demo", "hello-world", "Backend", on=lambda event: None) as made:
         threading.Thread(target=made.serve, daemon=True).start()
         assert (made.remote, ask(made.port, b"a")) == (9090, b"aa")
 
@@ -83,14 +83,14 @@ def test_what_cannot_be(double: Cluster, connection: Connection) -> None:
     """A service that is not there, a port that is taken, a right that is missing."""
     with (
         pytest.raises(DeployError, match="no pods of Nobody"),
-        forward(connection, "demo", "hello-world", "Nobody", on=lambda event: None),
+        open_forward(connection, "demo", "hello-world", "Nobody", on=lambda event: None),
     ):
         pass
     said: list[Event] = []
-    with forward(connection, "demo", "hello-world", "", on=said.append) as made:
+    with open_forward(connection, "demo", "hello-world", "", on=said.append) as made:
         with (
             pytest.raises(UsageError, match=f"port {made.port} cannot be used"),
-            forward(connection, "demo", "hello-world", "", local=made.port, on=said.append),
+            open_forward(connection, "demo", "hello-world", "", local=made.port, on=said.append),
         ):
             pass
         threading.Thread(target=made.serve, daemon=True).start()

@@ -9,8 +9,8 @@ import pytest
 
 from dynamo_build.deploy.cluster import members, revision
 from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.deploy import apply
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.cluster.deploy import apply_manifests
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event, Warned
 from dynamo_build.model.deployment import Manifests
@@ -22,14 +22,16 @@ from support.deployments import deployment, hello_graph
 def deploy(connection: Connection, number: int = 0, **options: Any) -> list[Event]:
     said: list[Event] = []
     made = deployment(hello_graph(), config={"A": {"n": number}})
-    manifests = Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=objects(made))
-    apply(manifests, Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")), said.append, connection)
+    manifests = Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=build_objects(made))
+    apply_manifests(
+        manifests, Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")), said.append, connection
+    )
     return said
 
 
 def kept(connection: Connection) -> list[tuple[int, bool]]:
-    parent = members.parent_of(connection, "hello-world", "demo")
-    return [(item.number, item.current) for item in revision.history(connection, parent)]
+    parent = members.find_parent(connection, "hello-world", "demo")
+    return [(item.number, item.current) for item in revision.list_revisions(connection, parent)]
 
 
 def test_only_what_differs_makes_a_revision(connection: Connection) -> None:
@@ -53,13 +55,13 @@ def test_the_manifests_come_back_as_they_were(connection: Connection) -> None:
     """Byte for byte; the current ones without a number."""
     deploy(connection)
     deploy(connection, 1)
-    parent = members.parent_of(connection, "hello-world", "demo")
+    parent = members.find_parent(connection, "hello-world", "demo")
     for number, config in ((1, 0), (2, 1), (0, 1)):
-        found = revision.manifests_of(connection, parent, number)
-        made = objects(deployment(hello_graph(), config={"A": {"n": config}}))
+        found = revision.read_manifests(connection, parent, number)
+        made = build_objects(deployment(hello_graph(), config={"A": {"n": config}}))
         assert [item.document for item in found.items] == [item.document for item in made]
     with pytest.raises(DeployError, match="revision 9 of hello-world is not kept"):
-        revision.manifests_of(connection, parent, 9)
+        revision.read_manifests(connection, parent, 9)
 
 
 def test_owned_by_the_parent(double: Cluster, connection: Connection) -> None:
@@ -85,7 +87,7 @@ def test_a_damaged_revision_is_refused(double: Cluster, connection: Connection, 
     }[change]
     item["binaryData"]["manifests.json.gz"] = base64.b64encode(text).decode()
     with pytest.raises(DeployError, match="revision 1 of hello-world is damaged"):
-        revision.manifests_of(connection, members.parent_of(connection, "hello-world", "demo"), 1)
+        revision.read_manifests(connection, members.find_parent(connection, "hello-world", "demo"), 1)
 
 
 def test_too_large_to_keep(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +96,4 @@ def test_too_large_to_keep(connection: Connection, monkeypatch: pytest.MonkeyPat
     said = deploy(connection)
     assert any(isinstance(event, Warned) and "too large to be kept" in event.text for event in said)
     with pytest.raises(DeployError, match="the current revision of hello-world is not kept"):
-        revision.manifests_of(connection, members.parent_of(connection, "hello-world", "demo"))
+        revision.read_manifests(connection, members.find_parent(connection, "hello-world", "demo"))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from dynamo_build.deploy.cluster.connection import APPLY_PATCH, Connection
-from dynamo_build.deploy.cluster.readiness import ready
-from dynamo_build.deploy.cluster.wait import until_ready
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.cluster.readiness import is_workload_ready
+from dynamo_build.deploy.cluster.wait import wait_until_ready
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event
 from dynamo_build.model.deployment import Manifests
@@ -21,18 +21,18 @@ from support.deployments import deployment, hello_graph
 def applied(connection: Connection) -> Manifests:
     """Hello world's workloads on the double."""
     made = deployment(hello_graph())
-    items = tuple(item for item in objects(made) if item.document["kind"] in ("Deployment", "StatefulSet"))
+    items = tuple(item for item in build_objects(made) if item.document["kind"] in ("Deployment", "StatefulSet"))
     for item in items:
         document: Any = item.document
         path = f"/apis/apps/v1/namespaces/demo/{document['kind'].lower()}s/{document['metadata']['name']}"
         answer = connection.request("PATCH", path, query={"fieldManager": "x"}, body=document, kind=APPLY_PATCH)
-        assert answer.ok, answer.message
+        assert answer.is_ok, answer.message
     return Manifests(deployment="hello-world", namespace="demo", target="k8s", items=items)
 
 
 def wait(connection: Connection, manifests: Manifests, seconds: float = 0.3) -> list[Event]:
     said: list[Event] = []
-    until_ready(connection, manifests, seconds, said.append, interval=0.02)
+    wait_until_ready(connection, manifests, seconds, said.append, interval=0.02)
     return said
 
 
@@ -80,8 +80,8 @@ def test_an_old_status_is_not_believed() -> None:
     """Counts of an earlier generation say nothing of this one."""
     status = {"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 1, "replicas": 1}
     live = {"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
-    assert not ready(live)
-    assert ready({**live, "metadata": {"generation": 1}})
+    assert not is_workload_ready(live)
+    assert is_workload_ready({**live, "metadata": {"generation": 1}})
 
 
 def test_a_workload_that_went_away(double: Cluster, connection: Connection, applied: Manifests) -> None:

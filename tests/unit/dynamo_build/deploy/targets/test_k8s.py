@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.deploy.cluster.check import check
-from dynamo_build.deploy.kubernetes.objects.files import rendered
+from dynamo_build.deploy.cluster.check import check_documents
+from dynamo_build.deploy.kubernetes.objects.files import render_manifests
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
@@ -89,7 +89,7 @@ CASES: dict[str, Deployment] = {
 
 
 def text(name: str) -> str:
-    return rendered(KubernetesTarget(Surroundings()).render(CASES[name]), "yaml")
+    return render_manifests(KubernetesTarget(Surroundings()).render(CASES[name]), "yaml")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -107,7 +107,7 @@ def test_golden(name: str) -> None:
 def test_the_check_has_no_findings(name: str) -> None:
     """Errors none; warnings only of what is said to be on the cluster already."""
     manifests = KubernetesTarget(Surroundings()).render(CASES[name])
-    found = check([item.document for item in manifests.items], "demo")
+    found = check_documents([item.document for item in manifests.items], "demo")
     assert [str(finding) for finding in found if not finding.warning] == []
     assert all("must be there already" in finding.message for finding in found)
 
@@ -146,12 +146,12 @@ def test_rendering_needs_no_client() -> None:
         "import sys\n"
         "from support.deployments import deployment, hello_graph\n"
         "from dynamo_build.deploy.targets.k8s import KubernetesTarget\n"
-        "from dynamo_build.deploy.kubernetes.objects.files import rendered\n"
-        "from dynamo_build.deploy.kubernetes.checks.rules import findings\n"
+        "from dynamo_build.deploy.kubernetes.objects.files import render_manifests\n"
+        "from dynamo_build.deploy.kubernetes.checks.rules import collect_findings\n"
         "from dynamo_build.seams import Surroundings\n"
         "made = KubernetesTarget(Surroundings()).render(deployment(hello_graph()))\n"
-        "findings([item.document for item in made.items], 'demo')\n"
-        "rendered(made, 'yaml')\n"
+        "collect_findings([item.document for item in made.items], 'demo')\n"
+        "render_manifests(made, 'yaml')\n"
         "print([name for name in ('kubernetes', 'pydantic', 'yaml', 'jinja2') if name in sys.modules])\n"
     )
     tests = str(Path(__file__).parents[4])
@@ -170,7 +170,7 @@ def test_names_of_any_length_and_case_are_valid() -> None:
     graph = ServiceGraph(target="a:b", entry=names[0], services=tuple(replace(base, name=name) for name in names))
     made = deployment(graph, name="9" + "Z_" * 40, bento=f"{'b' * 64}:1234e56")
     manifests = KubernetesTarget(Surroundings()).render(made)
-    found = check([item.document for item in manifests.items], "demo", {("Secret", f"{made.name}-transport")})
+    found = check_documents([item.document for item in manifests.items], "demo", {("Secret", f"{made.name}-transport")})
     assert [str(finding) for finding in found if not finding.warning] == []
     identities = [(item.document["kind"], item.document["metadata"]["name"]) for item in manifests.items]
     assert len(set(identities)) == len(identities)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dynamo_build.deploy.kubernetes.objects.files import write
+from dynamo_build.deploy.kubernetes.objects.files import write_files
 from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import UsageError
@@ -54,7 +54,7 @@ def keyed(documents: Any) -> dict[str, Any]:
 
 def tree(made: Deployment, form: str, folder: Path) -> Path:
     manifests = KubernetesTarget(Surroundings()).render(made)
-    write(deploy.format_files(KubernetesTarget(Surroundings()), manifests, made, form), folder)
+    write_files(deploy.format_files(KubernetesTarget(Surroundings()), manifests, made, form), folder)
     return folder
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.sdk.graph import Edge, EndpointSpec, Resources, ServiceGraph, ServiceSpec
-from dynamo_build.graph.drawing import FORMS, arrange
+from dynamo_build.graph.drawing import FORMS, arrange_graph
 
 GOLDEN = Path(__file__).resolve().parents[4] / "golden" / "drawing"
 
@@ -70,7 +70,7 @@ def graphs(draw: st.DrawFn) -> ServiceGraph:
 @given(graphs())
 def test_boxes_stand_apart_and_arrows_point_right(graph: ServiceGraph) -> None:
     """No box covers another, each lies inside the picture, and a caller is left of what it calls."""
-    picture = arrange(graph)
+    picture = arrange_graph(graph)
     boxes = list(picture.boxes.values())
     for at, one in enumerate(boxes):
         assert 0 <= one.x and one.x + one.width <= picture.width
@@ -127,6 +127,6 @@ def test_a_thousand_services_are_drawn_quickly() -> None:
     """A long chain does not recurse, and a wide graph is not searched again and again."""
     chain = [service("S0")] + [service(f"S{n}", f"S{n - 1}") for n in range(1, 1000)]
     graph = ServiceGraph(target="app:S999", entry="S999", services=tuple(chain))
-    assert len(arrange(graph).boxes) == 1000
+    assert len(arrange_graph(graph).boxes) == 1000
     assert FORMS["mermaid"](graph, {}).count("-->") == 999
     assert FORMS["tree"](graph, {}).count("\n") == 1000

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.rpc.metrics import BOUNDS, Metrics
-from dynamo_build.local.page.measure import Look, parse, quantile, rates
+from dynamo_build.local.page.measure import Look, compute_quantile, compute_rates, parse_samples
 
 
 def look(metrics: Metrics, seconds: float, *, worker: str = "Backend", pid: int = 1) -> Look:
     """A look at what a worker really writes."""
-    return Look(worker=worker, pid=pid, seconds=seconds, values=parse(metrics.text({"service": "Backend"})))
+    return Look(worker=worker, pid=pid, seconds=seconds, values=parse_samples(metrics.text({"service": "Backend"})))
 
 
 def test_rates_between_two_looks() -> None:
@@ -28,7 +28,7 @@ def test_rates_between_two_looks() -> None:
         metrics.began("generate")
         metrics.ended("generate", "deadline" if number < 10 else "ok", 0.003)
     metrics.began("generate")
-    (rate,) = rates([first], [look(metrics, 12.0)])
+    (rate,) = compute_rates([first], [look(metrics, 12.0)])
     assert (rate.service, rate.endpoint) == ("Backend", "generate")
     assert rate.requests == pytest.approx(50)
     assert rate.failures == pytest.approx(5)
@@ -46,9 +46,9 @@ def test_workers_are_summed_and_a_restart_counts_from_zero() -> None:
             metrics.ended("e", "ok", 0.02)
     fresh = Metrics()
     fresh.began("e")
-    (both,) = rates(before, [look(one, 1.0, worker="1"), look(two, 1.0, worker="2", pid=7)])
+    (both,) = compute_rates(before, [look(one, 1.0, worker="1"), look(two, 1.0, worker="2", pid=7)])
     assert both.requests == pytest.approx(20)
-    (rest,) = rates(before, [look(one, 1.0, worker="1"), look(fresh, 1.0, worker="2", pid=8)])
+    (rest,) = compute_rates(before, [look(one, 1.0, worker="1"), look(fresh, 1.0, worker="2", pid=8)])
     assert rest.requests == pytest.approx(10)
     assert rest.running == 1
 
@@ -57,7 +57,7 @@ def test_workers_are_summed_and_a_restart_counts_from_zero() -> None:
 def test_a_percentile_lies_in_the_bucket_of_the_true_one(seconds: list[float], part: float) -> None:
     """The estimate is never off by more than its bucket."""
     buckets = {bound: float(sum(value <= bound for value in seconds)) for bound in (*BOUNDS, math.inf)}
-    found = quantile(buckets, part)
+    found = compute_quantile(buckets, part)
     true = sorted(seconds)[max(0, math.ceil(part * len(seconds)) - 1)]
     upper = next(bound for bound in (*BOUNDS, math.inf) if true <= bound)
     lower = max((bound for bound in (0.0, *BOUNDS) if bound < true), default=0.0)
@@ -67,13 +67,13 @@ def test_a_percentile_lies_in_the_bucket_of_the_true_one(seconds: list[float], p
 @given(st.text())
 def test_no_page_breaks_the_reader(text: str) -> None:
     """Whatever a port answers, reading it raises nothing."""
-    rates([], [Look(worker="w", pid=1, seconds=0.0, values=parse(text))])
+    compute_rates([], [Look(worker="w", pid=1, seconds=0.0, values=parse_samples(text))])
 
 
 def test_nothing_ended() -> None:
     """No percentile of nothing."""
-    assert quantile({}, 0.5) is None
-    assert quantile({0.1: 0.0, math.inf: 0.0}, 0.5) is None
+    assert compute_quantile({}, 0.5) is None
+    assert compute_quantile({0.1: 0.0, math.inf: 0.0}, 0.5) is None
 
 
 @given(st.text(max_size=20))
@@ -84,5 +84,5 @@ def test_labels_come_back_as_they_were(endpoint: str) -> None:
     text = metrics.text({"service": "s"})
     if len((endpoint + "x").splitlines()) > 1:
         return
-    (rate,) = rates([], [Look(worker="w", pid=1, seconds=0.0, values=parse(text))])
+    (rate,) = compute_rates([], [Look(worker="w", pid=1, seconds=0.0, values=parse_samples(text))])
     assert rate.endpoint == endpoint

@@ -13,7 +13,7 @@ import pytest
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import UsageError
-from dynamo_build.local.page.server import Server, page
+from dynamo_build.local.page.server import Server, render_page
 from dynamo_build.local.page.watch import State, Watch
 
 GRAPH = ServiceGraph(target="app:<A>", entry="<A>", services=(ServiceSpec(name="<A>", module="app", qualname="A"),))
@@ -30,7 +30,7 @@ class Still(Watch):
 def server() -> Iterator[Server]:
     """A server of a page, with one worker in its state."""
     worker = {"worker": "<script>", "service": "<A>", "state": "ready", "pid": 1}
-    made = Server("127.0.0.1", 0, *page(GRAPH), Still(State(workers=(worker,))))
+    made = Server("127.0.0.1", 0, *render_page(GRAPH), Still(State(workers=(worker,))))
     made.start()
     yield made
     made.stop()

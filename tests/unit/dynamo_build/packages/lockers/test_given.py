@@ -23,7 +23,7 @@ def test_only_a_lock_of_the_same_question_is_taken(tmp_path: Path) -> None:
     with pytest.raises(LockError, match="there is no"):
         locker.lock(WANTED, tmp_path, ignore)
     path = tmp_path / lockfile.NAME
-    path.write_bytes(lockfile.dump(LOCK, WANTED))
+    path.write_bytes(lockfile.format_lock(LOCK, WANTED))
     assert locker.lock(WANTED, tmp_path, ignore).packages == LOCK.packages
     with pytest.raises(LockError, match="does not match"):
         locker.lock(Requirements(lines=("numpy",)), tmp_path, ignore)

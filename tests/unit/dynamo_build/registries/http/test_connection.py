@@ -25,16 +25,16 @@ def test_what_is_loopback(host: str, loopback: bool) -> None:
 def test_plain_http_is_for_loopback_and_what_was_allowed() -> None:
     """Elsewhere it is refused before anything is sent."""
     with pytest.raises(RegistryError, match="plain HTTP") as refused:
-        Connections().send("GET", "http://10.255.255.1:5000/v2/", {})
+        Connections().send_request("GET", "http://10.255.255.1:5000/v2/", {})
     assert refused.value.hints == ("Give it TLS, or allow it with `--insecure 10.255.255.1:5000`.",)
-    assert Connections(insecure=("registry.example:5000",)).may_be_plain("registry.example:5000")
+    assert Connections(insecure=("registry.example:5000",)).allows_plain_http("registry.example:5000")
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http:///x", "file:///etc/passwd"])
 def test_other_schemes_are_refused(url: str) -> None:
     """A registry cannot send us to a file."""
     with pytest.raises(RegistryError, match="not an address of a registry"):
-        Connections().send("GET", url, {})
+        Connections().send_request("GET", url, {})
 
 
 @pytest.mark.parametrize(("said", "message"), [(b"", "closed the connection"), (b"garbage\r\n\r\n", "failed")])
@@ -51,7 +51,7 @@ def test_a_server_that_speaks_no_http(said: bytes, message: str) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(RegistryError, match=message) as failed:
-            Connections().send("GET", f"http://127.0.0.1:{server.getsockname()[1]}/v2/", {})
+            Connections().send_request("GET", f"http://127.0.0.1:{server.getsockname()[1]}/v2/", {})
         thread.join()
     assert failed.value.temporary
 
@@ -72,5 +72,5 @@ def test_endless_answers_are_cut() -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(RegistryError, match="more than 8 MiB"):
-            Connections().send("GET", f"http://127.0.0.1:{server.getsockname()[1]}/v2/", {})
+            Connections().send_request("GET", f"http://127.0.0.1:{server.getsockname()[1]}/v2/", {})
         thread.join()

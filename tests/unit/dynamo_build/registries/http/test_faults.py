@@ -17,7 +17,7 @@ from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.registries.http import HttpRegistry
-from dynamo_build.registries.http.client import pause
+from dynamo_build.registries.http.client import retry_delay
 from dynamo_build.registries.http.upload import Unfinished
 from dynamo_build.seams import Surroundings
 from support import handmade
@@ -106,24 +106,24 @@ def test_a_note_leads_to_its_own_registry_only(tmp_path: Path) -> None:
     with running() as (host, content), running() as (other, stranger):
         image = large()
         notes = Unfinished(tmp_path / "uploads")
-        notes.keep(f"{host}/team/app", image.layers[-1].digest, f"http://{other}/v2/team/app/blobs/uploads/1")
+        notes.store_location(f"{host}/team/app", image.layers[-1].digest, f"http://{other}/v2/team/app/blobs/uploads/1")
         client(tmp_path).push(image, (at(host),), ignore)
         assert holds(content, image) and not stranger.requests
         (tmp_path / "uploads").mkdir(exist_ok=True)
         for text in ("{", "[]", '{"location": 3}', ""):
-            notes._path(f"{host}/team/app", "sha256:1").write_text(text)
-            assert notes.find(f"{host}/team/app", "sha256:1") in ("", "3")
+            notes._location_path(f"{host}/team/app", "sha256:1").write_text(text)
+            assert notes.find_location(f"{host}/team/app", "sha256:1") in ("", "3")
 
 
 def test_notes_are_for_their_owner(tmp_path: Path) -> None:
     """A location may hold a token."""
     notes = Unfinished(tmp_path / "uploads")
-    notes.keep("host/app", "sha256:1", "http://host/1?state=secret")
+    notes.store_location("host/app", "sha256:1", "http://host/1?state=secret")
     (path,) = (tmp_path / "uploads").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert notes.find("host/app", "sha256:1") == "http://host/1?state=secret"
-    notes.forget("host/app", "sha256:1")
-    assert notes.find("host/app", "sha256:1") == ""
+    assert notes.find_location("host/app", "sha256:1") == "http://host/1?state=secret"
+    notes.remove_location("host/app", "sha256:1")
+    assert notes.find_location("host/app", "sha256:1") == ""
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -206,7 +206,7 @@ def test_a_registry_that_hangs(tmp_path: Path) -> None:
     with running() as (host, content):
         image, waits = large(), []
         slow = client(tmp_path, waits)
-        slow._client(at(host)).connections.routes.seconds = 0.3
+        slow._find_client(at(host)).connections.routes.seconds = 0.3
         content.faults.append(Fault("PUT", "manifests", 201, seconds=0.8))
         slow.push(image, (at(host),), ignore)
         assert waits and ("team/app", "v1") in content.manifests
@@ -225,5 +225,5 @@ def test_uploads_obey_retry_after_too(tmp_path: Path, form: str) -> None:
 
 def test_waiting_has_an_end() -> None:
     """Twice as long each time up to half a minute; what is asked counts up to two minutes."""
-    assert [pause(attempt) for attempt in (0, 1, 2, 30)] == [0.2, 0.4, 0.8, 30.0]
-    assert (pause(0, 7.0), pause(0, 9999.0)) == (7.0, 120.0)
+    assert [retry_delay(attempt) for attempt in (0, 1, 2, 30)] == [0.2, 0.4, 0.8, 30.0]
+    assert (retry_delay(0, 7.0), retry_delay(0, 9999.0)) == (7.0, 120.0)

@@ -199,8 +199,8 @@ def test_no_registry_is_one_line(tmp_path: Path) -> None:
 
 def test_references_of_docker_hub(tmp_path: Path) -> None:
     """A name without a host is Docker Hub's, in `library` where it has one part."""
-    from dynamo_build.registries.http import _name
+    from dynamo_build.registries.http import _repository_name
 
-    assert _name(ImageReference.parse("python:3.11")) == "library/python"
-    assert _name(ImageReference.parse("team/app")) == "team/app"
-    assert client(tmp_path)._client(ImageReference.parse("python:3.11")).address == "registry-1.docker.io"
+    assert _repository_name(ImageReference.parse("python:3.11")) == "library/python"
+    assert _repository_name(ImageReference.parse("team/app")) == "team/app"
+    assert client(tmp_path)._find_client(ImageReference.parse("python:3.11")).address == "registry-1.docker.io"

@@ -11,7 +11,7 @@ from dynamo_build.errors import RegistryError, UsageError
 from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.registries.http import HttpRegistry
-from dynamo_build.registries.http.route import Routes, authorization
+from dynamo_build.registries.http.route import Routes, proxy_authorization
 from dynamo_build.seams import Surroundings
 from support import handmade
 from support.registry import running
@@ -102,18 +102,18 @@ def test_a_proxy_that_is_not_there(tmp_path: Path) -> None:
 def test_who_is_asked_directly(origin: str, listed: str, used: bool) -> None:
     """`no_proxy` by name, suffix, port and network; this machine always."""
     routes = Routes(environment={"all_proxy": "http://proxy.example:8080", "no_proxy": listed})
-    assert (routes.proxy(origin) is not None) is used
+    assert (routes.find_proxy(origin) is not None) is used
 
 
 def test_how_a_proxy_is_written() -> None:
     """Without a scheme or a port too; what cannot be spoken to is the user's to mend."""
-    found = Routes(environment={"HTTPS_PROXY": "proxy.example"}).proxy("https://registry.example")
-    assert found is not None and found.netloc == "proxy.example:3128" and authorization(found) == {}
-    found = Routes(environment={"https_proxy": "http://a:b%3A@[fd00::2]:81"}).proxy("https://registry.example")
+    found = Routes(environment={"HTTPS_PROXY": "proxy.example"}).find_proxy("https://registry.example")
+    assert found is not None and found.netloc == "proxy.example:3128" and proxy_authorization(found) == {}
+    found = Routes(environment={"https_proxy": "http://a:b%3A@[fd00::2]:81"}).find_proxy("https://registry.example")
     assert found is not None and found.netloc == "a:b%3A@[fd00::2]:81"
-    assert authorization(found) == {"Proxy-Authorization": "Basic " + base64.b64encode(b"a:b:").decode()}
+    assert proxy_authorization(found) == {"Proxy-Authorization": "Basic " + base64.b64encode(b"a:b:").decode()}
     with pytest.raises(UsageError, match=r"socks5://proxy\.example` cannot be used"):
-        Routes(environment={"all_proxy": "socks5://proxy.example:1080"}).proxy("https://registry.example")
+        Routes(environment={"all_proxy": "socks5://proxy.example:1080"}).find_proxy("https://registry.example")
 
 
 def test_the_certificates_of_one_registry(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from dynamo_build.model.deployment import Finding
 def test_any_shape_can_be_read() -> None:
     """Wrong shapes read as empty, never as an exception."""
     for document in ({}, {"spec": []}, {"metadata": 3}, {"kind": "Deployment", "spec": {"template": "x"}}):
-        assert finding.pod_of(document) == {}
-        assert finding.name_of(document) == ""
-        assert list(finding.containers(document)) == []
+        assert finding.get_pod(document) == {}
+        assert finding.read_name(document) == ""
+        assert list(finding.list_containers(document)) == []
 
 
 def test_a_finding_is_one_line() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.kubernetes.checks.version_rules import minor_version, version_findings
+from dynamo_build.deploy.kubernetes.checks.version_rules import parse_minor_version, version_findings
 from dynamo_build.errors import UsageError
 from support.manifest_faults import good
 
@@ -66,5 +66,5 @@ def test_autoscalers() -> None:
 def test_versions_that_are_not_supported(text: str) -> None:
     """Said with those that are."""
     with pytest.raises(UsageError, match="not a supported version"):
-        minor_version(text)
-    assert [minor_version(known) for known in ("", "1.30", "v1.37.2")] == [0, 30, 37]
+        parse_minor_version(text)
+    assert [parse_minor_version(known) for known in ("", "1.30", "v1.37.2")] == [0, 30, 37]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dynamo_build.deploy.kubernetes.objects import files
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import Deployment, Manifests
 from support.deployments import deployment, hello_graph
@@ -23,27 +23,29 @@ from support.deployments import deployment, hello_graph
 
 def manifests(made: Deployment | None = None) -> Manifests:
     made = made or deployment(hello_graph())
-    return Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=objects(made))
+    return Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=build_objects(made))
 
 
 def test_the_heading_tells_how_to_make_the_token() -> None:
     """The YAML refers to a Secret that it does not hold."""
-    text = files.rendered(manifests(), "yaml")
+    text = files.render_manifests(manifests(), "yaml")
     assert "kubectl -n demo create secret generic hello-world-transport --from-literal=token=" in text
     assert len(list(yaml.safe_load_all(text))) == len(manifests().items)
 
 
 def test_json_is_one_list() -> None:
     """For machines."""
-    assert json.loads(files.rendered(manifests(), "json"))["kind"] == "List"
+    assert json.loads(files.render_manifests(manifests(), "json"))["kind"] == "List"
 
 
 def test_files_follow_the_graph(tmp_path: Path) -> None:
     """A second run removes what the graph no longer has, and no more."""
     folder = tmp_path / "out"
-    first = files.write(files.per_object(manifests(), "yaml"), folder)
+    first = files.write_files(files.render_per_object(manifests(), "yaml"), folder)
     assert all(yaml.safe_load(path.read_text()) for path in first)
-    second = files.write(files.per_object(manifests(deployment(hello_graph(), nats="nats://a:1")), "yaml"), folder)
+    second = files.write_files(
+        files.render_per_object(manifests(deployment(hello_graph(), nats="nats://a:1")), "yaml"), folder
+    )
     assert {path.name for path in folder.glob("*.yaml")} == {path.name for path in second}
     assert len(second) < len(first)
 
@@ -52,7 +54,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """Foreign files are named, and nothing is written."""
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match=r"holds `mine\.txt`"):
-        files.write(files.per_object(manifests(), "yaml"), tmp_path)
+        files.write_files(files.render_per_object(manifests(), "yaml"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -82,7 +84,7 @@ def _stopped(number: int, texts: Mapping[str, str], folder: Path, how: Callable[
 
     sys.setprofile(audit)
     try:
-        files.write(texts, folder)
+        files.write_files(texts, folder)
     finally:
         sys.setprofile(None)
     return asked >= number
@@ -93,13 +95,13 @@ def test_an_interrupt_at_any_moment(tmp_path: Path, there: bool) -> None:
     """All files are those of the run before, or all are those of this one; nothing else is left."""
     old = {"gone.yaml": "old", "kept.yaml": "old", "templates/a.yaml": "old"} if there else {}
     new = {"kept.yaml": "new", "templates/a.yaml": "new", "templates/deep/b.yaml": "new"}
-    files.write(new, tmp_path / "whole")
+    files.write_files(new, tmp_path / "whole")
     seen, before = set(), signal.signal(signal.SIGINT, _tell)
     try:
         for number in range(1, 1000):
             folder = tmp_path / str(number)
             if old:
-                files.write(old, folder)
+                files.write_files(old, folder)
             begun = _tree(folder)
             try:
                 if not _stopped(number, new, folder, lambda: signal.raise_signal(signal.SIGINT)):
@@ -120,14 +122,14 @@ def test_a_kill_at_any_moment(tmp_path: Path) -> None:
     old, new = {"gone.yaml": "old", "kept.yaml": "old"}, {"kept.yaml": "new", "templates/a.yaml": "new"}
     for number in range(1, 1000):
         folder = tmp_path / str(number)
-        files.write(old, folder)
+        files.write_files(old, folder)
         child = os.fork()
         if not child:
             _stopped(number, new, folder, lambda: os.kill(os.getpid(), signal.SIGKILL))
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert {text for name, text in _tree(folder).items() if not name.startswith(".")} <= {"old", "new"}, number
-        files.write(new, folder)
+        files.write_files(new, folder)
         assert {name for name in _tree(folder) if not name.startswith(".dynamo-staged-")} == {".dynamo-manifests", *new}
         if not ended:
             break
@@ -137,4 +139,4 @@ def test_a_kill_at_any_moment(tmp_path: Path) -> None:
 def test_an_unknown_form() -> None:
     """With the known ones."""
     with pytest.raises(UsageError, match="`toml` is not a form"):
-        files.rendered(manifests(), "toml")
+        files.render_manifests(manifests(), "toml")

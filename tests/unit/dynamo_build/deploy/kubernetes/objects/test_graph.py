@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import Deployment
 from support.deployments import deployment, disaggregated_graph, hello_graph
 
 
 def found(made: Deployment) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(item.document["kind"], item.document["metadata"]["name"]): dict(item.document) for item in objects(made)}
+    return {
+        (item.document["kind"], item.document["metadata"]["name"]): dict(item.document) for item in build_objects(made)
+    }
 
 
 def overridden(overrides: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -28,7 +30,8 @@ def overridden(overrides: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any
 def test_what_others_need_comes_first() -> None:
     """Namespace, account, configuration, Services, workloads, policies."""
     kinds = [
-        item.document["kind"] for item in objects(deployment(disaggregated_graph(), options={"create-namespace": True}))
+        item.document["kind"]
+        for item in build_objects(deployment(disaggregated_graph(), options={"create-namespace": True}))
     ]
     order = list(dict.fromkeys(kinds))
     assert order == ["Namespace", "ServiceAccount", "ConfigMap", "Service", "StatefulSet", "Deployment",
@@ -38,7 +41,7 @@ def test_what_others_need_comes_first() -> None:
 def test_the_order_of_services_does_not_matter() -> None:
     """The same graph gives the same objects."""
     base = deployment(hello_graph())
-    assert objects(base) == objects(replace(base, workloads=base.workloads[::-1]))
+    assert build_objects(base) == build_objects(replace(base, workloads=base.workloads[::-1]))
 
 
 def test_with_a_nats_elsewhere_there_is_none() -> None:
@@ -79,4 +82,4 @@ def test_an_unknown_override_is_refused() -> None:
 def test_a_configuration_too_large() -> None:
     """A ConfigMap has an end."""
     with pytest.raises(DeployError, match="larger than a ConfigMap"):
-        objects(deployment(hello_graph(), config={"A": {"b": "x" * 1_100_000}}))
+        build_objects(deployment(hello_graph(), config={"A": {"b": "x" * 1_100_000}}))

@@ -20,21 +20,21 @@ def test_the_configuration_is_named_by_its_content() -> None:
 def test_selectors_hold_no_version() -> None:
     """A selector can never change, so it names only the component and the deployment."""
     layout = Layout(deployment(hello_graph()))
-    assert layout.selector("backend") == {
+    assert layout.build_selector("backend") == {
         "app.kubernetes.io/name": "backend",
         "app.kubernetes.io/instance": "hello-world",
     }
-    assert layout.labels("backend", "worker")["app.kubernetes.io/version"] == "1234e56"
-    assert "app.kubernetes.io/version" not in layout.labels("nats", "nats")
+    assert layout.build_labels("backend", "worker")["app.kubernetes.io/version"] == "1234e56"
+    assert "app.kubernetes.io/version" not in layout.build_labels("nats", "nats")
 
 
 def test_labels_of_the_service_are_made_valid() -> None:
     """Values are bent into shape, keys are refused."""
     layout = Layout(deployment(hello_graph(), workload={"labels": {"team": "a b/c"}}))
-    assert layout.workload_labels(layout.workload("Backend"))["team"] == "a-b-c"
+    assert layout.workload_labels(layout.find_workload("Backend"))["team"] == "a-b-c"
     layout = Layout(deployment(hello_graph(), workload={"labels": {"a b": "c"}}))
     with pytest.raises(DeployError, match="cannot be the key of a label"):
-        layout.workload_labels(layout.workload("Backend"))
+        layout.workload_labels(layout.find_workload("Backend"))
 
 
 def test_an_existing_nats_is_used() -> None:

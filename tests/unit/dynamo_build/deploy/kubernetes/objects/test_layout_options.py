@@ -44,12 +44,12 @@ def test_what_does_not_fit_is_refused(given: dict[str, object], message: str) ->
 
 def test_times_by_service() -> None:
     """The budget for starting and the time for draining reach the pod; nonsense is refused."""
-    from dynamo_build.deploy.kubernetes.objects.graph import objects
+    from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 
     made = deployment(hello_graph(), options={"startup": {"Backend": 7200}, "drain": {"Backend": 300}})
     found = {
         item.document["metadata"]["name"]: item.document
-        for item in objects(made)
+        for item in build_objects(made)
         if item.document["kind"] == "Deployment"
     }
     spec = found["hello-world-backend"]["spec"]
@@ -60,4 +60,4 @@ def test_times_by_service() -> None:
     assert found["hello-world-middle"]["spec"]["progressDeadlineSeconds"] < 7200
     for options in ({"startup": {"Backend": 0}}, {"drain": {"Backend": 10**9}}, {"startup": {"Nobody": 1}}):
         with pytest.raises(DeployError):
-            objects(deployment(hello_graph(), options=options))
+            build_objects(deployment(hello_graph(), options=options))

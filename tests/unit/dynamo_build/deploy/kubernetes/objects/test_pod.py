@@ -17,7 +17,7 @@ from support.deployments import deployment, disaggregated_graph, hello_graph
 
 def pod(service: str, *, gpu: bool = False, **fields: Any) -> dict[str, Any]:
     layout = Layout(deployment(disaggregated_graph() if gpu else hello_graph(), **fields))
-    return pod_spec(layout, layout.workload(service))
+    return pod_spec(layout, layout.find_workload(service))
 
 
 def test_it_is_restricted() -> None:
@@ -91,7 +91,7 @@ def test_impossible_resources(resources: Resources, message: str) -> None:
     workloads = tuple(replace(workload, resources=resources) for workload in base.workloads)
     layout = Layout(replace(base, workloads=workloads))
     with pytest.raises(DeployError, match=message):
-        pod_spec(layout, layout.workload("Backend"))
+        pod_spec(layout, layout.find_workload("Backend"))
 
 
 def test_shared_memory_counts_to_memory() -> None:

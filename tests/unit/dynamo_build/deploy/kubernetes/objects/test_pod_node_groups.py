@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.cluster.check import check
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.cluster.check import check_documents
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from support.deployments import deployment, multi_node_graph
 
 
 def made(**options: Any) -> dict[str, dict[str, Any]]:
-    found = objects(deployment(multi_node_graph(), name="large", options=options))
+    found = build_objects(deployment(multi_node_graph(), name="large", options=options))
     return {f"{item.document['kind']}/{item.document['metadata']['name']}": dict(item.document) for item in found}
 
 
@@ -31,7 +31,7 @@ def test_a_group_shares_the_gpus_evenly() -> None:
     own = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "worker", "app.kubernetes.io/instance": "large"}}}
     assert {"from": [own]} in rules["ingress"] and {"to": [own]} in rules["egress"]
     assert "Deployment/large-worker" not in found
-    assert [str(item) for item in check(list(found.values()), "demo") if not item.warning] == []
+    assert [str(item) for item in check_documents(list(found.values()), "demo") if not item.warning] == []
 
 
 def test_nodes_with_more_gpus() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.cluster.check import check
-from dynamo_build.deploy.kubernetes.objects.graph import objects
+from dynamo_build.deploy.cluster.check import check_documents
+from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from support.deployments import deployment, hello_graph
 
@@ -15,7 +15,7 @@ KEDA = {"minimum": 0, "maximum": 4, "query": "sum(busy)", "threshold": "2", "pro
 
 
 def made(**options: Any) -> dict[str, dict[str, Any]]:
-    found = objects(deployment(hello_graph(), options=options))
+    found = build_objects(deployment(hello_graph(), options=options))
     return {f"{item.document['kind']}/{item.document['metadata']['name']}": dict(item.document) for item in found}
 
 
@@ -68,5 +68,5 @@ def test_links_are_checked() -> None:
         (scaled, "name", "absent", "no Deployment `absent`"),
     ):
         holder[key] = value
-        findings = [str(item) for item in check(list(found.values()), "demo") if not item.warning]
+        findings = [str(item) for item in check_documents(list(found.values()), "demo") if not item.warning]
         assert any(message in finding for finding in findings), findings

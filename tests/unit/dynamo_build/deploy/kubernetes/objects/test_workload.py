@@ -11,11 +11,11 @@ from support.deployments import deployment, disaggregated_graph
 
 def made(service: str, **fields: Any) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]:
     layout = Layout(deployment(disaggregated_graph(), **fields))
-    found = layout.workload(service)
+    found = layout.find_workload(service)
     return (
         workload.workload_deployment(layout, found),
         workload.disruption_budget(layout, found),
-        workload.autoscaler(layout, found),
+        workload.build_autoscaler(layout, found),
     )
 
 
