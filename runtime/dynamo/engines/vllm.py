@@ -12,8 +12,9 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
-from dynamo.engines.engine import EngineRequest, EngineStep, FinishReason, RequestTooLong
+from dynamo.engines.engine import Engine, EngineRequest, EngineSetup, EngineStep, FinishReason, RequestTooLong
 from dynamo.engines.vllm_events import EngineEvents
+from dynamo.engines.vllm_nodes import VllmNode, place
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
@@ -258,3 +259,12 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def start_configured(setup: EngineSetup) -> Engine:
+    """The engine of a configuration, or this node's part of one over several. Raises what VllmEngine.start raises."""
+    here, arguments = place(os.environ), setup.arguments
+    if here is not None and not here.leads:
+        return await VllmNode.start(here, arguments)
+    arguments = tuple(here.arguments(arguments)) if here is not None else arguments
+    return await VllmEngine.start(arguments, on_events=setup.on_engine_events, on_metrics=setup.on_metrics)
