@@ -11,8 +11,8 @@ from dynamo.engines.engine import Engine, EngineSetup
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.settings import setting
 from dynamo.sdk.suggestions import closest
 
 GROUP = "dynamo.engines"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep
-from dynamo.sdk.settings import setting
+from dynamo.sdk.config import setting
 
 
 class EchoEngine:

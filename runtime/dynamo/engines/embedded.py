@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep, RequestTooLong
-from dynamo.engines.remembered import Memory, Place, SecondCache, Slots
-from dynamo.engines.turns import Turns
+from dynamo.engines.remembered import Memory, Place, SecondCache, Slots, Turns
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.llm.text.model_files import ModelMissing, locate
 from dynamo.llm.text.tokenizer import Tokenizer, of_gguf
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import CannotStart
-from dynamo.sdk.settings import setting
 
 # By their names here and in llama.cpp's server.
 _SAMPLING = {

@@ -10,7 +10,7 @@ from dynamo.engines.batching import Batcher, SimulationSettings
 from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
-from dynamo.sdk.settings import setting
+from dynamo.sdk.config import setting
 
 
 class SimulatedEngine:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dynamo.coordination.topics import Events
 from dynamo.llm.kv import events, load
-from dynamo.llm.kv.engine_blocks import EngineBlocks, UnknownParent
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import Cleared, KvEvent, KvMessage, Removed, Snapshot, Stored
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.kv.held_blocks import HeldBlocks, joined, parts
+from dynamo.llm.kv.held_blocks import EngineBlocks, HeldBlocks, UnknownParent, joined, parts
 from dynamo.llm.kv.load import ForwardPassMetrics, LoadMessage
 from dynamo.llm.kv.topics import Listener, topic
 from dynamo.sdk.errors import RemoteError

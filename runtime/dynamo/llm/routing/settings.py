@@ -8,8 +8,8 @@ from typing import Any
 
 from dynamo.llm.routing.cost import OVERLAP_WEIGHT, load_cost
 from dynamo.llm.routing.router import Mode, RouterSettings
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.settings import setting
 
 MODES = typing.get_args(Mode)
 #: The keys of numbers, and the least of each.
