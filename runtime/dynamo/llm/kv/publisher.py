@@ -136,10 +136,13 @@ class KvEventPublisher:
         except ValueError:
             return
         if question.worker in (0, self.worker) and self._answering is None:
+            # After a pause: all routers that lost the same message ask at once, and one answer serves all of them.
             self._answering = asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SECONDS, self._answer)
 
     def _answer(self) -> None:
         self._answering = None
+        # The blocks held already have the effect of events that wait to be sent. Those are numbered first, so that the
+        # snapshot's number covers them: a router applies only events with a later number to what it read here.
         self._number_fresh()
         count = max(-(-len(self._held) // HASHES_A_MESSAGE), 1)
         for part in range(count):
