@@ -71,7 +71,7 @@ def weights(model: str) -> Path:
     except ModelMissing as error:
         raise NoEngine(str(error)) from error
     if not path.is_file():
-        raise NoEngine(f"`{path}` is no GGUF file, which this engine needs")
+        raise NoEngine(f"`{path}` is not a GGUF file, which this engine needs")
     return path
 
 

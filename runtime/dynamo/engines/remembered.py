@@ -1,4 +1,4 @@
-"""What llama.cpp remembers of prompts: in slots, each the last one that it computed, or in a cache behind them."""
+"""Prompts in the memory of llama.cpp: in slots, each the last one that it computed, or in a cache behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a supervisor answers at its door: what runs, what was said, a rolling restart, a reload."""
+"""Commands of the supervisor's control socket: status, logs, rolling restart, reload, number of workers."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def scaled(
     which are told to end when their requests are. What is to be said about it; an `error: …` when nothing is changed.
     """
     if type(workers) is not int or not 1 <= workers <= MOST_WORKERS:
-        return f"error: {workers!r} is no number of workers; it is 1 to {MOST_WORKERS}"
+        return f"error: {workers!r} is not a valid number of workers; give 1 to {MOST_WORKERS}"
     own = [slot for slot in slots if slot.service == service]
     if not own:
         return f"error: no service `{service}` runs here"

@@ -1,4 +1,4 @@
-"""What an author of services imports. Standard library only, and quick to import."""
+"""The public names for an author of services. Standard library only, and quick to import."""
 
 from dynamo.sdk.context import dynamo_context, get_runtime
 from dynamo.sdk.decorators import service

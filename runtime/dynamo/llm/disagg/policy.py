@@ -93,7 +93,7 @@ class DisaggregatedRouter:
         for name, value in values.items():
             key = name.replace("-", "_")
             if key not in standard:
-                raise BadConfiguration(f"`{name}` is no threshold; there are {', '.join(standard)}")
+                raise BadConfiguration(f"`{name}` is not a threshold; there are {', '.join(standard)}")
             clean[key] = checked(name, value, standard[key], least=0)
         self.settings = replace(self.settings, **clean)
 

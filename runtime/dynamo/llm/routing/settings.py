@@ -32,7 +32,7 @@ def router_settings(values: Mapping[str, Any]) -> RouterSettings:
     """
     mode = values.get("router", "kv")
     if mode not in MODES:
-        raise BadConfiguration(f"`{mode}` is no way to route; there are {', '.join(MODES)}")
+        raise BadConfiguration(f"`{mode}` is not a routing mode; there are {', '.join(MODES)}")
     found, standard = {}, RouterSettings()
     for key, least in _NUMBERS.items():
         name = key.removeprefix("router-").replace("-", "_")

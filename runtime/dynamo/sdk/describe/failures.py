@@ -1,4 +1,4 @@
-"""What goes wrong while the author's code is imported, as problems with the author's own line."""
+"""Failures while the author's code is imported, as problems with the author's own line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which service a target names: `module:Service`, `path/file.py:Service`, `module`, or nothing."""
+"""Resolution of a target to a service: `module:Service`, `path/file.py:Service`, `module`, or nothing."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def test_thresholds_change_while_it_runs():
             await asyncio.sleep(0.1)
             assert late.router.settings.max_local_prefill_length == 10
             await late.close()
-            with pytest.raises(ValueError, match="no threshold"):
+            with pytest.raises(ValueError, match="not a threshold"):
                 await set_thresholds(graph.events, "ns", "model", {"depth": 1})
 
     run(body())
