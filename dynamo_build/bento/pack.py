@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dynamo.sdk import codec
+from dynamo.sdk import codec, compatible
 from dynamo.sdk.config import configured
 from dynamo_build.bento import bento_yaml, sbom
 from dynamo_build.bento.stat_cache import Reading, Stamps
@@ -45,7 +45,7 @@ def pack(
     env/docker once the rest is in place; what is read is noted in `stamps`. Raises StoreError, GraphError for a file
     that cannot be read any more.
     """
-    wheel = runtime_wheel.build_runtime_wheel()
+    wheel = runtime_wheel.build_runtime_wheel(compatible.layers(plan.graph.services))
     if all(file.digest for file in plan.files):
         if stamps is not None:
             stamps.approve_rules(plan.ruling)

@@ -1,5 +1,7 @@
 """The runtime in every bento: a reproducible wheel of the `dynamo` package.
 
+It has what an image needs: no load generator, and a layer for another SDK only where the graph uses it.
+
 Source: the binary distribution format (PEP 427) and core metadata 2.4. Members are stored, not compressed, since
 compressors differ; stamps are 1980-01-01, modes fixed, names sorted.
 """
@@ -11,7 +13,7 @@ import hashlib
 import io
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,8 @@ from dynamo_build.errors import UsageError
 from dynamo_build.system import atomic
 
 DISTRIBUTION = "dynamo-runtime"
+_TOOLS = "bench"
+_LAYERS = "sdk/compatible"
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,12 +46,18 @@ def write_runtime_wheel(folder: Path) -> Path:
     return path
 
 
-def build_runtime_wheel() -> Wheel:
-    """The wheel of the installed runtime. Raises UsageError for a foreign `dynamo` package."""
-    package = _locate_package()
+def build_runtime_wheel(layers: Iterable[str] = ()) -> Wheel:
+    """The wheel of the installed runtime. Raises UsageError for a foreign `dynamo` package.
+
+    `layers` are the names of the SDKs whose compatibility layers it has: folders of `dynamo.sdk.compatible`.
+    """
+    package, wanted = _locate_package(), frozenset(layers)
     version = str(dynamo.__version__)
     stem = f"{DISTRIBUTION.replace('-', '_')}-{version}"
-    members = {f"dynamo/{name}": (package / name).read_bytes() for name in _list_members(package)}
+    members = {
+    names = (name for name in _list_members(package) if _is_wanted(name, wanted))
+    members = {f"dynamo/{name}": (package / name).read_bytes() for name in names}
+    }
     members[f"{stem}.dist-info/METADATA"] = _format_metadata(version)
     members[f"{stem}.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: dynamo-build\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -88,6 +98,14 @@ def _list_members(package: Path) -> list[str]:
     return sorted(
         name for name in names if "__pycache__" not in name and not any(p.startswith(".") for p in name.split("/"))
     )
+
+
+def _is_wanted(name: str, layers: frozenset[str]) -> bool:
+    if name.startswith(f"{_TOOLS}/"):
+        return False
+    below = name.removeprefix(f"{_LAYERS}/")
+    layer, _, rest = below.partition("/")
+    return below == name or not rest or layer in layers
 
 
 @cache

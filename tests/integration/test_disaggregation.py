@@ -14,8 +14,7 @@ from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.llm.disagg import jobs
 from dynamo.llm.disagg.decode_side import DisaggregatedEngine, RemotePrefill
-from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings
-from dynamo.llm.disagg.thresholds import set_thresholds
+from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, set_thresholds
 from dynamo.rpc.runtime import connect
 from integration import prefill_process
 from support.nats import binary, nats_server

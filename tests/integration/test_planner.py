@@ -92,7 +92,7 @@ def test_a_graph_grows_and_shrinks(serve):
             connection.sendall(json.dumps({"do": "scale", **request}).encode() + b"\n")
             return connection.makefile().read().strip()
 
-    assert ask(service="Worker", workers=0) == "error: 0 is no number of workers; it is 1 to 256"
+    assert ask(service="Worker", workers=0) == "error: 0 is not a valid number of workers; give 1 to 256"
     assert ask(service="Nobody", workers=2) == "error: no service `Nobody` runs here"
     assert ask(service="Frontend", workers=2).startswith("error: `Frontend` has HTTP routes")
     assert started.stop() == 0

@@ -10,8 +10,8 @@ import time
 from dynamo.engines import moved
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.engines.vllm import VllmEngine, VllmMissing
-from dynamo.llm.kv.engine_blocks import EngineBlocks
 from dynamo.llm.kv.hashing import block_hashes
+from dynamo.llm.kv.held_blocks import EngineBlocks
 from dynamo.llm.text import model_files
 from dynamo.llm.text.openai_processor import OpenAIProcessor
 from dynamo.llm.text.preprocessor import Preprocessor

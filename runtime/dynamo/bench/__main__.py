@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     timed = given.workload not in workloads.KINDS
     try:
         if timed and not Path(given.workload).is_file():
-            raise ValueError(f"`{given.workload}` is no workload and no file; there are {', '.join(workloads.KINDS)}")
+            raise ValueError(f"`{given.workload}` is no workload or file; there are {', '.join(workloads.KINDS)}")
         talks = workloads.trace(Path(given.workload)) if timed else workloads.talks(shape)
         endpoint = Endpoint(
             url=given.url,

@@ -1,4 +1,4 @@
-"""What a run amounts to: quantiles, rates, a table and pictures."""
+"""Results of a run: quantiles, rates, a table and pictures."""
 
 from __future__ import annotations
 

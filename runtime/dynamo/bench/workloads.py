@@ -1,4 +1,4 @@
-"""What is asked: prompts of words that are made up, the same for the same seed."""
+"""Workloads: prompts of random words, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def talks(shape: Shape) -> Iterator[Talk]:
     `unshared`: nothing in common. Raises ValueError for another kind.
     """
     if shape.kind not in KINDS:
-        raise ValueError(f"`{shape.kind}` is no workload; there are {', '.join(KINDS)}")
+        raise ValueError(f"`{shape.kind}` is not a workload; there are {', '.join(KINDS)}")
     chance = random.Random(shape.seed)
     prefixes = [words(chance, shape.prefix_words) for _ in range(max(shape.prefixes, 1))]
     weights = list(itertools.accumulate(1 / (rank + 1) ** 0.6 for rank in range(len(prefixes))))
@@ -87,6 +87,6 @@ def trace(path: Path, block_words: int = 200, limit: int = 0) -> Iterator[Talk]:
                 ids, output = [int(key) for key in entry["hash_ids"]], int(entry["output_length"])
                 at = float(entry["timestamp"]) / 1000
             except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{path.name}:{number} is no line of a trace: {error!r}") from error
+                raise ValueError(f"{path.name}:{number} is not a line of a trace: {error!r}") from error
             text = " ".join(words(random.Random(key), block_words) for key in ids)
             yield Talk("", [text or "go"], max(output, 1), at)

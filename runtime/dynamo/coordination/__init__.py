@@ -1,1 +1,1 @@
-"""What processes agree on: discovery of instances, topics, queues and records."""
+"""Coordination of processes: discovery of instances, topics, queues and records."""

@@ -1,1 +1,1 @@
-"""What makes tokens out of tokens, behind one Protocol."""
+"""Engines, which make tokens out of tokens, behind one Protocol."""

@@ -1,19 +1,29 @@
-"""The engine that a configuration names, started."""
+"""The engine that a configuration names, started: of this distribution, or of any installed one by entry point."""
 
 from __future__ import annotations
 
-import os
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
-from dynamo.engines.engine import Engine
+from dynamo.engines.engine import Engine, EngineSetup
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.settings import setting
+from dynamo.sdk.suggestions import closest
 
-ENGINES = ("embedded", "vllm", "simulated", "echo")
+GROUP = "dynamo.engines"
+"""The entry point group in which other distributions offer engines: NAME = module:factory."""
+
+ENGINES: Mapping[str, str] = {
+    "embedded": "dynamo.engines.embedded:start_configured",
+    "vllm": "dynamo.engines.vllm:start_configured",
+    "simulated": "dynamo.engines.simulated:start_configured",
+    "echo": "dynamo.engines.echo:start_configured",
+}
 BLOCK_SIZE = 64
 
 
@@ -30,37 +40,34 @@ async def start_engine(
     `arguments` are the same keys as arguments, for vLLM's parser. Raises BadConfiguration, and what the engine raises
     when it cannot start.
     """
-    name, block_size = setting(values, "engine", "embedded"), setting(values, "block-size", BLOCK_SIZE, least=1)
-    if name == "echo":
-        from dynamo.engines.echo import EchoEngine
+    name = setting(values, "engine", "embedded")
+    setup = EngineSetup(
+        values=values,
+        arguments=tuple(arguments),
+        block_size=setting(values, "block-size", BLOCK_SIZE, least=1),
+        on_events=on_events,
+        on_engine_events=on_engine_events,
+        on_metrics=on_metrics,
+    )
+    started = _load_factory(name)(setup)
+    engine: Engine = await started if inspect.isawaitable(started) else started
+    return engine
 
-        return EchoEngine(setting(values, "delay", 0.0, least=0))
-    if name == "simulated":
-        from dynamo.engines.batching import SimulationSettings
-        from dynamo.engines.simulated import SimulatedEngine
 
-        settings = SimulationSettings(block_size=block_size, blocks=setting(values, "blocks", 8192, least=1))
-        speed = setting(values, "speed", 1.0)
-        return SimulatedEngine(settings, speed=speed, on_events=on_events, on_metrics=on_metrics)
-    if name == "embedded":
-        from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings
-
-        embedded = EmbeddedSettings(
-            slots=setting(values, "slots", 4, least=1),
-            context=setting(values, "max-model-len", 4096, least=1),
-            threads=setting(values, "threads", 0, least=0),
-            block_size=block_size,
-            second_cache=setting(values, "second-cache", 8192),
-        )
-        model = setting(values, "model", "smollm2")
-        return await EmbeddedEngine.start(model, embedded, on_events=on_events, on_metrics=on_metrics)
-    if name == "vllm":
-        from dynamo.engines.vllm import VllmEngine
-        from dynamo.engines.vllm_nodes import VllmNode, place
-
-        here = place(os.environ)
-        if here is not None and not here.leads:
-            return await VllmNode.start(here, arguments)
-        arguments = here.arguments(arguments) if here is not None else arguments
-        return await VllmEngine.start(arguments, on_events=on_engine_events, on_metrics=on_metrics)
-    raise BadConfiguration(f"there is no engine `{name}`; there are {', '.join(ENGINES)}")
+def _load_factory(name: str) -> Callable[[EngineSetup], Any]:
+    # Built-in names come first: an installed distribution must not replace an engine behind a configuration's back.
+    if name in ENGINES:
+        builtin: Callable[[EngineSetup], Any] = metadata.EntryPoint(name, ENGINES[name], GROUP).load()
+        return builtin
+    foreign = metadata.entry_points(group=GROUP)
+    if name not in foreign.names:
+        known = [*ENGINES, *sorted(foreign.names - set(ENGINES))]
+        best = closest(name, known)
+        hint = f"; did you mean `{best}`?" if best else ""
+        raise BadConfiguration(f"there is no engine `{name}`; there are {', '.join(known)}{hint}")
+    point = foreign[name]
+    try:
+        factory: Callable[[EngineSetup], Any] = point.load()
+    except (ImportError, AttributeError) as error:
+        raise BadConfiguration(f"the engine `{name}` (`{point.value}`) cannot be loaded: {error}") from error
+    return factory

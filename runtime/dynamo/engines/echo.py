@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from dynamo.engines.engine import EngineRequest, EngineStep
+from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep
+from dynamo.sdk.config import setting
 
 
 class EchoEngine:
@@ -28,3 +29,8 @@ class EchoEngine:
 
     async def close(self) -> None:
         """There is nothing to let go of."""
+
+
+def start_configured(setup: EngineSetup) -> EchoEngine:
+    """The engine of a configuration. Raises BadConfiguration."""
+    return EchoEngine(setting(setup.values, "delay", 0.0, least=0))

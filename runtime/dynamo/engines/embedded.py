@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynamo.engines.engine import EngineRequest, EngineStep, RequestTooLong
-from dynamo.engines.remembered import Memory, Place, SecondCache, Slots
-from dynamo.engines.turns import Turns
+from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep, RequestTooLong
+from dynamo.engines.remembered import Memory, Place, SecondCache, Slots, Turns
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.llm.text.model_files import ModelMissing, locate
 from dynamo.llm.text.tokenizer import Tokenizer, of_gguf
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import CannotStart
 
 # By their names here and in llama.cpp's server.
@@ -71,7 +71,7 @@ def weights(model: str) -> Path:
     except ModelMissing as error:
         raise NoEngine(str(error)) from error
     if not path.is_file():
-        raise NoEngine(f"`{path}` is no GGUF file, which this engine needs")
+        raise NoEngine(f"`{path}` is not a GGUF file, which this engine needs")
     return path
 
 
@@ -330,3 +330,17 @@ def _likely(entry: Mapping[str, Any]) -> dict[int, float]:
     for other in entry.get("top_logprobs") or ():
         found.setdefault(other["id"], other["logprob"])
     return found
+
+
+async def start_configured(setup: EngineSetup) -> EmbeddedEngine:
+    """The engine of a configuration. Raises BadConfiguration, and what EmbeddedEngine.start raises."""
+    values = setup.values
+    settings = EmbeddedSettings(
+        slots=setting(values, "slots", 4, least=1),
+        context=setting(values, "max-model-len", 4096, least=1),
+        threads=setting(values, "threads", 0, least=0),
+        block_size=setup.block_size,
+        second_cache=setting(values, "second-cache", 8192),
+    )
+    model = setting(values, "model", "smollm2")
+    return await EmbeddedEngine.start(model, settings, on_events=setup.on_events, on_metrics=setup.on_metrics)

@@ -1,10 +1,14 @@
-"""What llama.cpp remembers of prompts: in slots, each the last one that it computed, or in a cache behind them."""
+"""Prompts in the memory of llama.cpp: in slots, each the last one that it computed, or in a cache behind them."""
 
 from __future__ import annotations
 
+import asyncio
+import heapq
+import itertools
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -153,3 +157,40 @@ class _Recent:
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
     """How many blocks two prompts begin with in common; a hash that is the same stands for all before it."""
     return bisect_left(range(min(len(one), len(other))), True, key=lambda place: one[place] != other[place])
+
+
+class Turns:
+    """Of those who wait for a place the one with the least number is next; equal numbers go by who came first."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def take(self, number: float) -> AsyncIterator[None]:
+        """Have a place, as soon as there is one."""
+        if self._free:
+            self._free -= 1
+        else:
+            given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (number, next(self._order), given))
+            try:
+                await given
+            except asyncio.CancelledError:
+                # Given and cancelled in one turn of the loop: nobody else would hear of the place.
+                if given.done() and not given.cancelled():
+                    self._leave()
+                raise
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        while self._waiting:
+            _, _, given = heapq.heappop(self._waiting)
+            if not given.done():
+                given.set_result(None)
+                return
+        self._free += 1

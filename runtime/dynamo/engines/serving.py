@@ -16,9 +16,8 @@ from dynamo.llm.disagg.prefill_side import PrefillLoop
 from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.rpc.metrics import Metrics
 from dynamo.rpc.runtime import DistributedRuntime
-from dynamo.sdk.config import ServiceConfig
+from dynamo.sdk.config import ServiceConfig, setting
 from dynamo.sdk.context import dynamo_context
-from dynamo.sdk.settings import setting
 
 OWN = frozenset(
     {"engine", "remote-prefill", "conditional-disagg", "max-local-prefill-length", "max-prefill-queue-size"}

@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 
 from dynamo.engines.batching import Batcher, SimulationSettings
-from dynamo.engines.engine import EngineRequest, EngineStep
+from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
+from dynamo.sdk.config import setting
 
 
 class SimulatedEngine:
@@ -75,3 +76,14 @@ class SimulatedEngine:
             if events:
                 self._on_events(events)
             self._on_metrics(self.batcher.metrics())
+
+
+def start_configured(setup: EngineSetup) -> SimulatedEngine:
+    """The engine of a configuration. Raises BadConfiguration."""
+    blocks = setting(setup.values, "blocks", 8192, least=1)
+    return SimulatedEngine(
+        SimulationSettings(block_size=setup.block_size, blocks=blocks),
+        speed=setting(setup.values, "speed", 1.0),
+        on_events=setup.on_events,
+        on_metrics=setup.on_metrics,
+    )

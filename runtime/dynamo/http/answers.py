@@ -1,4 +1,4 @@
-"""What a method returned or yielded, as bytes of an HTTP answer."""
+"""Results of a method, returned or yielded, as bytes of an HTTP answer."""
 
 from __future__ import annotations
 

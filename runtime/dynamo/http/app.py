@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from dynamo.http import answers, openapi, page
+from dynamo.http import answers, openapi
 from dynamo.http.health import Health
 from dynamo.rpc import context
 from dynamo.rpc.server import Method
@@ -133,7 +133,7 @@ class App:
         if path == "/openapi.json":
             return 200, answers.JSON, json.dumps(openapi.document(self._service)).encode()
         if path == "/docs":
-            return 200, "text/html; charset=utf-8", page.document(openapi.document(self._service)).encode()
+            return 200, "text/html; charset=utf-8", openapi.render_page(openapi.document(self._service)).encode()
         return await self._health.page(path)
 
     async def _serve(self, route: Route, exchange: Exchange) -> None:

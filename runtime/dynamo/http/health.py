@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from dynamo.rpc.metrics import Metrics
@@ -71,3 +71,18 @@ class Health:
             logger.exception("probe `%s` failed", name)
             return name
         return "" if answer else name
+
+
+def system_app(health: Health) -> Callable[..., Awaitable[None]]:
+    """An ASGI application of the health pages alone."""
+
+    async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        page = await health.page(scope["path"])
+        if page is None:
+            page = 404, "application/json", json.dumps({"error": {"code": "not_found"}}).encode()
+        status, form, body = page
+        headers = [(b"content-type", form.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app

@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, KvHandoff
-    from dynamo.llm.disagg.thresholds import set_thresholds
+    from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, KvHandoff, set_thresholds
     from dynamo.llm.generation import EngineRequest, EngineStep
     from dynamo.llm.kv.approximate import ApproxKvIndexer
     from dynamo.llm.kv.engine_events import decode_batch
@@ -53,7 +52,7 @@ _HOME = {
     "routed": "kv_routing.frontend",
     "router_settings": "kv_routing.settings",
     "routing": "kv_routing.service",
-    "set_thresholds": "disagg.thresholds",
+    "set_thresholds": "disagg.policy",
     "steps": "kv_routing.frontend",
 }
 __all__ = [

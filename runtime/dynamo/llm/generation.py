@@ -1,4 +1,4 @@
-"""What travels between those who ask for tokens and those who make them: a request in, steps out."""
+"""Values between a caller and an engine: a request in, steps out."""
 
 from __future__ import annotations
 

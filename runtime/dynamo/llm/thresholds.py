@@ -1,10 +1,10 @@
-"""The former place of `dynamo.llm.disagg.thresholds`, for one version."""
+"""The former place of `dynamo.llm.disagg.policy`, for one version."""
 
 from __future__ import annotations
 
 import warnings
 
-from dynamo.llm.disagg.thresholds import Thresholds, set_thresholds
+from dynamo.llm.disagg.policy import Thresholds, set_thresholds
 
 __all__ = ["Thresholds", "set_thresholds"]
 

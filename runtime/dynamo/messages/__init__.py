@@ -1,1 +1,1 @@
-"""What travels between processes: payloads and names."""
+"""Messages between processes: payloads and names."""

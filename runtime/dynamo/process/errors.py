@@ -1,4 +1,4 @@
-"""Why a graph cannot be served (any more)."""
+"""The error that ends serving a graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which GPUs each worker may use: counted by NVML, handed out whole or in fractions, told by CUDA_VISIBLE_DEVICES."""
+"""Assignment of GPUs to workers: counted by NVML, given whole or in fractions, passed by CUDA_VISIBLE_DEVICES."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a graph says: shown at once, each speaker in a colour of its own, and the last lines kept for `dynamo logs`."""
+"""The log of a graph: printed at once, each worker in its own colour, and the last lines kept for `dynamo logs`."""
 
 from __future__ import annotations
 

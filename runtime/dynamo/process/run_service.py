@@ -23,9 +23,8 @@ from dynamo import tracing
 from dynamo.coordination.discovery import Instance, new_id
 from dynamo.engines import moved
 from dynamo.http.app import App
-from dynamo.http.health import Health
+from dynamo.http.health import Health, system_app
 from dynamo.http.server import HttpServer
-from dynamo.http.system import system_app
 from dynamo.messages import naming
 from dynamo.rpc.arguments import Arguments
 from dynamo.rpc.metrics import Metrics

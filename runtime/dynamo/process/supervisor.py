@@ -290,6 +290,8 @@ def supervise(options: argparse.Namespace) -> None:
             broker = Broker(folder, secrets.token_urlsafe(24))
             closing.callback(broker.stop)
             broker.start()
+        # Loaded before the first fork, so that workers share its pages. Nothing imported up to here may start a thread
+        # or an event loop: a fork copies only the calling thread, and a lock that another one held is never released.
         import dynamo.process.run_service  # noqa: F401 - heavy: while the broker starts, and before the first fork
 
         if options.hold_fd >= 0 and not _released(options.hold_fd):

@@ -1,4 +1,4 @@
-"""Which instance of a component a call goes to."""
+"""Choice of the instance of a component that gets a call."""
 
 from __future__ import annotations
 

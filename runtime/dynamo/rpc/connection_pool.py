@@ -1,4 +1,4 @@
-"""What transports on frames share: one connection for each address, used by all calls to it."""
+"""Connections shared by the calls of transports on frames: one connection for each address, used by all calls to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels with a call through every hop: its request id, its trace, and until when it may take."""
+"""Context of a call, passed on through every hop: its request id, its trace, and until when it may take."""
 
 from __future__ import annotations
 

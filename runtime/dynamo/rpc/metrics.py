@@ -1,4 +1,4 @@
-"""What a process counts about its calls, in Prometheus' text form."""
+"""Counters of a process's calls, in Prometheus' text form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which request plane a process uses, as its environment says: `DYN_REQUEST_PLANE=tcp|nats`, its token and its TLS.
+"""Choice of a process's request plane by its environment: `DYN_REQUEST_PLANE=tcp|nats`, its token and its TLS.
 
 DYNAMO_TRANSPORT_TLS_CA, _CERT and _KEY turn on mutual TLS between workers and callers: whoever has no certificate of
 that authority is not talked to. Names in certificates are not looked at, since a worker's address is what it was given;
@@ -76,7 +76,7 @@ def port(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise BadRequest(f"DYNAMO_TRANSPORT_PORT is `{text}`, which is no port")
+        raise BadRequest(f"DYNAMO_TRANSPORT_PORT is `{text}`, which is not a port number")
     return int(text)
 
 
@@ -87,5 +87,5 @@ def seconds(name: str, text: str) -> float:
     except ValueError:
         found = -1.0
     if not 0 <= found < 1e9:
-        raise BadRequest(f"{name} is `{text}`, which is no number of seconds")
+        raise BadRequest(f"{name} is `{text}`, which is not a number of seconds")
     return found

@@ -24,6 +24,8 @@ PING: Final = 9
 PONG: Final = 10
 ITEMS: Final = 11  # several items: what they take of the window (u32), and their MessagePack as one array
 
+# The stream's number is in the header, not in the payload: a frame of a call that was given up is skipped by its length
+# without being decoded. The length comes first, so that a payload over the limit is refused before memory is taken.
 HEADER: Final = struct.Struct("!IIB")
 LARGE: Final = 64 * 1024
 LARGEST: Final = 256 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""What an author of services imports. Standard library only, and quick to import."""
+"""The public names for an author of services. Standard library only, and quick to import."""
 
 from dynamo.sdk.context import dynamo_context, get_runtime
 from dynamo.sdk.decorators import service
@@ -7,7 +7,7 @@ from dynamo.sdk.endpoints import api, dynamo_endpoint
 from dynamo.sdk.errors import RemoteError
 from dynamo.sdk.interfaces import AbstractService, abstract_endpoint
 from dynamo.sdk.lifecycle import async_on_shutdown, async_on_start, liveness, readiness
-from dynamo.sdk.symbols import DYNAMO_IMAGE
+from dynamo.sdk.options import DYNAMO_IMAGE
 
 dynamo_api = api
 endpoint = dynamo_endpoint

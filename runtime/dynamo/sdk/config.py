@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from dynamo.sdk import options
 from dynamo.sdk.arguments import ArgumentError, merge, parse_arguments
+from dynamo.sdk.errors import BadConfiguration
 from dynamo.sdk.graph import Problem, ServiceGraph, ServiceSpec
 from dynamo.sdk.suggestions import closest, did_you_mean
 
@@ -205,3 +207,24 @@ def _configured(service: ServiceSpec, own: Any) -> ServiceSpec:
     parsed = options.parse(given)
     parsed.values.pop("name", None)
     return parsed.apply(service)
+
+
+T = TypeVar("T")
+
+
+def setting(values: Mapping[str, Any], name: str, default: T, *, least: float = -math.inf) -> T:
+    """A key of a configuration, written with dashes or underscores. Raises as `checked`."""
+    return checked(name, values.get(name, values.get(name.replace("-", "_"), default)), default, least=least)
+
+
+def checked(name: str, value: Any, like: T, *, least: float = -math.inf) -> T:
+    """The value, of the type of `like`; a whole number is also a float, and a boolean is no number.
+
+    Raises BadConfiguration for one of another type, and for a number below `least`.
+    """
+    found = float(value) if isinstance(like, float) and type(value) is int else value
+    if not isinstance(found, type(like)) or isinstance(found, bool) is not isinstance(like, bool):
+        raise BadConfiguration(f"`{name}` cannot be {value!r}")
+    if isinstance(found, int | float) and found < least:
+        raise BadConfiguration(f"`{name}` cannot be {value!r}; the least is {least:g}")
+    return found

@@ -1,4 +1,4 @@
-"""What a running worker tells the code in it, and the door to the runtime for code outside a graph."""
+"""The context that a running worker gives to its code, and the door to the runtime for code outside a graph."""
 
 from __future__ import annotations
 

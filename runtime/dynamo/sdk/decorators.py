@@ -13,9 +13,8 @@ from dynamo.sdk import options as service_options
 from dynamo.sdk.config import ServiceConfig
 from dynamo.sdk.depends import Dependency, dependencies_of
 from dynamo.sdk.endpoints import api, dynamo_endpoint, endpoints_of, parameters_of
-from dynamo.sdk.graph import Edge, Position, Problem, ServiceSpec
+from dynamo.sdk.graph import Edge, Position, Problem, ServiceSpec, relative
 from dynamo.sdk.lifecycle import async_on_shutdown, async_on_start, liveness, readiness
-from dynamo.sdk.positions import relative
 
 __all__ = [
     "Service",

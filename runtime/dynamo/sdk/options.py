@@ -216,3 +216,16 @@ def _write_mapping(options: ServiceOptions, key: str, value: Any) -> Mapping[str
 def _kind(value: Any) -> str:
     name = type(value).__name__
     return f"an {name}" if name[:1] in "aeio" else f"a {name}"
+
+
+class GraphBase(str):
+    """The base image of the graph, whatever the build says it is. As a string it is empty."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "DYNAMO_IMAGE"
+
+
+#: For `@service(image=…)`: the graph's base. The environment is not read: a graph must not depend on who describes it.
+DYNAMO_IMAGE = GraphBase()

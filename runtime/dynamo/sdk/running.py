@@ -1,4 +1,4 @@
-"""Where running graphs of this user leave word of themselves: a folder that nobody else can enter."""
+"""The folder of this user's running graphs, which nobody else can enter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the environment says about who we are to NATS, and how its server proves itself.
+"""Credentials for NATS from the environment, and how its server proves itself.
 
 NATS_AUTH_USERNAME and NATS_AUTH_PASSWORD · NATS_AUTH_TOKEN · NATS_AUTH_NKEY (a seed) or NATS_AUTH_NKEY_FILE ·
 NATS_AUTH_CREDENTIALS_FILE (a .creds file) · NATS_TLS_CA, and NATS_TLS_CERT with NATS_TLS_KEY where the server asks for

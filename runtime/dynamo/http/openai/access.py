@@ -1,4 +1,4 @@
-"""Who may use the service: API keys, and the pages of other origins that a browser may call it from."""
+"""Access to the service: API keys, and the pages of other origins that a browser may call it from."""
 
 from __future__ import annotations
 

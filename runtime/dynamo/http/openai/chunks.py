@@ -1,4 +1,4 @@
-"""What a worker yields, as chunks of an OpenAI stream: OpenAI objects, their JSON, ready events, or plain text."""
+"""Items of a worker, as chunks of an OpenAI stream: OpenAI objects, their JSON, ready events, or plain text."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Chunks:
             return []
         for choice in choices:
             if type(choice) is not dict:
-                raise Failure(f"the worker of `{self.model}` gave a choice that is no object", status=502)
+                raise Failure(f"the worker of `{self.model}` returned a choice that is not an object", status=502)
             message = choice.pop("message", None)
             if message is not None:
                 choice["delta"] = _delta_of(message)

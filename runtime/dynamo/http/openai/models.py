@@ -1,4 +1,4 @@
-"""Which endpoint answers for which model: registered by an operator (`llmctl`) or by the worker itself."""
+"""The endpoint of each model: registered by an operator (`llmctl`) or by the worker itself."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def kind_of(text: str) -> str:
     """A kind as operators write it: `chat`, `chats`, `chat-models`. Raises BadRequest."""
     kind = text.lower().removesuffix("-models").removesuffix("-model").removesuffix("s")
     if kind not in KINDS:
-        raise BadRequest(f"`{text}` is no kind of model; kinds are {', '.join(KINDS)}")
+        raise BadRequest(f"`{text}` is not a kind of model; kinds are {', '.join(KINDS)}")
     return kind
 
 

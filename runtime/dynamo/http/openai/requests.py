@@ -1,4 +1,4 @@
-"""What clients may ask: types and ranges of the members that OpenAI defines; all others pass to the worker."""
+"""Requests of clients: types and ranges of the members that OpenAI defines; all others pass to the worker."""
 
 from __future__ import annotations
 

@@ -15,13 +15,12 @@ import msgspec
 
 from dynamo.http.app import Exchange, Receive, Refused, Scope, Send, StreamBroken
 from dynamo.http.health import Health
-from dynamo.http.openai import vectors
 from dynamo.http.openai.access import Access, Header
 from dynamo.http.openai.chunks import DONE, Chunks, event
 from dynamo.http.openai.errors import Failure, of_call, unknown_model
 from dynamo.http.openai.models import ModelRegistry, Registration, path
 from dynamo.http.openai.requests import parsed
-from dynamo.http.openai.whole import Whole
+from dynamo.http.openai.whole import Whole, format_embeddings
 from dynamo.rpc import context
 from dynamo.rpc.server import Method
 from dynamo.sdk.errors import RemoteError, Unavailable
@@ -159,7 +158,7 @@ class OpenAIService:
             raise of_call(Unavailable(f"no worker of `{name}` is running at {path(model)}"))
         if kind == "embedding":
             given = await _single(await _called(own, request) if own else registry.call(model, request))
-            answer = vectors.answer(given, name, request.get("encoding_format") or "float")
+            answer = format_embeddings(given, name, request.get("encoding_format") or "float")
             await exchange.whole(200, JSON, _encode(answer))
         else:
             await self._generate(kind, request, exchange, registry, model)

@@ -12,8 +12,7 @@ from dataclasses import replace
 from dynamo.coordination.queues import Queues
 from dynamo.coordination.topics import Events
 from dynamo.llm.disagg.jobs import Generates, Prefilled, PrefillJob, decode, prefill_queue
-from dynamo.llm.disagg.policy import DisaggregatedRouter, KvHandoff, decide
-from dynamo.llm.disagg.thresholds import Thresholds
+from dynamo.llm.disagg.policy import DisaggregatedRouter, KvHandoff, Thresholds, decide
 from dynamo.llm.generation import EngineRequest, EngineStep
 from dynamo.llm.kv.topics import Listener, topic
 from dynamo.sdk.errors import RemoteError

@@ -1,4 +1,4 @@
-"""What decode and prefill workers tell each other: a prompt in the queue, and the word back."""
+"""Messages between decode and prefill workers: a prompt in the queue, and the reply."""
 
 from __future__ import annotations
 

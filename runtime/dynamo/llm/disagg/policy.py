@@ -1,13 +1,16 @@
-"""Whether a prompt is prefilled by a worker of its own, and what that worker hands on."""
+"""The rule of remote prefill: where a prompt is prefilled, what is handed on, and its thresholds at run time."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from dynamo.coordination.topics import Events
+from dynamo.sdk.config import checked
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.settings import checked
 
 Place = Literal["local", "remote"]
 
@@ -90,10 +93,44 @@ class DisaggregatedRouter:
         for name, value in values.items():
             key = name.replace("-", "_")
             if key not in standard:
-                raise BadConfiguration(f"`{name}` is no threshold; there are {', '.join(standard)}")
+                raise BadConfiguration(f"`{name}` is not a threshold; there are {', '.join(standard)}")
             clean[key] = checked(name, value, standard[key], least=0)
         self.settings = replace(self.settings, **clean)
 
     def prefill_remote(self, prompt_tokens: int, prefix_hit_rate: float, queue_depth: int, **state: Any) -> bool:
         """Whether to prefill remotely."""
         return decide(self.settings, prompt_tokens, prefix_hit_rate, queue_depth, **state).place == "remote"
+
+
+logger = logging.getLogger("dynamo.llm")
+
+
+class Thresholds:
+    """The rule's thresholds, as an operator changes them while the graph runs: `set_thresholds` from anywhere."""
+
+    def __init__(self, events: Events, namespace: str, model: str, router: DisaggregatedRouter) -> None:
+        self._topic = events.topic(namespace, f"prefill.{model}.thresholds", keep=1)
+        self._router = router
+        self._task = asyncio.ensure_future(self._follow())
+
+    async def _follow(self) -> None:
+        async for event in self._topic.follow():
+            try:
+                self._router.update(event.value)
+            except (ValueError, AttributeError) as error:
+                logger.warning("thresholds are left as they are: %s", error)
+
+    async def close(self) -> None:
+        """Stop following."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def set_thresholds(events: Events, namespace: str, model: str, values: Mapping[str, Any]) -> None:
+    """Change thresholds of all decode workers of a model, those that come later too.
+
+    Raises ValueError for thresholds that are none, Unavailable.
+    """
+    settings = DisaggregatedRouter()
+    settings.update(values)
+    await events.topic(namespace, f"prefill.{model}.thresholds", keep=1).publish(dict(values))

@@ -1,4 +1,4 @@
-"""Which worker probably holds which KV blocks, for engines that tell nothing: what was routed there lately."""
+"""An estimate of the KV blocks of each worker, for engines without events: the prompts routed there lately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers tell routers about their KV blocks: stored, removed, cleared, and everything at once."""
+"""Events from workers to routers about KV blocks: stored, removed, cleared, and everything at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one worker holds, with the order of its prompts: what a snapshot and a removal tell routers."""
+"""The blocks that one worker holds: by the engine's names and by ours, and in the order of their prompts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from dynamo.llm.kv.block_rows import is_anchor
-from dynamo.llm.kv.events import Removed
+from dynamo.llm.kv.engine_events import AllCleared, BlocksRemoved, BlocksStored, EngineEvent, EngineHash
+from dynamo.llm.kv.events import Cleared, KvEvent, Removed, Stored
+from dynamo.llm.kv.hashing import block_hashes, root_of
 
 HASHES_A_REMOVAL = 512
 
@@ -86,3 +88,49 @@ def parts(event: Removed, size: int) -> list[Removed]:
             first -= 1
         found.append(Removed(chain[start : start + size], chain[first:start]))
     return found
+
+
+class UnknownParent(LookupError):
+    """A stored event follows a block that nobody has heard of: events were lost."""
+
+
+class EngineBlocks:
+    """Engine hash to chained hash of one engine. The engine's own names need not be ours, nor stable, nor shared."""
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self._chained: dict[EngineHash, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._chained)
+
+    def held(self) -> list[int]:
+        """The chained hashes of all blocks."""
+        return list(self._chained.values())
+
+    def apply(self, event: EngineEvent) -> KvEvent:
+        """Take note of an engine's event; the same for routers.
+
+        Raises UnknownParent after lost events, ValueError for blocks of another size than the router's.
+        """
+        if isinstance(event, BlocksStored):
+            return self._stored(event)
+        if isinstance(event, BlocksRemoved):
+            gone = [self._chained.pop(key, None) for key in event.hashes]
+            return Removed([chained for chained in gone if chained is not None])
+        assert isinstance(event, AllCleared)
+        self._chained.clear()
+        return Cleared()
+
+    def _stored(self, event: BlocksStored) -> Stored:
+        if event.block_size != self.block_size:
+            raise ValueError(f"the engine has blocks of {event.block_size} tokens, the router of {self.block_size}")
+        if event.parent is None:
+            parent = root_of(event.adapter)
+        elif event.parent in self._chained:
+            parent = self._chained[event.parent]
+        else:
+            raise UnknownParent(f"{len(event.hashes)} blocks follow one that was never stored")
+        chained = block_hashes(event.tokens, event.block_size, parent=parent, extra=event.extra)
+        self._chained.update(zip(event.hashes, chained, strict=True))
+        return Stored(chained)

@@ -1,4 +1,4 @@
-"""Which worker holds which KV blocks: rows of chained hashes, found by their first one.
+"""Index of the KV blocks of each worker: rows of chained hashes, found by their first one.
 
 A table with an entry for each block is bound by one cache miss a block, to fill as to ask. Here the blocks of a prompt
 lie in a row and are compared as bytes; the table has an entry for some thirty of them (measured in docs/benchmarks.md).
@@ -53,13 +53,15 @@ class KvIndexer:
 
     def stored(self, worker: int, hashes: Sequence[int]) -> None:
         """A worker holds these blocks too, each of which follows the one before it."""
+        # A row is found by its first block alone. Chained hashes make that safe: equal hashes mean equal blocks before
+        # them too, so two prompts that share a row's first block may differ only from some block of the row onwards.
         heads, rows = cut(hashes)
         bit = self._bits.get(worker) or self._admit(worker)
         for marks in (self._removed, self._settling):
             if marks and not marks.keys().isdisjoint(hashes):
                 _unmark(marks, bit, hashes)
         known = list(map(self._rows.get, heads))
-        if known == rows:
+        if known == rows:  # the common case by far: another worker has the same prompt, and only bits change
             masks = self._masks
             for head in heads:
                 masks[head] |= bit

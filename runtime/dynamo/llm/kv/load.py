@@ -1,4 +1,4 @@
-"""What workers say of their load, and what the router itself knows before they do."""
+"""Load of workers as they report it, and as the router predicts it before they do."""
 
 from __future__ import annotations
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dynamo.coordination.topics import Events
 from dynamo.llm.kv import events, load
-from dynamo.llm.kv.engine_blocks import EngineBlocks, UnknownParent
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import Cleared, KvEvent, KvMessage, Removed, Snapshot, Stored
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.kv.held_blocks import HeldBlocks, joined, parts
+from dynamo.llm.kv.held_blocks import EngineBlocks, HeldBlocks, UnknownParent, joined, parts
 from dynamo.llm.kv.load import ForwardPassMetrics, LoadMessage
 from dynamo.llm.kv.topics import Listener, topic
 from dynamo.sdk.errors import RemoteError
@@ -137,10 +136,13 @@ class KvEventPublisher:
         except ValueError:
             return
         if question.worker in (0, self.worker) and self._answering is None:
+            # After a pause: all routers that lost the same message ask at once, and one answer serves all of them.
             self._answering = asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SECONDS, self._answer)
 
     def _answer(self) -> None:
         self._answering = None
+        # The blocks held already have the effect of events that wait to be sent. Those are numbered first, so that the
+        # snapshot's number covers them: a router applies only events with a later number to what it read here.
         self._number_fresh()
         count = max(-(-len(self._held) // HASHES_A_MESSAGE), 1)
         for part in range(count):

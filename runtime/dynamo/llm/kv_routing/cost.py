@@ -1,4 +1,4 @@
-"""What it costs to send a prompt to a worker: two formulas, and whatever function a user gives."""
+"""Cost of sending a prompt to a worker: two formulas, or a function of the user."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def load_cost(name: str, overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
         return logit
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise BadConfiguration(f"`{name}` is no cost function; there are `linear`, `logit` and `module:function`")
+        raise BadConfiguration(f"`{name}` is not a cost function; there are `linear`, `logit` and `module:function`")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Which worker gets a prompt, and why."""
+"""Choice of the worker that gets a prompt, with its reason."""
 
 from __future__ import annotations
 

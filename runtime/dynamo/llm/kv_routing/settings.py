@@ -8,8 +8,8 @@ from typing import Any
 
 from dynamo.llm.kv_routing.cost import OVERLAP_WEIGHT, load_cost
 from dynamo.llm.kv_routing.router import Mode, RouterSettings
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.settings import setting
 
 MODES = typing.get_args(Mode)
 #: The keys of numbers, and the least of each.
@@ -32,7 +32,7 @@ def router_settings(values: Mapping[str, Any]) -> RouterSettings:
     """
     mode = values.get("router", "kv")
     if mode not in MODES:
-        raise BadConfiguration(f"`{mode}` is no way to route; there are {', '.join(MODES)}")
+        raise BadConfiguration(f"`{mode}` is not a routing mode; there are {', '.join(MODES)}")
     found, standard = {}, RouterSettings()
     for key, least in _NUMBERS.items():
         name = key.removeprefix("router-").replace("-", "_")

@@ -1,4 +1,4 @@
-"""What a router hears from workers, put in order: lost messages are noticed and asked for, doubled ones ignored."""
+"""Messages of workers to a router, in order: lost messages are noticed and asked for, doubled ones ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long requests wait for their first token and between the others, as a listener among routers learns it."""
+"""Times of requests to their first token and between the others, as a listener among routers learns it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many decode and prefill workers a graph should have: a pure decision from what was seen."""
+"""The number of decode and prefill workers for a graph: a pure decision from measurements."""
 
 from __future__ import annotations
 

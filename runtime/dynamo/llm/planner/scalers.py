@@ -1,4 +1,4 @@
-"""Who changes the number of a service's workers: nobody, the supervisor on this host, or Kubernetes."""
+"""Ways to change the number of a service's workers: none, the supervisor on this host, or Kubernetes."""
 
 from __future__ import annotations
 

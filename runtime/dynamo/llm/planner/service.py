@@ -20,8 +20,8 @@ from dynamo.llm.kv_routing.timings import RequestTimings
 from dynamo.llm.planner.plan import Observation, PlannerSettings, plan
 from dynamo.llm.planner.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
 from dynamo.rpc.runtime import DistributedRuntime
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import BadConfiguration, RemoteError
-from dynamo.sdk.settings import setting
 
 logger = logging.getLogger("dynamo.planner")
 

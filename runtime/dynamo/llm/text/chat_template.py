@@ -41,7 +41,7 @@ class ChatTemplate:
 
     def __init__(self, source: str = PLAIN, **tokens: str) -> None:
         if len(source) > _LONGEST:
-            raise TemplateBroken(f"a template of {len(source)} characters is none")
+            raise TemplateBroken(f"a template of {len(source)} characters is too long")
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
         environment.filters["tojson"] = _json
         environment.globals["raise_exception"] = _raise

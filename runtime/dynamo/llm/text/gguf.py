@@ -1,4 +1,4 @@
-"""What a GGUF file says about its model: everything before the tensors."""
+"""Metadata of a GGUF model file: everything before the tensors."""
 
 from __future__ import annotations
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamo.llm.generation import EngineStep
-from dynamo.llm.text.detokenizer import Detokenizer
 from dynamo.llm.text.preprocessor import Prepared
-from dynamo.llm.text.stop_strings import StopStrings
 from dynamo.llm.text.tokenizer import Tokenizer
 from dynamo.sdk.errors import Unavailable
 
@@ -76,3 +74,88 @@ class Postprocessor:
     def _named(self, token: int, logprob: float) -> dict[str, Any]:
         text = self._tokenizer.decode([token])
         return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
+
+
+class StopStrings:
+    """Holds back what may be the beginning of a stop string until it is known."""
+
+    def __init__(self, stops: Sequence[str], *, keep: bool = False) -> None:
+        self._stops = tuple(stop for stop in stops if stop)
+        self._keep = keep
+        self._held = ""
+        self.found = ""
+        """The stop string that ended the text."""
+
+    def add(self, text: str) -> str:
+        """What can be told now. After a stop string was found: nothing more."""
+        if self.found:
+            return ""
+        if not self._stops:
+            return text
+        text = self._held + text
+        hits = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if hits:
+            # The one that ends first, so that it does not matter in which pieces the text came.
+            at, self.found = min(hits, key=lambda hit: (hit[0] + len(hit[1]), hit[0]))
+            self._held = ""
+            return text[: at + len(self.found)] if self._keep else text[:at]
+        held = self._possible(text)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
+
+    def end(self) -> str:
+        """What was held back and was no stop string."""
+        text, self._held = self._held, ""
+        return text
+
+    def _possible(self, text: str) -> int:
+        longest = 0
+        for stop in self._stops:
+            for size in range(min(len(stop) - 1, len(text)), longest, -1):
+                if stop.startswith(text[-size:]):
+                    longest = size
+                    break
+        return longest
+
+
+_BROKEN = "\ufffd"
+_LONGEST = 16
+"""More tokens than any character has: what is still none after so many is told as it is."""
+
+
+class Detokenizer:
+    """The text of one answer.
+
+    A token's text depends on the one before it, so a piece is what decoding it adds to decoding what was told before
+    it; a piece that ends in the middle of a character waits for the rest.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, context: Sequence[int] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._window = list(context)
+        self._told = len(self._window)
+        self._known = tokenizer.decode(self._window) if self._window else ""
+
+    def add(self, tokens: Sequence[int]) -> str:
+        """The text that these tokens complete; often that of one token, now and then none."""
+        text = ""
+        for token in tokens:
+            self._window.append(token)
+            text += self._next(last=False)
+        return text
+
+    def end(self) -> str:
+        """What was waited for and will not come: a broken character as U+FFFD."""
+        return self._next(last=True) if len(self._window) > self._told else ""
+
+    def _next(self, *, last: bool) -> str:
+        text = self._tokenizer.decode(self._window)
+        forced = last or len(self._window) - self._told >= _LONGEST
+        if len(text) <= len(self._known) or (text.endswith(_BROKEN) and not forced):
+            return ""
+        piece = text[len(self._known) :]
+        # What was told last is what the next piece depends on; a broken end is nothing to go on from.
+        self._window = [] if text.endswith(_BROKEN) else self._window[self._told :]
+        self._told = len(self._window)
+        self._known = self._tokenizer.decode(self._window) if self._window else ""
+        return piece

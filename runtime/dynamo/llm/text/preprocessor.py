@@ -55,7 +55,7 @@ class Preprocessor:
         """The choices of a chat request. Raises BadRequest, ContextLengthExceeded."""
         messages = request.get("messages")
         if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
-            raise BadRequest("`messages` is no list of messages")
+            raise BadRequest("`messages` is not a list of messages")
         more = request.get("chat_template_kwargs")
         text = self.files.template.render(
             messages,

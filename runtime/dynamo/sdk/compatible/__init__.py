@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from dynamo.sdk.errors import Unresolved
-from dynamo.sdk.graph import Position, Problem
+from dynamo.sdk.graph import Position, Problem, ServiceSpec
 
 #: Set among the variables of a service that was made by another SDK's decorator.
 VARIABLE = "DYNAMO_COMPATIBILITY"
@@ -72,6 +72,15 @@ def used(project: str | os.PathLike[str], files: Iterable[str]) -> frozenset[str
     return frozenset(found)
 
 
+def layers(services: Iterable[ServiceSpec]) -> frozenset[str]:
+    """The SDKs that the workers of these services need in place of the real ones."""
+    return frozenset(each for spec in services for each in _named(spec.envs))
+
+
+def _named(environment: Mapping[str, str]) -> list[str]:
+    return [each for each in environment.get(VARIABLE, "").split(",") if each in NAMES]
+
+
 class Finder:
     """Finds our module in place of another SDK's: of these names always, of others where the asking file uses it."""
 
@@ -103,6 +112,6 @@ class Finder:
 
 def install(environment: Mapping[str, str] | None = None) -> None:
     """Answer from now on in this process: for what the variable names, or where a file's text says so."""
-    names = [] if environment is None else [each for each in environment.get(VARIABLE, "").split(",") if each in NAMES]
+    names = [] if environment is None else _named(environment)
     if environment is None or names:
         sys.meta_path.insert(0, Finder(names))

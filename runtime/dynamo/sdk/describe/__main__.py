@@ -18,8 +18,7 @@ from dynamo.sdk import codec, compatible
 from dynamo.sdk.describe import assemble, stand_in, targets
 from dynamo.sdk.describe.failures import TimeUp, is_authors, problem_of, refusal
 from dynamo.sdk.errors import Unresolved
-from dynamo.sdk.graph import Discovery
-from dynamo.sdk.positions import is_own, own_path, relative
+from dynamo.sdk.graph import Discovery, is_own, own_path, relative
 
 #: The exit code that says: not the author's mistake, but ours; the traceback is in the output.
 BUG = 70

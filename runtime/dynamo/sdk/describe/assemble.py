@@ -8,9 +8,8 @@ from typing import Any
 from dynamo.sdk.decorators import Service, as_service
 from dynamo.sdk.depends import Dependency
 from dynamo.sdk.describe.checks import service_problems, service_warnings
-from dynamo.sdk.graph import Discovery, Edge, Position, Problem, ServiceGraph, ServiceSpec
+from dynamo.sdk.graph import Discovery, Edge, Position, Problem, ServiceGraph, ServiceSpec, relative
 from dynamo.sdk.interfaces import is_abstract
-from dynamo.sdk.positions import relative
 from dynamo.sdk.suggestions import did_you_mean
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with one service, beyond the keywords of its decorator."""
+"""Checks of one service, beyond the keywords of its decorator."""
 
 from __future__ import annotations
 

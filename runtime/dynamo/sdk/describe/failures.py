@@ -1,4 +1,4 @@
-"""What goes wrong while the author's code is imported, as problems with the author's own line."""
+"""Failures while the author's code is imported, as problems with the author's own line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import re
 import sys
 
 from dynamo.sdk.describe.stand_in import StandInUsed
-from dynamo.sdk.graph import Position, Problem
-from dynamo.sdk.positions import own_line, relative
+from dynamo.sdk.graph import Position, Problem, own_line, relative
 from dynamo.sdk.suggestions import closest
 
 _CANNOT_IMPORT = re.compile(r"cannot import name '([^']+)' from (?:partially initialized module )?'([^']+)'")

@@ -64,6 +64,7 @@ class StandIn:
         self.__name__ = qualname.rpartition(".")[2]
 
     def __getattr__(self, name: str) -> Any:
+        # Protocols are probed by such names (copy, pickle, pydantic, inspect): a yes to any of them would be believed.
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
         made = StandIn(self.__module__, f"{self.__qualname__}.{name}")

@@ -1,4 +1,4 @@
-"""Which service a target names: `module:Service`, `path/file.py:Service`, `module`, or nothing."""
+"""Resolution of a target to a service: `module:Service`, `path/file.py:Service`, `module`, or nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 from dynamo.sdk.decorators import Service, as_service
 from dynamo.sdk.describe.failures import project_modules
 from dynamo.sdk.errors import Unresolved
-from dynamo.sdk.graph import Problem
-from dynamo.sdk.positions import is_own
+from dynamo.sdk.graph import Problem, is_own
 from dynamo.sdk.suggestions import did_you_mean
 
 

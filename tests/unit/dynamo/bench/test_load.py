@@ -101,7 +101,7 @@ def test_the_same_seed_says_the_same():
     """Workloads are made up, and made up again alike; another seed gives others."""
     first, again, other = ([next(iter(talks(Shape(seed=seed)))).turns for _ in range(2)] for seed in (1, 1, 2))
     assert first == again != other
-    with pytest.raises(ValueError, match="no workload"):
+    with pytest.raises(ValueError, match="not a workload"):
         next(talks(Shape(kind="hard")))
 
 
@@ -118,7 +118,7 @@ def test_a_trace_keeps_what_was_shared(tmp_path):
     assert first.turns[0].split()[:4] == second.turns[0].split()[:4]
     assert first.turns[0].split()[4:] != second.turns[0].split()[4:]
     path.write_text("{}")
-    with pytest.raises(ValueError, match=r"trace.jsonl:1 is no line"):
+    with pytest.raises(ValueError, match=r"trace.jsonl:1 is not a line"):
         list(trace(path))
 
 
@@ -139,4 +139,4 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert asyncio.run(body("broken")) == 1
     assert "4 x 500: not for you now" in capsys.readouterr().out
     assert command.main(["--url", "http://127.0.0.1:1", "--model", "m", "--workload", "absent.jsonl"]) == 2
-    assert "no workload and no file" in capsys.readouterr().err
+    assert "no workload or file" in capsys.readouterr().err

@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from dynamo.engines.engine import EngineRequest, RequestTooLong
-from dynamo.engines.vllm import VllmEngine, sampling_parameters
-from dynamo.engines.vllm_events import EngineEvents
+from dynamo.engines.vllm import EngineEvents, VllmEngine, sampling_parameters
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.kv.engine_events import AllCleared, BlocksStored
 

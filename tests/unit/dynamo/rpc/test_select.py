@@ -38,8 +38,8 @@ def test_defaults():
     ("environment", "message"),
     [
         ({"DYN_REQUEST_PLANE": "udp"}, "can be `tcp` or `nats`"),
-        ({"DYNAMO_TRANSPORT_PORT": "x"}, "no port"),
-        ({"DYNAMO_CALL_TIMEOUT": "1e30"}, "no number of seconds"),
+        ({"DYNAMO_TRANSPORT_PORT": "x"}, "not a port number"),
+        ({"DYNAMO_CALL_TIMEOUT": "1e30"}, "not a number of seconds"),
         ({"DYNAMO_TRANSPORT_TLS_CA": "/ca"}, "_CERT, DYNAMO_TRANSPORT_TLS_KEY is not set"),
     ],
 )

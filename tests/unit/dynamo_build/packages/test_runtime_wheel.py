@@ -50,6 +50,19 @@ def test_the_record_is_right() -> None:
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 
 
+def test_only_what_an_image_needs_is_in_it() -> None:
+    """The load generator never travels; a layer for another SDK does where the graph uses it."""
+
+    def names(*layers: str) -> set[str]:
+        return set(zipfile.ZipFile(io.BytesIO(runtime_wheel.made(layers).content)).namelist())
+
+    plain, with_layer = names(), names("bentoml")
+    assert not [name for name in with_layer if name.startswith("dynamo/bench/")]
+    assert "dynamo/sdk/compatible/__init__.py" in plain
+    assert with_layer - plain >= {"dynamo/sdk/compatible/bentoml/__init__.py", "dynamo/sdk/compatible/bentoml/calls.py"}
+    assert all(name.startswith("dynamo/sdk/compatible/bentoml/") for name in with_layer - plain)
+
+
 def test_the_metadata_asks_for_what_the_runtime_needs() -> None:
     """Requires-Dist are the lines that every lock has."""
     archive = zipfile.ZipFile(io.BytesIO(runtime_wheel.build_runtime_wheel().content))

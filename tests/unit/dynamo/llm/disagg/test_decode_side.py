@@ -15,9 +15,8 @@ from dynamo.engines.simulated import SimulatedEngine
 from dynamo.engines.virtual_time import VirtualTimeLoop
 from dynamo.llm.disagg.decode_side import DisaggregatedEngine, RemotePrefill
 from dynamo.llm.disagg.jobs import ATTEMPTS, PrefillJob, prefill_queue
-from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings
+from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, set_thresholds
 from dynamo.llm.disagg.prefill_side import PrefillLoop
-from dynamo.llm.disagg.thresholds import set_thresholds
 from dynamo.llm.kv.events import Stored
 from dynamo.sdk.errors import Unavailable
 
@@ -233,7 +232,7 @@ def test_thresholds_change_while_it_runs():
             await asyncio.sleep(0.1)
             assert late.router.settings.max_local_prefill_length == 10
             await late.close()
-            with pytest.raises(ValueError, match="no threshold"):
+            with pytest.raises(ValueError, match="not a threshold"):
                 await set_thresholds(graph.events, "ns", "model", {"depth": 1})
 
     run(body())

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.llm.kv.engine_blocks import EngineBlocks, UnknownParent
 from dynamo.llm.kv.engine_events import AllCleared, BlocksRemoved, BlocksStored, decode_batch
 from dynamo.llm.kv.events import Cleared, Removed, Stored
 from dynamo.llm.kv.hashing import block_hashes, root_of
+from dynamo.llm.kv.held_blocks import EngineBlocks, UnknownParent
 
 
 def batch(*events, rank=0):

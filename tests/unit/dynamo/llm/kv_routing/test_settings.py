@@ -57,13 +57,13 @@ def test_a_cost_function_of_the_users():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"router": "fast"}, "no way to route"),
+        ({"router": "fast"}, "not a routing mode"),
         ({"block-size": 0}, "`block-size` cannot be 0"),
         ({"block-size": "64"}, "cannot be '64'"),
         ({"block-size": True}, "cannot be True"),
         ({"router-temperature": -1}, "cannot be -1"),
         ({"overlap-weight": "much"}, "`overlap-weight`"),
-        ({"router-cost": "cheap"}, "no cost function"),
+        ({"router-cost": "cheap"}, "not a cost function"),
         ({"router-cost": "no_such_module:cost"}, "cannot be loaded"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.llm.text.detokenizer import Detokenizer
+from dynamo.llm.text.postprocessor import Detokenizer
 from dynamo.llm.text.tokenizer import ByteTokenizer, of_folder
 from support import small_models
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dynamo.http.gathering import MOST, Gathering
+from dynamo.http.protocol import MOST, Gathering
 
 
 class Played:

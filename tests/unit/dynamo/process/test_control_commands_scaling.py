@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from dynamo.process import gpus
-from dynamo.process.scaling import scaled
+from dynamo.process.control_commands import scaled
 from dynamo.process.worker_process import Slot
 from dynamo.sdk.graph import Resources, ServiceGraph, ServiceSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from dynamo.engines.turns import Turns
+from dynamo.engines.remembered import Turns
 from support.waiting import PATIENCE
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dynamo.sdk.config import setting
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.settings import setting
 
 
 def test_by_either_spelling():

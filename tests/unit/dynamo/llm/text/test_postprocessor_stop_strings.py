@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.llm.text.stop_strings import StopStrings
+from dynamo.llm.text.postprocessor import StopStrings
 
 letters = st.text("ab<", max_size=30)
 stops = st.lists(st.text("ab<", min_size=1, max_size=4), max_size=3)
