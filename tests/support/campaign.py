@@ -1,4 +1,4 @@
-"""`make campaign`: run the long fault and fuzz runs, keep what came of each, and write docs/campaign.md.
+"""`make campaign`: run the long fault and fuzz runs, keep what came of each, and write docs/lab/campaign.md.
 
 `make campaign ARGS="test_hostile soak"` runs only the rows whose names contain one of the words; the document is
 written again after every row, and the rows that are not run stay in it as they are.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests"
-DOCUMENT = ROOT / "docs" / "campaign.md"
+DOCUMENT = ROOT / "docs" / "lab" / "campaign.md"
 ROUNDS = int(os.environ.get("CAMPAIGN_ROUNDS", "10"))
 AGAIN = ("test_serve*", "test_routing", "test_disaggregation", "test_planner")
 LONG = ("--hypothesis-profile=campaign", "--timeout=1500")

@@ -11,7 +11,7 @@ from dynamo.llm.kv.load import ForwardPassMetrics, Work
 from dynamo.sdk.errors import BadConfiguration
 
 OVERLAP_WEIGHT = 16.0
-"""What a block to prefill costs, in blocks in use. The reference has 1; measured in docs/benchmarks.md, 4 to 64 serve
+"""What a block to prefill costs, in blocks in use. The reference has 1; measured in benchmarks.md, 4 to 64 serve
 shared prefixes and unshared prompts better, since a block is prefilled in the time of many decode steps over it."""
 
 
