@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -96,3 +97,30 @@ def test_graphs_of_the_documents_are_graphs(block: Block, tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert entry in done.stdout
+
+
+def test_page_names_are_unique() -> None:
+    """The name of a page says which page it is."""
+    names = Counter(page.name for page in (ROOT / "docs").rglob("*.md"))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_architecture_lists_every_folder() -> None:
+    """Each folder with modules has one row with its purpose, and no row names a folder that is gone."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    rows = re.findall(r"(?m)^\| `((?:dynamo_build|runtime/dynamo)[^`]*)/` \| \S.*\|$", page)
+    packages = [*(ROOT / "dynamo_build").rglob("*.py"), *(ROOT / "runtime" / "dynamo").rglob("*.py")]
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in packages}
+    assert sorted(rows) == sorted(folders)
+
+
+def test_the_readme_is_short() -> None:
+    """A stranger reads it in three minutes."""
+    assert len((ROOT / "README.md").read_text().split()) <= 600
+
+
+def test_the_glossary_has_each_term_once() -> None:
+    """One meaning per term, in alphabetical order."""
+    terms = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \|$", (ROOT / "docs" / "glossary.md").read_text())[1:]
+    assert terms == sorted(set(terms), key=str.casefold)
+    assert len(terms) >= 40

@@ -29,6 +29,8 @@ def documents() -> list[Path]:
     """Every Markdown file that a reader of the project meets."""
     found = [
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "runtime/README.md",
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("examples/**/*.md"),
         ROOT / "templates/README.md",
