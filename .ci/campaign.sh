@@ -7,4 +7,4 @@ case "$*" in "" | *dashboard*) [ "$(id -u)" != 0 ] || command -v chromium >/dev/
 case "$*" in "" | *engines*) export DYNAMO_STACK_NEWER=trixie ;; esac
 bash tests/support/stack.sh up
 eval "$(bash tests/support/stack.sh env)"
-.venv/bin/python tests/support/campaign.py "$@"
+.venv/bin/python tests/campaign/run.py "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Style, types, import contracts and house rules.
+# Style, types and import contracts; the rules of the house are tests (tests/test_house_*.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin

@@ -39,7 +39,7 @@ def pages() -> dict[str, str]:
     return {
         "commands.md": NOTE + "# Commands\n\n" + "\n".join(commands()),
         "settings.md": NOTE + settings(),
-        "sdk.md": NOTE + sdk(),
+        "sdk-reference.md": NOTE + sdk(),
         "targets.md": NOTE + targets(),
         "templates.md": NOTE + templates(),
         "bento.schema.json": bento_schema(),
@@ -73,12 +73,16 @@ def section(path: str, command: Any, level: int = 2) -> Iterator[str]:
 def settings() -> str:
     """The table of settings, and where each can be written."""
     from dynamo_build.project.settings import KNOWN
+    from dynamo_build.project.settings import __doc__ as description
 
     lines = [
         "# Settings\n",
         "A setting `section.key` is written in `pyproject.toml` under `[tool.dynamo.section]`, in `dynamo.yaml` as a",
-        "mapping, or as the variable `DYNAMO_SECTION_KEY`. A flag ranks above a variable, a variable above a file.",
+        "mapping, or as the variable `DYNAMO_SECTION_KEY`.",
         "`settings.schema.json` describes `dynamo.yaml` to editors.\n",
+        "## Precedence\n",
+        (description or "").partition("\n\n")[2],
+        "## All settings\n",
         "| setting | default | what it is for |",
         "|---|---|---|",
     ]
@@ -116,7 +120,7 @@ def signature(thing: Any) -> str:
 
 def targets() -> str:
     """The options of the Kubernetes targets."""
-    from dynamo_build.deploy.kubernetes.objects.options import Autoscaling, KubernetesOptions
+    from dynamo_build.deploy.kubernetes.objects.layout import Autoscaling, KubernetesOptions
 
     lines = [
         "# Options of the targets\n",

@@ -28,7 +28,7 @@ def main() -> None:
     assert subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=True).stdout
     assert os.getuid() != 0 and Path.home().is_dir()
     tempfile.TemporaryFile().close()
-    wanted = ["dynamo.sdk", "dynamo.worker", "dynamo.process.supervisor", "pydantic", "uvicorn", "msgspec", "nats"]
+    wanted = ["dynamo.sdk", "dynamo.worker", "dynamo.supervisor", "pydantic", "uvicorn", "msgspec", "nats"]
     if labels["dynamo.framework"] == "vllm":
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         wanted.append("vllm")

@@ -1,4 +1,4 @@
-"""The command `dynamo`, also as `python -m dynamo_build`: Ctrl-C is heard before everything is loaded, too.
+"""The command `dynamo`, also as `python -m dynamo_build`, with an interrupt handler set before anything loads.
 
 Names of files are UTF-8 whatever the locale says, or a bento would be another one there.
 """
@@ -10,7 +10,7 @@ import sys
 
 def _leave(number: int, frame: object) -> None:
     os.write(2, b"interrupted\n")
-    os._exit(130)
+    os._exit(130)  # errors.INTERRUPTED; nothing is imported before the handler is set
 
 
 def _open_streams() -> None:

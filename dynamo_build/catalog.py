@@ -1,7 +1,6 @@
-"""Every implementation of a seam by name. Modules are named as strings and imported only when chosen.
+"""A catalogue of the implementations of each seam, by name; a module is imported when its name is chosen.
 
-Other distributions add theirs by entry points in the groups `dynamo.lockers`, `dynamo.builders`, `dynamo.registries`
-and `dynamo.targets`; a factory is anything that is called with `Surroundings`.
+Other distributions add theirs by entry points; `seams` lists the groups.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dynamo_build.errors import UsageError
+from dynamo_build.model.deployment import DEFAULT_TARGET
 from dynamo_build.seams import DeployTarget, ImageBuilder, Locker, Registry, Surroundings, default_home
 
 if TYPE_CHECKING:
@@ -34,52 +34,64 @@ REGISTRIES = {
     "folder": "dynamo_build.registries.folder:FolderRegistry",
 }
 TARGETS = {
-    "k8s": "dynamo_build.deploy.targets.k8s:KubernetesTarget",
+    DEFAULT_TARGET: "dynamo_build.deploy.targets.k8s:KubernetesTarget",
     "dynamo-crd": "dynamo_build.deploy.targets.dynamo_crd:DynamoCrdTarget",
     "compose": "dynamo_build.deploy.targets.compose:ComposeTarget",
 }
-ALIASES = {"kubernetes": "k8s"}
+ALIASES = {"kubernetes": DEFAULT_TARGET}
 
 
 def locker(name: str, surroundings: Surroundings) -> Locker:
     """The locker of that name. Raises UsageError."""
-    return cast(Locker, _make("locker", "dynamo.lockers", LOCKERS, name, surroundings))
+    return cast(Locker, _make_implementation("locker", "dynamo.lockers", LOCKERS, name, surroundings))
 
 
 def builder(name: str, surroundings: Surroundings) -> ImageBuilder:
     """The image builder of that name. Raises UsageError."""
-    return cast(ImageBuilder, _make("builder", "dynamo.builders", BUILDERS, name, surroundings))
+    return cast(ImageBuilder, _make_implementation("builder", "dynamo.builders", BUILDERS, name, surroundings))
 
 
 def registry(name: str, surroundings: Surroundings) -> Registry:
     """The registry of that kind. Raises UsageError."""
-    return cast(Registry, _make("registry", "dynamo.registries", REGISTRIES, name, surroundings))
+    return cast(Registry, _make_implementation("registry", "dynamo.registries", REGISTRIES, name, surroundings))
 
 
 def surroundings(
     environment: Mapping[str, str] | None = None, cache: Path | None = None, insecure: tuple[str, ...] = ()
 ) -> Surroundings:
-    """Surroundings whose references find their registry: a folder for `oci:`, else the server that the host names."""
+    """Surroundings whose `registry` finds the registry of a reference.
+
+    A folder for `oci:`, an entry point of `dynamo.registries` for another scheme, else the server that the host names.
+    """
     environment = dict(os.environ) if environment is None else environment
     cache = cache or default_home(environment) / "cache"
     around = Surroundings(environment=environment, cache=cache, insecure=insecure)
     made: dict[str, Registry] = {}
 
-    def found(reference: ImageReference) -> Registry:
-        kind = "folder" if reference.folder else "http"
+    def find_registry(reference: ImageReference) -> Registry:
+        kind = reference.scheme or ("folder" if reference.folder else "http")
         if kind not in made:
-            made[kind] = registry(kind, around)
+            made[kind] = _foreign_registry(kind, around) if reference.scheme else registry(kind, around)
         return made[kind]
 
-    return replace(around, registry=found)
+    return replace(around, registry=find_registry)
+
+
+def _foreign_registry(scheme: str, surroundings: Surroundings) -> Registry:
+    """The registry that another distribution provides for this scheme. Raises UsageError."""
+    from dynamo_build.registries.partial import PartialRegistry
+
+    return PartialRegistry(scheme, _make_implementation("registry", "dynamo.registries", {}, scheme, surroundings))
 
 
 def target(name: str, surroundings: Surroundings) -> DeployTarget:
     """The deploy target of that name or alias. Raises UsageError."""
-    return cast(DeployTarget, _make("target", "dynamo.targets", TARGETS, ALIASES.get(name, name), surroundings))
+    return cast(
+        DeployTarget, _make_implementation("target", "dynamo.targets", TARGETS, ALIASES.get(name, name), surroundings)
+    )
 
 
-def _make(kind: str, group: str, known: dict[str, str], name: str, surroundings: Surroundings) -> Any:
+def _make_implementation(kind: str, group: str, known: dict[str, str], name: str, surroundings: Surroundings) -> Any:
     if name in known:
         module, _, attribute = known[name].partition(":")
         return getattr(importlib.import_module(module), attribute)(surroundings)
@@ -89,8 +101,7 @@ def _make(kind: str, group: str, known: dict[str, str], name: str, surroundings:
     if name in added:
         return added[name].load()(surroundings)
     names = sorted({*known, *added})
-    import difflib
+    from dynamo.sdk.suggestions import did_you_mean
 
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(names)}."
-    raise UsageError(f"there is no {kind} `{name}`", [hint])
+    others = f"There are {', '.join(names)}." if names else "No installed distribution provides one."
+    raise UsageError(f"there is no {kind} `{name}`", [did_you_mean(name, names, others)])

@@ -1,4 +1,4 @@
-"""Every failure the toolchain reports, with its exit code.
+"""The failures that the toolchain reports, with their exit codes: the only definition of these codes.
 
 DynamoError (1)
 ├── UsageError (2)        a flag, a reference or a setting is wrong
@@ -11,7 +11,7 @@ DynamoError (1)
 ├── StoreError (16)       the bento store, or an item of it, is damaged or not writable
 └── ServeError (17)       the graph could not be started, or a service of it failed for good
 
-Messages say what was seen, in lower case, without a full stop; hints say what to do, one sentence each.
+Messages say what happened, in lower case, without a full stop; hints say what to do, one sentence each.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dynamo.sdk.graph import Problem
+
+
+#: Exit codes of ends that are no errors: Ctrl-C or SIGTERM, and a reader of stdout that went away.
+INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 
 class DynamoError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,27 @@ class Finished:
     detail: str = ""
 
 
-Event: TypeAlias = Started | Progress | Output | Noted | Warned | Table | Finished
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPushed:
+    """A registry has a layer. `how`: it was sent now, was there already, or was mounted from another repository."""
+
+    digest: str
+    how: Literal["sent", "there", "mounted"]
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether its bytes were sent now."""
+        return self.how == "sent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardStarted:
+    """The dashboard of a graph that `serve` runs answers at this address."""
+
+    address: str
+
+
+Event: TypeAlias = Started | Progress | Output | Noted | Warned | Table | Finished | LayerPushed | DashboardStarted
 Listener: TypeAlias = Callable[[Event], None]
 
 

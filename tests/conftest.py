@@ -42,6 +42,7 @@ PARTS = {
     )
 }
 LEFT_OUT: dict[str, int] = {}
+SECONDS: dict[str, float] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -130,12 +131,18 @@ def dynamo() -> list[str]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     outcome = yield
     report = outcome.get_result()
+    steps = item.path.relative_to(ROOT).parts
+    group = "/".join(steps[: 3 if steps[1] == "unit" else 2])
+    SECONDS[group] = SECONDS.get(group, 0) + report.duration
     if report.skipped and isinstance(report.longrepr, tuple):
         LEFT_OUT[report.longrepr[2]] = LEFT_OUT.get(report.longrepr[2], 0) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was left out, in so many words; `make test` without root ends with this list."""
+    """The time of each folder, and what was left out; `make test` without root ends with this list."""
+    for group, seconds in sorted(SECONDS.items(), key=lambda pair: -pair[1]):
+        if seconds >= 1:
+            terminalreporter.write_line(f"time: {seconds:.0f} s: {group}")
     for reason, count in sorted(LEFT_OUT.items()):
         terminalreporter.write_line(f"left out: {count} tests: {reason}")
 

@@ -9,13 +9,13 @@ from types import ModuleType
 
 import pytest
 
-from support import campaign
+from campaign import run as campaign_run
 
 
 @pytest.fixture
 def bench() -> ModuleType:
     """`tests/bench/run.py`, which is a program."""
-    path = campaign.TESTS / "bench" / "run.py"
+    path = campaign_run.TESTS / "bench" / "run.py"
     found = importlib.util.spec_from_file_location("bench_run", path)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
@@ -25,15 +25,15 @@ def bench() -> ModuleType:
 
 def test_the_campaign_remembers_its_rows() -> None:
     """The document is read back whole, with what was counted, by machine; each run has a row and no other has."""
-    text = campaign.DOCUMENT.read_text()
-    rows = {campaign.run_of(row.name): row for row in campaign.recall(text)}
-    known = [campaign.run_of(name) for name, _, _ in campaign.rows()]
+    text = campaign_run.DOCUMENT.read_text()
+    rows = {campaign_run.run_of(row.name): row for row in campaign_run.recall(text)}
+    known = [campaign_run.run_of(name) for name, _, _ in campaign_run.rows()]
     assert set(rows) == set(known)
-    assert campaign.document([rows[name] for name in known]) == text
+    assert campaign_run.document([rows[name] for name in known]) == text
     assert any(row.notes for row in rows.values())
     first, second, *_ = rows.values()
     elsewhere = [replace(first, machine="64 cores"), second, replace(first, name="other", notes=("a", "", "b"))]
-    assert sorted(campaign.recall(campaign.document(elsewhere)), key=repr) == sorted(elsewhere, key=repr)
+    assert sorted(campaign_run.recall(campaign_run.document(elsewhere)), key=repr) == sorted(elsewhere, key=repr)
 
 
 def test_a_table_that_is_measured_again_takes_its_place(bench: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""Bytes that name themselves: digests, the list of files in sha256sum's form, and a tar that is the same anywhere.
+"""Content-addressed archives: file listings in the form of sha256sum, and deterministic tars.
 
 Sources: POSIX pax (IEEE Std 1003.1 section "pax Interchange Format"); RFC 8878 (zstd); GNU coreutils sha256sum for the
 list. The same files give the same bytes for one release of libzstd. Archives from outside are hostile: reading one

@@ -1,4 +1,4 @@
-"""What differs between two bentos: files, packages, configuration, API, image layers, and all else in a version."""
+"""The difference of two bentos: files, packages, configuration, API, image layers, and the rest of a version."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def export(bento: Bento, target: Path, on: Listener = ignore, *, compressed: boo
                     archive.pack(folder, digests, stream, compressed=folded, progress=told.add)
                     written = stream.tell()
                     if folded and manifest.files_size > max(archive.SMALL, written * archive.RATIO) // 2:
-                        continue  # folded so far that nobody would take it for honest
+                        continue  # compressed further than any honest file is
                     stream.flush()
                     os.fsync(stream.fileno())
                 break
@@ -93,7 +93,7 @@ def _checked_tag(tag: str) -> str:
             return tag
     except UsageError:
         pass
-    raise StoreError(f"the archive's tag {tag!r} is none")
+    raise StoreError(f"invalid tag {tag!r} in the archive")
 
 
 def _looks_derived(version: str) -> bool:

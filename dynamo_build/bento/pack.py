@@ -1,4 +1,4 @@
-"""A plan and its lock as a bento: every file copied and digested in one pass, published at once, the same anywhere."""
+"""Packing of a plan and its lock into a bento: files are copied and digested in one pass, and published at once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pack(
     store: Store,
     on: Listener = ignore,
     *,
-    dockerfile: Callable[[Bento], str] | str = "",
+    dockerfile: Callable[[Bento], str] | None = None,
     stamps: Stamps | None = None,
     wheels: Mapping[str, Path] | None = None,
 ) -> Bento:
@@ -166,7 +166,7 @@ def _furnish(
     staged: Path,
     manifest: BentoManifest,
     wheel: runtime_wheel.Wheel,
-    dockerfile: Callable[[Bento], str] | str,
+    dockerfile: Callable[[Bento], str] | None,
 ) -> BentoManifest:
     """Write everything but the project's files; gives the manifest with the digests of what was derived."""
     written = {
@@ -185,8 +185,8 @@ def _furnish(
     }
     for name, content in {**written, **derived}.items():
         _write(staged / name, content)
-    text = dockerfile if isinstance(dockerfile, str) else dockerfile(Bento(manifest=manifest, folder=str(staged)))
-    if text:
+    if dockerfile:
+        text = dockerfile(Bento(manifest=manifest, folder=str(staged)))
         derived["env/docker/Dockerfile"] = text.encode()
         _write(staged / "env/docker/Dockerfile", text.encode())
     manifest = replace(manifest, derived={name: digest_bytes(derived[name]) for name in sorted(derived)})

@@ -1,9 +1,9 @@
-"""What will be packed, decided before anything is written; all that is wrong with a project is reported at once."""
+"""Plans of bentos, made before anything is written; all problems of a project are reported at once."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from dynamo.sdk.graph import Position, Problem, ServiceGraph
 from dynamo_build.bento.secret_scan import ruling, scan
 from dynamo_build.bento.stat_cache import Stamps
 from dynamo_build.errors import GraphError, UsageError, counted
-from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile, Requirements
+from dynamo_build.model.plan import BuildOptions, BuildPlan, PlannedFile
 from dynamo_build.model.reference import BentoTag
 from dynamo_build.packages.requirements import require
 from dynamo_build.project.files import survey
@@ -26,10 +26,9 @@ def plan(
     config: Mapping[str, Any] | None = None,
     *,
     stamps: Stamps | None = None,
-    further: Callable[[Requirements, Sequence[PlannedFile]], Iterable[Problem]] | None = None,
 ) -> BuildPlan:
     """The plan of a bento. `modules` are the project's own files that the graph was imported from. Files that `stamps`
-    know are neither read nor looked through for secrets again. `further` gives what else is wrong with what is packed.
+    know are neither read nor looked through for secrets again.
 
     Raises GraphError with every problem of the project, UsageError for a name or a setting.
     """
@@ -54,7 +53,6 @@ def plan(
             project, found.files, options.allow_secrets, stamps.ruling.partition(" ")[0] if stamps is not None else ""
         ),
         *unlockable,
-        *(further(wanted, found.files) if further else ()),
         *_over_budget(found.files, options.budget),
     ]
     if options.strict:
@@ -85,7 +83,9 @@ def _check_patterns(options: BuildOptions) -> None:
             if patterns := getattr(options, name):
                 compiled(patterns)
         except PatternError as error:
-            raise UsageError(f"`{name}` holds `{error.pattern}`, which is no pattern", ["See gitignore(5)."]) from error
+            raise UsageError(
+                f"`{name}` contains the invalid pattern `{error.pattern}`", ["See gitignore(5)."]
+            ) from error
 
 
 def _template(project: Path, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a bento is made of, for scanners: a CycloneDX bill of materials, the same bytes for the same bento.
+"""A CycloneDX bill of materials of a bento; the same bento gives the same bytes.
 
 Sources: CycloneDX 1.6 JSON; package URL specification, type `pypi`. It holds no time and no tool, since both would
 differ between builds; the serial number is a name-based UUID (RFC 9562 section 5.5) of the bento's identity.

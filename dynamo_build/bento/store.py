@@ -1,4 +1,4 @@
-"""The bento store: `bentos/<name>/<version>/`, written once, published by rename, never half-made.
+"""The bento store: `bentos/<name>/<version>/`, written once and published by rename.
 
 Beside the bentos: `tmp/` (staging folders, each locked while its process lives), `locks/`, and `projects/` (which
 bento was built last from which folder). Each bento carries its own line of `list` in `build.json`.
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build.bento import bento_yaml, store_index
-from dynamo_build.bento.store_index import SIDE as SIDE
+from dynamo_build.bento import bento_yaml, listing
+from dynamo_build.bento.listing import SIDE as SIDE
+from dynamo_build.bento.listing import BentoSummary
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.reference import BentoTag
-from dynamo_build.model.summary import BentoSummary
+from dynamo_build.seams import Surroundings, default_home
 from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_bytes, digest_file
 
@@ -42,7 +44,7 @@ class Store:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """An empty folder on the store's file system; what is left of it afterwards goes. Raises StoreError."""
+        """An empty folder on the store's file system, removed afterwards. Raises StoreError."""
         with atomic.reporting("write to the store"):
             self._make("tmp")
             with atomic.locked(self.root / "tmp" / ".lock"):
@@ -138,7 +140,7 @@ class Store:
 
     def list(self) -> tuple[BentoSummary, ...]:
         """All bentos, the newest first; a damaged one says so in `broken`. Raises StoreError."""
-        return store_index.summaries(self.root)
+        return listing.summaries(self.root)
 
     def delete(self, tag: str | BentoTag) -> str:
         """Delete one version and give its tag. Raises StoreError when there is none."""
@@ -171,6 +173,11 @@ class Store:
                 return self._sweep()
 
     def _publish(self, staged: Path, manifest: BentoManifest, side: Mapping[str, Any]) -> None:
+        # The order holds for a machine that stops at any line. All files are on the disk before the rename
+        # (`flush_tree`), the sidecar last, so a name never leads to missing contents. A damaged bento of the same
+        # version moves to the staging area first, since a rename cannot replace a folder with files: for that moment
+        # the version is missing, never mixed. `latest` and `projects/` are written after the rename, so they never name
+        # a version that is not there yet. The flush of the parent makes the rename durable.
         created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         atomic.write(staged / SIDE, json.dumps({**side, "created": created}, indent=1).encode())
         folder = self._folder(manifest.name, manifest.version)
@@ -192,8 +199,8 @@ class Store:
 
     def _newest(self, name: str) -> str:
         try:
-            versions = store_index.folders(self.bentos / name)
-            summaries = [store_index.summary_of(self.bentos, name, version) for version in versions]
+            versions = listing.folders(self.bentos / name)
+            summaries = [listing.summary_of(self.bentos, name, version) for version in versions]
         except OSError:
             return ""
         whole = [summary for summary in summaries if not summary.broken]
@@ -209,7 +216,7 @@ class Store:
 
     def _sweep(self) -> int:
         freed = 0
-        for name in ("stamps", "list", "bases", "modules"):
+        for name in ("stamps", "bases", "modules"):
             atomic.tidy(self.root / "cache" / name)
         for name in os.listdir(self.root / "tmp"):
             folder = self.root / "tmp" / name
@@ -250,3 +257,21 @@ def content_version(manifest: BentoManifest) -> str:
 
 def _size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def store(surroundings: Surroundings | None = None) -> Store:
+    """The store of bentos that the environment names."""
+    return Store(default_home((surroundings or Surroundings()).environment))
+
+
+def chosen(tag: str, project: Path, surroundings: Surroundings | None = None, on: Listener = ignore) -> Bento:
+    """The bento of a tag; without one, the bento built last from this folder, which is said. Raises StoreError."""
+    bentos = store(surroundings)
+    wanted = tag or bentos.last_built_from(project)
+    if not wanted:
+        raise StoreError(
+            "no bento was built from this folder", ["Name one (see `dynamo list`), or build one with `dynamo build`."]
+        )
+    if not tag:
+        on(Noted(text=f"using `{wanted}`, the bento built last from this folder"))
+    return bentos.get(wanted)

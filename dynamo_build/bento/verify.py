@@ -1,4 +1,4 @@
-"""Whether a bento is what it was when it was built: every byte against its digest, nothing missing, nothing added."""
+"""Verification of a bento against the digests of its build: no file changed, missing or added."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check(bento: Bento, cache: Path) -> None:
 
 
 def expected(folder: Path, manifest: BentoManifest) -> Mapping[str, str]:
-    """Every file of a bento but its side file, with its digest ("" for the manifest). Raises StoreError."""
+    """Every file of a bento but its sidecar, with its digest ("" for the manifest). Raises StoreError."""
     try:
         listing = (folder / "files.sha256").read_bytes()
     except OSError as error:

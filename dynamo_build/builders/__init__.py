@@ -1,1 +1,1 @@
-"""Implementations of the `ImageBuilder` seam, one file each."""
+"""Image builders: implementations of the seam `ImageBuilder`, and what they share."""

@@ -1,4 +1,4 @@
-"""Images built by buildah or podman: no daemon, and commands of the plan run in the image.
+"""Image builders over buildah and podman, which need no daemon and can run commands in the image.
 
 The result is handed over as an OCI layout and delivered by our own registries and engine, so that pushes, mounts and
 logins are the same for every builder. Source: buildah-build(1), podman-build(1).
@@ -73,7 +73,7 @@ class BuildahBuilder:
         found = shutil.which(self.program, path=self._environment.get("PATH"))
         if found is None:
             raise ToolMissing(
-                f"there is no program `{self.program}`",
+                f"the program `{self.program}` is missing",
                 [f"Install {self.program}, or build with `--builder oci` or `--builder docker`."],
             )
         return found
@@ -113,7 +113,7 @@ class BuildahBuilder:
             said = [line for line in error.tail if line.strip()]
             raise ImageBuildError(
                 f"{self.program} could not {words[0]} the image: {said[-1] if said else error.message}",
-                [f"Its own words are above; `{self.program} info` says how it is set up."],
+                [f"See its output above; `{self.program} info` shows its setup."],
             ) from error
 
 

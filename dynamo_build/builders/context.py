@@ -1,4 +1,4 @@
-"""What is sent to the engine: the rendered Dockerfile and exactly the files of the plan, as a tar that never varies."""
+"""The build context of an image: its Dockerfile and exactly the files of the plan, as a reproducible tar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image plan as a Dockerfile whose context is the bento's folder: what is rendered is exactly what is built.
+"""Render an image plan as a Dockerfile; its context is the bento's folder.
 
 Source: Dockerfile reference. Every value is quoted here, so that the template only lays out lines.
 """
@@ -122,9 +122,9 @@ def context_path(plan: image.ImagePlan, path: str) -> str:
     try:
         relative = absolute.relative_to(plan.bento).as_posix()
     except ValueError:
-        raise UsageError(f"`{path}` is not in the bento that the image is made from") from None
+        raise UsageError(f"`{path}` is not in the bento") from None
     if ".." in PurePosixPath(relative).parts:
-        raise UsageError(f"`{path}` is not in the bento that the image is made from")
+        raise UsageError(f"`{path}` is not in the bento")
     return _path(relative)
 
 
@@ -140,7 +140,7 @@ def _pairs(values: Mapping[str, str], names: re.Pattern[str], what: str) -> tupl
 
 def _quoted(value: str) -> str:
     if any(character in value for character in "\n\r\0"):
-        raise UsageError(f"{value!r} has line breaks, which no Dockerfile can hold in a value")
+        raise UsageError(f"{value!r} has line breaks, which a value in a Dockerfile cannot contain")
     return '"' + re.sub(r'([\\"$])', r"\\\1", value) + '"'
 
 

@@ -1,4 +1,4 @@
-"""Secrets that a build may read and must not keep: named on the command line, mounted or passed on, and masked in talk.
+"""Build secrets: named on the command line, mounted or passed on, masked in output, never kept in the image.
 
 Source: Dockerfile reference, `RUN --mount=type=secret`; docker-buildx-build(1), `--secret`.
 """
@@ -40,13 +40,13 @@ def parsed(given: str, environment: Mapping[str, str]) -> BuildSecret:
         fields.pop("env", ""),
     )
     if fields.pop("type", "file") not in ("file", "env") or fields or not _ID.fullmatch(name):
-        raise UsageError("`--secret` is not in a form that can be read", [_FORM])
+        raise UsageError("`--secret` has an invalid form", [_FORM])
     if bool(path) == bool(variable):
         raise UsageError(f"the secret `{name}` needs either a file or a variable", [_FORM])
     if variable and variable not in environment:
-        raise UsageError(f"the secret `{name}` is to come from `{variable}`, which is not set", [f"Set `{variable}`."])
+        raise UsageError(f"the secret `{name}` uses `{variable}`, which is not set", [f"Set `{variable}`."])
     if path and not Path(path).expanduser().is_file():
-        raise UsageError(f"the secret `{name}` is to come from `{path}`, which is no file", [_FORM])
+        raise UsageError(f"the secret `{name}` uses `{path}`, which is not a file", [_FORM])
     return BuildSecret(id=name, path=str(Path(path).expanduser().absolute()) if path else "", variable=variable)
 
 
@@ -130,14 +130,14 @@ class Mask:
         if not self._words:
             return on
 
-        def heard(event: Event) -> None:
+        def mask_event(event: Event) -> None:
             fields: dict[str, Any] = {name: getattr(event, name) for name in event.__dataclass_fields__}
             changed: dict[str, Any] = {
                 name: self.text(value) for name, value in fields.items() if isinstance(value, str)
             }
             on(replace(event, **changed))
 
-        return heard
+        return mask_event
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

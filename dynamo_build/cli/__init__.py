@@ -1,1 +1,1 @@
-"""The command line: parse, call one function of `pipeline`, print one thing. Nothing else is decided here."""
+"""The command line: translate flags to options, call one verb of `pipeline`, print its result."""

@@ -1,4 +1,4 @@
-"""The command table, and the one place that catches errors and exits."""
+"""The table of commands, and the only place that catches errors and exits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import sys
 from typing import Any, NamedTuple
 
 import typer
-from typer._click.exceptions import (
-    ClickException,
-    NoArgsIsHelpError,
-)  # typer ships its own click and does not re-export this
 from typer.core import TyperCommand, TyperGroup
 
 from dynamo_build import __version__
 from dynamo_build.cli import console
-from dynamo_build.errors import DynamoError, UsageError
+from dynamo_build.cli.click_errors import ClickException, NoArgsIsHelpError
+from dynamo_build.errors import BROKEN_PIPE, INTERRUPTED, DynamoError, UsageError
 from dynamo_build.system import signals
 
 
@@ -29,36 +26,36 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
-    "init": Entry("init", "Write a project to start from."),
-    "serve": Entry("serve", "Run a graph on this machine."),
-    "http": Entry("http", "Serve OpenAI's API in front of the running graph."),
-    "status": Entry("status", "Show the graphs that run on this machine."),
-    "logs": Entry("status", "Print what a running graph says.", "logs"),
-    "restart": Entry("status", "Replace the workers of a running graph one by one.", "restart"),
-    "dashboard": Entry("dashboard", "Show a running graph on a page."),
-    "build": Entry("build", "Freeze a graph into a versioned bento."),
-    "containerize": Entry("containerize", "Turn a bento into an image."),
-    "image": Entry("image", "Look into images, copy, rebase, sign and verify them.", "group"),
-    "deploy": Entry("deploy", "Render manifests for a bento, and apply them when asked."),
-    "resolve": Entry("resolve", "Write images by digest into any YAML that mentions services."),
-    "deployment": Entry("deployment", "Look at deployments on a cluster, and change them.", "group"),
-    "list": Entry("list", "List the bentos in the store."),
-    "get": Entry("get", "Show one bento."),
-    "delete": Entry("delete", "Delete bentos from the store."),
-    "verify": Entry("verify", "Check every file of a bento against its digest."),
-    "diff": Entry("diff", "Show what differs between two bentos."),
-    "tree": Entry("tree", "Show the services of a bento and who calls whom."),
-    "graph": Entry("graph", "Draw the services of a graph and who calls whom."),
-    "export": Entry("exchange", "Write a bento into one file.", "export"),
-    "import": Entry("exchange", "Take a bento from a file into the store.", "take"),
-    "push": Entry("ship", "Send a bento to a registry.", "push"),
-    "pull": Entry("ship", "Fetch a bento from a registry.", "pull"),
-    "doctor": Entry("doctor", "Say what this machine has of what the commands need."),
-    "env": Entry("env", "Show versions, and the settings that hold here."),
+    "init": Entry("project.init", "Create a project from a template."),
+    "serve": Entry("local.serve", "Run a graph on this machine."),
+    "http": Entry("local.http", "Serve the OpenAI API for the running graph."),
+    "status": Entry("local.status", "Show running graphs on this machine."),
+    "logs": Entry("local.status", "Print the log of a running graph.", "logs"),
+    "restart": Entry("local.status", "Replace the workers of a running graph one by one.", "restart"),
+    "dashboard": Entry("local.dashboard", "Show a running graph on a web page."),
+    "build": Entry("build", "Package a graph as a versioned bento."),
+    "containerize": Entry("containerize", "Build an image from a bento."),
+    "image": Entry("image.group", "Inspect, compare, copy, rebase, sign and verify images.", "group"),
+    "deploy": Entry("deploy", "Render manifests for a bento, and optionally apply them."),
+    "resolve": Entry("resolve", "Replace service names in YAML by image digests."),
+    "deployment": Entry("deployment", "Inspect and change deployments on a cluster.", "group"),
+    "list": Entry("bento.list", "List the bentos in the store."),
+    "get": Entry("bento.get", "Show one bento."),
+    "delete": Entry("bento.delete", "Delete bentos from the store."),
+    "verify": Entry("bento.verify", "Check every file of a bento against its digest."),
+    "diff": Entry("bento.diff", "Compare two bentos."),
+    "tree": Entry("bento.tree", "Show the services of a bento and their dependencies."),
+    "graph": Entry("graph", "Draw the services of a graph and their dependencies."),
+    "export": Entry("bento.export", "Write a bento to one file.", "export"),
+    "import": Entry("bento.export", "Import a bento from a file into the store.", "take"),
+    "push": Entry("bento.push", "Push a bento to a registry.", "push"),
+    "pull": Entry("bento.push", "Pull a bento from a registry.", "pull"),
+    "doctor": Entry("doctor", "Check this machine's prerequisites."),
+    "env": Entry("project.env", "Show versions and effective settings."),
     "login": Entry("login", "Log in to a registry."),
-    "logout": Entry("login", "Remove the login of a registry.", "logout"),
-    "ci": Entry("ci", "Write pipelines that publish images.", "group"),
-    "gc": Entry("gc", "Remove what dead builds left behind, and old versions when asked."),
+    "logout": Entry("login", "Log out of a registry.", "logout"),
+    "ci": Entry("project.ci", "Write pipelines that publish images.", "group"),
+    "gc": Entry("bento.gc", "Remove leftovers of interrupted builds, and optionally old versions."),
 }
 
 
@@ -112,9 +109,6 @@ def dynamo(
     """Package, containerize and deploy graphs of Python services."""
 
 
-_INTERRUPTED = 130
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code of what happened."""
     signals.listen()
@@ -126,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
         late = True
     if late:
         console.say("interrupted")
-        code = _INTERRUPTED
+        code = INTERRUPTED
     sys.exit(code)
 
 
@@ -136,7 +130,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         _refuse_foreign_runtime()
         result = app(args=arguments, prog_name="dynamo", standalone_mode=False)
-        if result == _INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
+        if result == INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
             console.say("interrupted")
         return result if isinstance(result, int) else 0
     except DynamoError as error:
@@ -154,15 +148,15 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         console.say("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; the interpreter's last flush must not fail
-        return 141
+        return BROKEN_PIPE
     except Exception as error:
         if not signals.caused(error):
             raise
         console.say("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _sentence(text: str) -> str:
@@ -176,6 +170,6 @@ def _refuse_foreign_runtime() -> None:
     if getattr(dynamo, "DISTRIBUTION", "") != "dynamo-runtime":
         where = next(iter(getattr(dynamo, "__path__", [])), "?")
         raise UsageError(
-            f"the `dynamo` package in `{where}` is not ours",
-            ["It belongs to another distribution (ai-dynamo?): uninstall that, or use an environment of its own."],
+            f"the `dynamo` package in `{where}` does not belong to Dynamo build",
+            ["Another distribution provides it (ai-dynamo?): uninstall that, or use a separate environment."],
         )

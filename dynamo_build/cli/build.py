@@ -1,8 +1,7 @@
-"""`dynamo build`: a graph into a bento."""
+"""`dynamo build`: package a graph as a bento."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from dynamo_build.cli import console
 from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Target, checked_output
 
 if TYPE_CHECKING:
-    from dynamo_build.graph.config_sources import ConfigValue
     from dynamo_build.model.plan import BuildPlan
 
 _LARGEST = 20
@@ -28,31 +26,38 @@ def build(
     name: Annotated[
         str | None, typer.Option(help="The bento's name. Default: the entry service's, in lower case.")
     ] = None,
-    version: Annotated[str | None, typer.Option(help="A version instead of the content's digest.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="The version. Default: derived from the content's digest.")
+    ] = None,
     platform: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Platforms to lock for, with commas. Default: linux/amd64.")
+        str | None, typer.Option(metavar="LIST", help="Platforms to lock for, comma-separated. Default: linux/amd64.")
     ] = None,
     python: Annotated[str | None, typer.Option(metavar="X.Y", help="The image's Python. Default: 3.11.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label (repeatable).")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the import may take.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for errors.")] = False,
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages anew.")] = False,
-    locked: Annotated[bool, typer.Option("--locked", help="Fail when dynamo.lock does not fit.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache alone.")] = False,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Time limit of the graph's import.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Lock the packages again.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="Fail if dynamo.lock is out of date.")] = False,
+    locker: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The locker: uv, given or an installed one.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Lock from uv's cache, without network.")] = False,
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read every file again, also those whose size, times and inode are equal.")
+        bool, typer.Option("--rehash", help="Read every file again, even if its size, times and inode are unchanged.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be packed, largest first.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the files that would be packed, largest first, and stop.")
+    ] = False,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print each value of the configuration with its source, and stop.")
     ] = False,
     output: OutputForm = "text",
     quiet: Quiet = False,
 ) -> None:
-    """Freeze a graph into a versioned bento: its files, packages, configuration and runtime.
+    """Package a graph as a versioned bento: its files, packages, configuration and runtime.
 
-    The version is the content's digest: the same input gives the same version anywhere. A service's setting is given
-    as `--Service.key=value`.
+    The version is derived from the content's digest: the same input gives the same version on any machine. Set a
+    service's configuration with `--Service.key=value`.
 
     Example: dynamo build hello_world:Frontend -f config.yaml
     """
@@ -60,7 +65,7 @@ def build(
 
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
-    from dynamo_build.pipeline import build as freeze
+    from dynamo_build.pipeline import build
     from dynamo_build.project import settings
 
     checked_output(output)
@@ -78,6 +83,7 @@ def build(
         "build.strict": strict or None,
         "build.upgrade": upgrade or None,
         "build.locked": locked or None,
+        "build.locker": locker,
         "build.offline": offline or None,
         "build.rehash": rehash or None,
     }
@@ -87,26 +93,20 @@ def build(
     for note in chosen.notes:
         listener(Warned(text=note))
     if show_config:
-        values = freeze.show_config(target, project, options, listener)
-        console.emit(values, output, text=lambda: _values(values))
+        from dynamo_build.graph.config import table
+
+        values = build.show_config(target, project, options, listener)
+        console.emit(values, output, text=lambda: table(values))
         return
     if dry_run:
-        planned = freeze.plan_build(target, project, options, listener)
+        planned = build.plan_build(target, project, options, listener)
         console.emit(planned, output, text=lambda: _files(planned), name=planned.name)
         return
-    bento = freeze.build(target, project, options, listener)
+    bento = build.build(target, project, options, listener)
     size = console.size(bento.manifest.files_size)
     count = bento.manifest.files_count
     text = f"{bento.tag}  ({count} file{'s' * (count != 1)}, {size})\n{bento.folder}"
     console.emit(bento, output, text=text, name=bento.tag)
-
-
-def _values(values: tuple[ConfigValue, ...]) -> str:
-    lines = [(f"{item.service}.{item.key}", json.dumps(item.value, ensure_ascii=False)) for item in values]
-    first = max((len(name) for name, _ in lines), default=0)
-    second = min(40, max((len(value) for _, value in lines), default=0))
-    texts = (f"{name:<{first}}  {value:<{second}}" for name, value in lines)
-    return "\n".join(f"{text}  {item.source}" for text, item in zip(texts, values, strict=True))
 
 
 def _files(planned: BuildPlan) -> str:

@@ -1,4 +1,4 @@
-"""What the user sees: results on stdout, talk on stderr."""
+"""Output of the command line: results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dynamo_build.errors import DynamoError, GraphError, UsageError
-from dynamo_build.events import Event, Finished, Listener, Noted, Output, Progress, Started, Table, Warned
+from dynamo_build.events import (
+    DashboardStarted,
+    Event,
+    Finished,
+    LayerPushed,
+    Listener,
+    Noted,
+    Output,
+    Progress,
+    Started,
+    Table,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from dynamo.sdk.graph import Problem
@@ -83,6 +95,8 @@ class _Talk:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Warned):
             self._line(_paint("warning: ", _YELLOW, _BOLD) + event.text)
+        elif isinstance(event, DashboardStarted):
+            self._line(f"dashboard at {event.address}")
         elif self.quiet:
             return
         elif isinstance(event, Progress):
@@ -97,6 +111,8 @@ class _Talk:
             self._line(_paint(event.line, _DIM))
         elif isinstance(event, Noted):
             self._line(event.text)
+        elif isinstance(event, LayerPushed):
+            self._line(f"layer {event.digest}: {event.how}")
         elif isinstance(event, Finished):
             self._line(event.what + (f": {event.detail}" if event.detail else ""))
 
@@ -167,4 +183,4 @@ def emit(value: Any, output: str, *, text: Callable[[], str] | str, name: str = 
     elif output == "text":
         print(text if isinstance(text, str) else text())
     else:
-        raise UsageError(f"`{output}` is not an output form", ["Use text, json, yaml or name."])
+        raise UsageError(f"`{output}` is not an output format", ["Use text, json, yaml or name."])

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynamo_build import catalog
 from dynamo_build.cli import console
 from dynamo_build.cli.options import ConfigFile, OutputForm, Quiet, ServiceCommand, Tag, checked_output, seconds
+from dynamo_build.model.deployment import DEFAULT_TARGET
 
 if TYPE_CHECKING:
-    from dynamo_build.model.deployment import Deployment, Manifests, SecretReference
+    from dynamo_build.model.deployment import Deployment, Manifest, Manifests, SecretReference
     from dynamo_build.model.image import ContainerizeOptions
+    from dynamo_build.pipeline.deploy import Deployed
     from dynamo_build.project.settings import Settings
 
 command_class = ServiceCommand
@@ -25,7 +26,9 @@ _Repeated = list[str] | None
 def deploy(
     context: typer.Context,
     tag: Tag = "",
-    target: Annotated[str, typer.Option(metavar="k8s|dynamo-crd|compose", help="Where it runs. Default: k8s.")] = "",
+    target: Annotated[
+        str, typer.Option(metavar="|".join(catalog.TARGETS), help=f"Where it runs. Default: {DEFAULT_TARGET}.")
+    ] = "",
     name: Annotated[str, typer.Option(help="The deployment's name. Default: the bento's.")] = "",
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The namespace. Default: default.")] = "",
     set_image: Annotated[
@@ -81,75 +84,65 @@ def deploy(
 
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
-    from dynamo_build import catalog
+    from dynamo_build.bento.store import chosen
     from dynamo_build.deploy.kubernetes.objects import files
     from dynamo_build.deploy.place import PlaceOptions
-    from dynamo_build.events import Noted, Warned
-    from dynamo_build.pipeline import deploy as pipeline
+    from dynamo_build.pipeline.deploy import DeployOptions
+    from dynamo_build.pipeline.deploy import deploy as run
     from dynamo_build.project import settings
+    from dynamo_build.seams import ApplyOptions
 
     checked_output(output)
     files.checked_form(form, output_dir)
     listener = console.listener(quiet)
     limit = seconds(timeout) if timeout else 0.0
-    arguments = tuple(context.args)
     given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
     flags = {f"deploy.{key}": value or None for key, value in {**given, "context": cluster}.items()}
     declared = settings.load(Path.cwd(), os.environ, flags)
-    how = _how(declared["deploy.context"], force, "claims" if prune_claims else "" if prune else "no", server_dry_run)
-    around = replace(catalog.surroundings(insecure=tuple(insecure or ())), options=how)
+    around = catalog.surroundings(insecure=tuple(insecure or ()))
     catalog.target(declared["deploy.target"], around)
-    placing = PlaceOptions(
-        name=declared["deploy.name"],
-        namespace=declared["deploy.namespace"],
-        target=catalog.ALIASES.get(declared["deploy.target"], declared["deploy.target"]),
-        environment=settings.pairs(env or [], "--env"),
-        secrets=tuple(_secret(item) for item in env_from_secret or ()),
-        nats=declared["deploy.nats"],
-        options=_target_options(declared, target, option or [], nats_image),
-    )
-    bento = pipeline.chosen(tag, Path.cwd(), around, listener)
-    config = pipeline.configure(bento.manifest.graph, config_file, arguments, listener)
-    placing = replace(placing, config=config)
-    named, building = tuple(set_image or ()), _containerize(declared, base)
-    # All that needs no registry and no cluster first: nothing is pushed for a deployment that cannot be.
-    found = pipeline.images(bento, named, building, around, listener, push=False)
-    deployment, manifests = pipeline.place(bento, found, placing, around)
-    warnings = pipeline.check(manifests, strict=check, kubernetes=kubernetes_version)
-    for warning in (*warnings, *(pipeline.fit(bento, deployment, building, around) if check else ())):
-        listener(Warned(text=str(warning)))
-    if dry_run:
-        result = _result(deployment, manifests, "planned")
-        console.emit(result, output, text=lambda: _plan(deployment, manifests), name=manifests.deployment)
-        return
     applying = apply or wait or server_dry_run
-    if applying or diff:
-        pipeline.reach(manifests, around)
-    pushed = pipeline.images(bento, named, building, around, listener)
-    pipeline.signed(pushed.values(), verify_key, around)
-    if pushed != found:
-        deployment, manifests = pipeline.place(bento, pushed, placing, around)
-    if diff:
-        lines = pipeline.diff(manifests, around)
-        console.emit(lines, output, text="\n".join(lines) or "nothing would change", name=manifests.deployment)
-        return
-    written: tuple[Path, ...] = ()
-    if output_dir:
-        written = files.write(pipeline.texts(manifests, deployment, form, around), Path(output_dir))
-    if written:
-        listener(Noted(text=f"wrote {len(written)} files"))
-    state = "rendered"
-    if applying:
-        if wait:
-            budget = limit or max(workload.startup for workload in deployment.workloads) + 600.0
-            around = replace(around, options={**around.options, "wait": str(budget)})
-        pipeline.apply(manifests, around, listener)
-        state = "checked" if server_dry_run else "ready" if wait else "applied"
-    if output == "text" and not applying:
+    options = DeployOptions(
+        place=PlaceOptions(
+            name=declared["deploy.name"],
+            namespace=declared["deploy.namespace"],
+            target=declared["deploy.target"],
+            environment=settings.pairs(env or [], "--env"),
+            secrets=tuple(_secret(item) for item in env_from_secret or ()),
+            nats=declared["deploy.nats"],
+            options=_target_options(declared, target, option or [], nats_image),
+        ),
+        images=tuple(set_image or ()),
+        containerize=_containerize(declared, base),
+        config_file=config_file,
+        arguments=tuple(context.args),
+        form=form,
+        output_dir=output_dir,
+        check=check,
+        kubernetes_version=kubernetes_version,
+        verify_key=verify_key,
+        until="plan" if dry_run else "diff" if diff else "apply" if applying else "render",
+        wait=wait,
+        applying=ApplyOptions(
+            context=declared["deploy.context"],
+            force=force,
+            prune="claims" if prune_claims else "objects" if prune else "nothing",
+            dry_run=server_dry_run,
+            wait=limit,
+        ),
+    )
+    done = run(chosen(tag, Path.cwd(), around, listener), options, listener, around)
+    manifests = done.manifests
+    if done.state == "compared":
+        console.emit(
+            done.changes, output, text="\n".join(done.changes) or "nothing would change", name=manifests.deployment
+        )
+    elif done.state == "planned":
+        console.emit(_result(done), output, text=lambda: _plan(done.deployment, manifests), name=manifests.deployment)
+    elif output == "text" and done.state == "rendered":
         print(f"{output_dir}\n" if output_dir else files.rendered(manifests, form), end="")
-        return
-    result = _result(deployment, manifests, state, tuple(str(path) for path in written))
-    console.emit(result, output, text=manifests.deployment, name=manifests.deployment)
+    else:
+        console.emit(_result(done), output, text=manifests.deployment, name=manifests.deployment)
 
 
 def _target_options(declared: Settings, target: str, given: list[str], nats_image: str) -> dict[str, Any]:
@@ -161,11 +154,6 @@ def _target_options(declared: Settings, target: str, given: list[str], nats_imag
     found = {key.replace("_", "-"): value for key, value in found.items()}
     flags = {key.replace("_", "-"): value for key, value in settings.pairs(given, "--option").items()}
     return {**found, **flags, **({"nats-image": nats_image} if nats_image else {})}
-
-
-def _how(context: str, force: bool, prune: str, server_dry_run: bool) -> dict[str, str]:
-    chosen = {"context": context, "force": "yes" * force, "dry-run": "yes" * server_dry_run, "prune": prune}
-    return {name: value for name, value in chosen.items() if value}
 
 
 def _containerize(declared: Settings, base: list[str] | None) -> ContainerizeOptions:
@@ -186,25 +174,26 @@ def _secret(text: str) -> SecretReference:
     return SecretReference(variable=variable, secret=secret, key=key)
 
 
-def _result(deployment: Deployment, manifests: Manifests, state: str, files: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What happened, for programs: `state` is planned, rendered, checked, applied or ready."""
+def _result(done: Deployed) -> dict[str, Any]:
+    """The outcome for programs: `state` is planned, rendered, checked, applied or ready."""
     return {
-        "deployment": manifests.deployment,
-        "namespace": manifests.namespace,
-        "target": manifests.target,
-        "bento": deployment.bento,
-        "state": state,
+        "deployment": done.manifests.deployment,
+        "namespace": done.manifests.namespace,
+        "target": done.manifests.target,
+        "bento": done.deployment.bento,
+        "state": done.state,
         "services": [
             {"service": workload.service, "image": workload.image, "replicas": workload.replicas}
-            for workload in deployment.workloads
+            for workload in done.deployment.workloads
         ],
-        "objects": [_object(item.document) for item in manifests.items],
-        "files": list(files),
+        "objects": [_object(item) for item in done.manifests.items],
+        "files": [str(path) for path in done.files],
     }
 
 
-def _object(document: Mapping[str, Any]) -> str:
-    return f"{document['kind']}/{document['metadata']['name']}" if "kind" in document else "compose file"
+def _object(item: Manifest) -> str:
+    document = item.document
+    return f"{document['kind']}/{document['metadata']['name']}" if "kind" in document else f"{item.file} file"
 
 
 def _plan(deployment: Deployment, manifests: Manifests) -> str:
@@ -217,6 +206,6 @@ def _plan(deployment: Deployment, manifests: Manifests) -> str:
         lines.append(f"  {workload.service} × {workload.replicas}  {known}")
     kinds: dict[str, int] = {}
     for item in manifests.items:
-        kind = str(item.document.get("kind", "compose file"))
+        kind = str(item.document.get("kind", f"{item.file} file"))
         kinds[kind] = kinds.get(kind, 0) + 1
     return "\n".join([*lines, "  " + ", ".join(f"{count} {kind}" for kind, count in kinds.items())])

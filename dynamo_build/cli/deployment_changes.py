@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -146,12 +146,10 @@ def _apply(
     dry_run: bool = False,
 ) -> None:
     from dynamo_build.deploy.cluster.deploy import apply
-    from dynamo_build.seams import Surroundings
+    from dynamo_build.seams import ApplyOptions, Surroundings
 
-    options: dict[str, Any] = {"force": "yes" * force, "wait": str(wait) if wait else "", "dry-run": "yes" * dry_run}
-    apply(
-        manifests, Surroundings(options={key: value for key, value in options.items() if value}), listener, connection
-    )
+    options = ApplyOptions(force=force, wait=wait, dry_run=dry_run)
+    apply(manifests, Surroundings(applying=options), listener, connection)
 
 
 def _counts(texts: list[str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`dynamo doctor`: what this machine has of what the commands need."""
+"""`dynamo doctor`: check this machine's prerequisites."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from dynamo_build.cli.options import OutputForm, checked_output
 
 
 def doctor(
-    online: Annotated[bool, typer.Option("--online", help="Also ask the registry and the cluster.")] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Do what can be done without asking.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Also contact the registry and the cluster.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed without asking.")] = False,
     output: OutputForm = "text",
 ) -> None:
-    """Say what is here, what each command would miss, and what to do about it.
+    """Check this machine's prerequisites, and show how to install the missing ones.
 
-    Ends with 15 when something is broken that commands cannot do without.
+    Exit code 15 if a prerequisite that every command needs is broken.
 
     Example: dynamo doctor --online
     """
     from dynamo_build import catalog
     from dynamo_build.errors import ToolMissing
-    from dynamo_build.pipeline import doctor as diagnosing
+    from dynamo_build.pipeline.doctor import BROKEN, diagnose, repair
     from dynamo_build.project import settings
 
     checked_output(output)
-    repaired = diagnosing.repair(os.environ) if fix else ()
+    repaired = repair(os.environ) if fix else ()
     for line in repaired:
         console.say(line)
     project = Path.cwd()
-    found = diagnosing.diagnose(project, settings.load(project, os.environ, {}), catalog.surroundings(), online=online)
+    found = diagnose(project, settings.load(project, os.environ, {}), catalog.surroundings(), online=online)
     lines = []
     for finding in found:
         lines.append(f"{finding.state:<8} {finding.name:<14} {finding.seen}")
         if finding.hint:
             lines.append(f"{'':<8} {'':<14} needed for {finding.needed_for}. {finding.hint}")
-    bad = [finding.name for finding in found if finding.state == diagnosing.BROKEN]
+    bad = [finding.name for finding in found if finding.state == BROKEN]
     console.emit(found, output, text="\n".join(lines), name="\n".join(bad))
     if bad:
         raise ToolMissing(f"broken here: {', '.join(bad)}", ["The lines above say what to do about each."])

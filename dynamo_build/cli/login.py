@@ -1,4 +1,4 @@
-"""`dynamo login` and `dynamo logout`: who we are to a registry, where docker keeps it too."""
+"""`dynamo login` and `dynamo logout`: credentials of registries, shared with docker."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ Host = Annotated[str, typer.Argument(metavar="HOST", help="The registry, such as
 
 def login(
     host: Host,
-    username: Annotated[str, typer.Option("--username", "-u", metavar="NAME", help="Asked for when not given.")] = "",
+    username: Annotated[str, typer.Option("--username", "-u", metavar="NAME", help="Prompted for when omitted.")] = "",
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow plain HTTP to a registry that is not on loopback.")
     ] = False,
 ) -> None:
-    """Log in to a registry. The registry is asked first; what it refuses is not kept.
+    """Log in to a registry. Credentials are verified with the registry before they are stored.
 
-    The login goes where docker keeps its own: a credential helper, else config.json. There is no option for the
-    password: it would be seen by every user of the machine and kept by the shell.
+    Credentials are stored where docker stores its own: in a credential helper, else in config.json. There is no option
+    for the password, because other users could see it in the process list and the shell would record it.
 
     Example: echo "$TOKEN" | dynamo login registry.example -u robot --password-stdin
     """
     from dynamo_build.errors import UsageError
-    from dynamo_build.registries import credentials
-    from dynamo_build.registries.http.login import login as ask
+    from dynamo_build.pipeline.login import login, parse_host
 
-    host = _host(host)
+    host = parse_host(host)  # a mistyped host is refused before a password is asked for
     if password_stdin:
         if not username:
             raise UsageError("--password-stdin needs --username", ["Give the name with -u."])
@@ -42,28 +41,16 @@ def login(
         secret = typer.prompt("Password", hide_input=True, err=True)
     else:
         raise UsageError("there is no terminal to ask for a password", ["Pipe it in, with --password-stdin."])
-    if not secret:
-        raise UsageError("the password is empty", ["Check the variable that it comes from."])
-    found = credentials.Credentials(user=username, secret=secret)
-    ask(host, found, os.environ, (host,) if insecure else ())
-    console.say(f"logged in to {host} as {username}; kept in {credentials.remember(host, found, os.environ)}")
+    done = login(host, username, secret, os.environ, insecure=insecure)
+    console.say(f"logged in to {done.host} as {done.user}; kept in {done.place}")
 
 
 def logout(host: Host) -> None:
-    """Remove the login of a registry.
+    """Log out of a registry.
 
     Example: dynamo logout registry.example
     """
-    from dynamo_build.registries import credentials
+    from dynamo_build.pipeline.login import logout, parse_host
 
-    host = _host(host)
-    console.say(f"logged out of {host}" if credentials.forget(host, os.environ) else f"there was no login for {host}")
-
-
-def _host(text: str) -> str:
-    from dynamo_build.errors import UsageError
-
-    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
-    if not host or "/" in host or "@" in host or any(character.isspace() for character in host):
-        raise UsageError(f"`{text}` is not a registry", ["Write HOST or HOST:PORT."])
-    return "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
+    name = parse_host(host)
+    console.say(f"logged out of {name}" if logout(host, os.environ) else f"there was no login for {name}")

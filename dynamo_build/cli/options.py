@@ -14,17 +14,17 @@ Target = Annotated[str, typer.Argument(metavar="MODULE:SERVICE", help="The graph
 Tag = Annotated[
     str,
     typer.Argument(
-        metavar="[TAG]", help="A bento, `name` or `name:version`. Default: the last one built from this folder."
+        metavar="[TAG]", help="A bento, `name` or `name:version`. Default: the last one built in this folder."
     ),
 ]
-OutputForm = Annotated[str, typer.Option("--output", "-o", metavar="text|json|yaml|name", help="Form of the result.")]
+OutputForm = Annotated[str, typer.Option("--output", "-o", metavar="text|json|yaml|name", help="Output format.")]
 ConfigFile = Annotated[
     str, typer.Option("--config-file", "-f", metavar="FILE", help="YAML with a section per service.")
 ]
 WorkingDirectory = Annotated[
-    str, typer.Option("--working-dir", metavar="DIR", help="The project folder. Default: here.")
+    str, typer.Option("--working-dir", metavar="DIR", help="The project folder. Default: the current one.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 _OUTPUTS = ("text", "json", "yaml", "name")
 
@@ -32,7 +32,7 @@ _OUTPUTS = ("text", "json", "yaml", "name")
 def checked_output(output: str) -> str:
     """The output form, refused before any work is done. Raises UsageError."""
     if output not in _OUTPUTS:
-        raise UsageError(f"`{output}` is not an output form", ["Use text, json, yaml or name."])
+        raise UsageError(f"`{output}` is not an output format", ["Use text, json, yaml or name."])
     return output
 
 

@@ -36,16 +36,18 @@ def resolve(
     Example: dynamo resolve -f job.yaml --registry registry.example/team | kubectl apply -f -
     """
     from dynamo_build import catalog
+    from dynamo_build.bento.store import chosen
     from dynamo_build.errors import UsageError
     from dynamo_build.events import Warned
     from dynamo_build.image.resolve import Mention, mentions, resolved
     from dynamo_build.model.image import ContainerizeOptions
-    from dynamo_build.pipeline import deploy
+    from dynamo_build.pipeline.deploy import DeployOptions, deliver_images
     from dynamo_build.project import settings
 
     declared = settings.load(Path.cwd(), os.environ, {"deploy.registry": registry or None})
     place = str(declared["deploy.registry"]).rstrip("/")
     building = ContainerizeOptions(bases=tuple(base or ()), base=str(declared["image.base"]), registry=place)
+    options = DeployOptions(images=tuple(set_image or ()), containerize=building)
     around = catalog.surroundings(insecure=tuple(insecure or ()))
     listener = console.listener(quiet)
     texts = [(name, _read(name)) for name in files]
@@ -54,14 +56,14 @@ def resolve(
         listener(Warned(text=f"`{name}` names no service as dynamo://NAME:VERSION/SERVICE, and stays as it is"))
     wanted = dict.fromkeys(mention for found in found_in.values() for mention in found)
     bentos = {(one.name, one.version): f"{one.name}:{one.version}".rstrip(":") for one in wanted}
-    opened = {key: deploy.chosen(tag, Path.cwd(), around) for key, tag in bentos.items()}
+    opened = {key: chosen(tag, Path.cwd(), around) for key, tag in bentos.items()}
     for mention in wanted:
         names = opened[mention.name, mention.version].manifest.graph.names
         if mention.service not in names:
             raise UsageError(f"`{mention}` names no service of the graph", [f"It has {', '.join(names)}."])
     images: dict[Mention, str] = {}
     for key, bento in opened.items():
-        found = deploy.images(bento, tuple(set_image or ()), building, around, listener)
+        found = deliver_images(bento, options, around, listener)
         images |= {one: found[one.service] for one in wanted if (one.name, one.version) == key}
     parts = [resolved(text, images, name) for name, text in texts]
     print("---\n".join(part if part.endswith("\n") else f"{part}\n" for part in parts), end="")

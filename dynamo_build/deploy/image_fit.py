@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.checks.finding import Finding
 from dynamo_build.errors import DynamoError
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.deployment import Deployment, Workload
+from dynamo_build.model.deployment import Deployment, Finding, Workload
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.oci.documents import PlatformMissing
 from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import Surroundings
 
@@ -31,29 +31,31 @@ def fit(
     """
     chosen = str(deployment.options.get("architecture") or "")
     wanted = [f"linux/{chosen}"] if chosen else list(bento.manifest.platforms)
-    seen: dict[tuple[ImageReference, str], OciImage | str] = {}
+    seen: dict[tuple[ImageReference, str], OciImage | DynamoError] = {}
     for workload in deployment.workloads:
         reference = images[workload.service]
         for platform in wanted:
             if (reference, platform) not in seen:
                 seen[reference, platform] = _look(reference, platform, surroundings)
-            elif isinstance(seen[reference, platform], str):
+            elif isinstance(seen[reference, platform], DynamoError):
                 continue
             for message, warning in _misfits(bento, workload, platform, seen[reference, platform]):
                 where = f"service {workload.service}"
                 yield Finding(where=where, path=str(reference), message=message, warning=warning)
 
 
-def _look(reference: ImageReference, platform: str, surroundings: Surroundings) -> OciImage | str:
+def _look(reference: ImageReference, platform: str, surroundings: Surroundings) -> OciImage | DynamoError:
     try:
         return surroundings.registry(reference).pull(reference, platform)
     except DynamoError as error:
-        return error.message
+        return error
 
 
-def _misfits(bento: Bento, workload: Workload, platform: str, image: OciImage | str) -> Iterator[tuple[str, bool]]:
-    if isinstance(image, str):
-        yield f"could not be looked at: {image}", "has no image for" not in image
+def _misfits(
+    bento: Bento, workload: Workload, platform: str, image: OciImage | DynamoError
+) -> Iterator[tuple[str, bool]]:
+    if isinstance(image, DynamoError):
+        yield f"could not be looked at: {image.message}", not isinstance(image, PlatformMissing)
         return
     if image.platform != platform:
         yield f"is for {image.platform}, and the pods may land on {platform}", False

@@ -1,21 +1,25 @@
-"""Place a bento: which image each service runs, and what a target needs to know to run it."""
+"""Place a bento: an image for each service, and everything that a target needs to run it.
+
+`${secret:name/key}` in a configuration names a key of a Secret: the target fills the variable
+`DYNAMO_SECRET_<NAME>_<KEY>` (upper case, other signs as `_`), and the worker reads the value from it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import config as service_config
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
-from dynamo_build.deploy.secret_refs import refers, secrets_of
+from dynamo.sdk.references import REFERENCE, secret_variable
 from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.broker import brokers
-from dynamo_build.model.deployment import Deployment, SecretReference, Workload
+from dynamo_build.model.deployment import DEFAULT_TARGET, Deployment, SecretReference, Workload
 from dynamo_build.model.reference import ImageReference
 
 _SECRET = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|token|api_?key|access_?key|private_?key|credentials?)$")
@@ -31,12 +35,13 @@ _STARTUP_WITH_GPU = 1800
 class PlaceOptions:
     """What is decided at deploy time. `config` overrides the bento's, deeply; `options` are the target's own.
 
-    `startup` and `drain` are seconds per service.
+    `startup` and `drain` are seconds per service. `pin_architecture` puts the architecture of the images into the
+    options where there is one alone.
     """
 
     name: str = ""
     namespace: str = "default"
-    target: str = "k8s"
+    target: str = DEFAULT_TARGET
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretReference, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +49,7 @@ class PlaceOptions:
     startup: Mapping[str, int] = field(default_factory=dict)
     drain: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    pin_architecture: bool = True
 
 
 #: The digest of an image that is not built yet, in plans.
@@ -65,7 +71,7 @@ def place(bento: Bento, images: Mapping[str, str], options: PlaceOptions) -> Dep
     name = options.name or manifest.name
     architectures = {platform.partition("/")[2] for platform in manifest.platforms}
     target_options = dict(options.options)
-    if len(architectures) == 1 and options.target in ("k8s", "kubernetes"):
+    if options.pin_architecture and len(architectures) == 1:
         target_options.setdefault("architecture", architectures.pop())
     return Deployment(
         name=name,
@@ -178,3 +184,39 @@ def _check_digest(text: str, service: str) -> None:
             f"the image `{text}`{f' of service {service}' if service else ''} has no digest",
             ["Name it as `repository@sha256:…`, so that what runs is what was tested."],
         )
+
+
+def secrets_of(service: ServiceSpec, config: Mapping[str, Any]) -> tuple[SecretReference, ...]:
+    """The secrets that a service's own configuration, the common one and its variables refer to, by variable.
+
+    Raises UsageError where two of them would have the same variable.
+    """
+    found: dict[str, SecretReference] = {}
+    for text in _texts([config.get(service.name), config.get("Common"), dict(service.envs)]):
+        for _, secret, key in REFERENCE.findall(text):
+            if not secret:
+                continue
+            reference = SecretReference(variable=secret_variable(secret, key), secret=secret, key=key)
+            other = found.setdefault(reference.variable, reference)
+            if other != reference:
+                raise UsageError(
+                    f"`{other.secret}/{other.key}` and `{secret}/{key}` would both be {reference.variable}",
+                    ["Rename one of the secrets or keys."],
+                )
+    return tuple(found[name] for name in sorted(found))
+
+
+def refers(text: str) -> bool:
+    """Whether the worker replaces something in the text when it starts."""
+    return bool(REFERENCE.search(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)

@@ -1,4 +1,4 @@
-"""What a graph answers to, as documents: JSON Schema of every endpoint, OpenAPI of its HTTP routes.
+"""API documents of a graph: JSON Schema of every endpoint, OpenAPI of its HTTP routes.
 
 Sources: OpenAPI 3.1.0; JSON Schema 2020-12, which it contains.
 """

@@ -1,4 +1,4 @@
-"""What the image will be able to import: the standard library, the locked packages, what the base and the settings say.
+"""Modules that the image can import: standard library, locked packages, those of the base and of the settings.
 
 A lock names distributions, and code names modules. A distribution's modules are its own name, what the table of
 well-known others says, and, for an import that these leave open, what the files of its wheel say.
@@ -91,7 +91,7 @@ def unavailable(each: Import, has: Provided, project: Path, python: str) -> Prob
     if each.top in sys.stdlib_module_names or any(each.top in names for names in REMOVED.values()):
         message = f"`{each.top}` is not in the standard library of Python {python}"
         return Problem(where=each.where, message=message, hint="Import what took its place.")
-    message = f"`{each.top}` is imported, and no package that the project asks for has it"
+    message = f"`{each.top}` is imported, but no requirement of the project provides it"
     own = {path.stem for path in project.glob("*.py")}
     best = closest(each.top, {*own, *has.stand_ins, *REAL, *_public(has.standard)}, cutoff=0.8)
     if best:

@@ -1,4 +1,4 @@
-"""A target to its graph: the author's code is imported in a child interpreter, and described there."""
+"""Import of the author's code in a child interpreter, which describes the graph there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from dynamo.sdk import codec
-from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
+from dynamo.sdk.graph import Discovery, Problem
 from dynamo_build.errors import GraphError, UsageError, counted
 from dynamo_build.events import Finished, Listener, Output, Started, Warned, ignore
 from dynamo_build.system.process import started, wait
@@ -28,23 +28,6 @@ _TAIL_BYTES = 64 * 1024
 _TARGET = re.compile(r"[^:\s]*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 
 
-def discover(
-    target: str,
-    project: Path,
-    *,
-    timeout: float = 60.0,
-    stand_ins: Sequence[str] = (),
-    on: Listener = ignore,
-) -> ServiceGraph:
-    """The graph that `target` names in the folder `project`.
-
-    Raises GraphError with all problems of the graph, and UsageError for a target or folder of no possible form.
-    """
-    graph = explore(target, project, timeout=timeout, stand_ins=stand_ins, on=on).graph
-    assert graph is not None
-    return graph
-
-
 def explore(
     target: str,
     project: Path,
@@ -54,9 +37,11 @@ def explore(
     closed: bool = False,
     on: Listener = ignore,
 ) -> Discovery:
-    """As `discover`, with the warnings and the project's own files that the import touched. Its graph is never None.
+    """Describe the graph that `target` names in the folder `project`, importing it within `timeout` seconds.
 
-    `closed`: a package that is installed here is not there unless it is stood in for, as it may not be in the image.
+    The result has the warnings and the project's own files that the import touched; its graph is never None. `closed`
+    hides packages that are installed here and not stood in for, as the image may lack them. Raises GraphError with all
+    problems of the graph, UsageError for a target or folder that is invalid.
     """
     if not project.is_dir():
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
@@ -64,7 +49,9 @@ def explore(
         hint = "Write `module:Service`, `path/file.py:Service`, or `module` when it has one entry service."
         raise UsageError(f"`{target}` is not a target", [hint])
     if not 0 < timeout <= _LONGEST:
-        raise UsageError(f"the import cannot be given {timeout:g} seconds", ["Give more than 0, and at most a day."])
+        raise UsageError(
+            f"invalid timeout of {timeout:g} seconds for the import", ["Give more than 0, and at most a day."]
+        )
     on(Started(what="discover"))
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as output:
         code = _run(target, project.resolve(), timeout, stand_ins, closed, report, output)
@@ -136,7 +123,7 @@ def _read(report: IO[bytes], code: int, timeout: float, said: Sequence[str]) -> 
     if document:
         return codec.loads(Discovery, document)
     if code == -signal.SIGALRM:
-        message, hint = f"the import is not done after {timeout:g} seconds", "Look for code that waits at import."
+        message, hint = f"the import did not finish within {timeout:g} seconds", "Look for code that waits at import."
     elif code < 0:
         message, hint = f"the import crashed ({_signal_name(-code)})", "Look for a native module that fails at import."
     else:

@@ -1,10 +1,11 @@
-"""Discover a graph as its image will see it: only what the image can import is there, stood in for or real."""
+"""Discovery of a graph as its image will see it: only what the image can import is there, stood in for or real."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from dynamo.sdk import compatible
 from dynamo.sdk.graph import Discovery, Problem, ServiceGraph
@@ -16,6 +17,8 @@ from dynamo_build.graph.imports import Reached, reach, start_of
 from dynamo_build.model.plan import BuildOptions, Lock, Requirements
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.requirements import require
+
+_Draft = TypeVar("_Draft")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,36 @@ class Found:
         return self.has.complete
 
 
+def settle_graph(
+    target: str,
+    project: Path,
+    options: BuildOptions,
+    draft: Callable[[Found], _Draft],
+    lock: Callable[[_Draft], Lock],
+    on: Listener = ignore,
+    *,
+    recorded: Callable[[Lock], frozenset[str]] | None = None,
+) -> tuple[Found, _Draft, Lock]:
+    """The graph that `target` names, its draft and its locked packages, each in agreement with the others.
+
+    `draft` makes of a found graph what `lock` locks the packages of; the draft that is returned is of the graph that is
+    returned. Raises what `find`, `draft` and `lock` raise.
+    """
+    # The graph decides which packages are locked, and the packages decide what the graph can import: a guarded
+    # `import torch` takes another branch once torch is there. This is a search for a fixpoint, cut after one step. The
+    # first look stands in for all that the project asks for by name, so it errs only about guarded imports of packages
+    # that come as dependencies of others. The second one knows the lock, and describes the graph again only if such an
+    # import turned out otherwise. Its result is not locked again, so this ends: two branches that each need a package
+    # which only the other one asks for would alternate for ever.
+    found = find(target, project, options, on, recorded=recorded)
+    drafted = draft(found)
+    locked = lock(drafted)
+    if found.settled:
+        return found, drafted, locked
+    settled = find(target, project, options, on, lock=locked, before=found, recorded=recorded)
+    return settled, drafted if settled.graph == found.graph else draft(settled), locked
+
+
 def find(
     target: str,
     project: Path,
@@ -54,6 +87,9 @@ def find(
     and UsageError.
     """
     reached = before.reached if before else reach(project, start_of(target, project))
+    # The text of files says which modules they import, but not which ones they import by a computed name: the child
+    # reports those. Their own imports may need stand-ins, so the graph is described once more. Files are only ever
+    # added, and what the second description adds is not looked into: two rounds bound the time that a build takes.
     for _ in range(2):
         wanted, _, _ = require(project, reached.files, options)
         locked = lock or _lock(project, options, wanted)

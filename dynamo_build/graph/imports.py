@@ -1,4 +1,4 @@
-"""Which modules a project's code imports, read from its text: the start of knowing what an image must hold."""
+"""Imports of a project's code, read from its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packed code that a graph does not lead to: something may import it by name, so what it imports must be there too."""
+"""Imports of unreachable modules: packed code that the graph does not import, but that may be imported by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stray(
     recorded: Callable[[Lock], frozenset[str]] | None = None,
     ruled: str = "",
 ) -> tuple[Problem, ...]:
-    """A problem for each module that nothing provides, and that packed code imports outside the graph's own files.
+    """A warning for each module that nothing provides, and that packed code imports outside the graph's own files.
 
     Only what fails when a file is imported counts: guarded imports and those of functions are left to it. `ruled` is
     the ruling that every file of a known digest passed: under the same one it is not read again.
@@ -105,9 +105,9 @@ def _told(problem: Problem, imports: Sequence[Import], own: Collection[str]) -> 
     more = f"is imported here and in {files - 1} more file{'s' * (files > 2)}," if files > 1 else "is imported,"
     message = problem.message.replace("is imported,", more)
     if all(_for_development(each.where.file, own) for each in imports):
-        hint = f"The graph does not lead there: {leave}. Where the image needs it, {_lowered(problem.hint)}"
+        hint = f"The graph does not import it: {leave}. If the image needs it, {_lowered(problem.hint)}"
     else:
-        hint = f"{problem.hint} Or, as the graph does not lead there, {leave}."
+        hint = f"{problem.hint} Or, as the graph does not import it, {leave}."
     return replace(problem, message=message, hint=hint)
 
 

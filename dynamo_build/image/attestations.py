@@ -1,4 +1,4 @@
-"""Documents that go with an image: a bill of materials in two forms, and a statement of how it was made.
+"""Attestations of an image: a bill of materials in two forms, and SLSA provenance.
 
 Sources: CycloneDX 1.6; SPDX 2.3; in-toto Statement v1 with the SLSA provenance v1 predicate. Nothing here knows a clock
 or a host: the same image over the same base has the same documents.
@@ -32,7 +32,7 @@ def materials(form: str, image: OciImage, report: ImageReport) -> tuple[str, dic
         return CYCLONEDX, _cyclonedx(report, packages)
     if form == "spdx":
         return SPDX, _spdx(report, packages)
-    raise UsageError(f"`{form}` is not a form of bill of materials", ["Use cyclonedx or spdx."])
+    raise UsageError(f"unknown form of bill of materials `{form}`", ["Use cyclonedx or spdx."])
 
 
 def provenance(image: OciImage, report: ImageReport) -> dict[str, Any]:

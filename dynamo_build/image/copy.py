@@ -1,4 +1,4 @@
-"""An image, or an index of several, from one place to another under the same digest."""
+"""Copies of images and indexes between registries, under the same digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an image goes: a registry, a folder, the local engine, or a layout in the store when nothing else is there."""
+"""Destinations of images: a registry, a folder, the local engine, or else a layout in the store."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ def destination(
         return ToFolder(folder=str(Path(options.folder).absolute()), tag=first.tag)
     if first.folder:
         return ToFolder(folder=first.folder, tag=first.tag)
+    if first.scheme:
+        raise UsageError(f"`{first}` names an image in another registry", ["Add `--push`."])
     address = docker_engine.available(environment)
     if address:
         return ToEngine(reference=first, address=address)
@@ -65,7 +67,7 @@ def _references(name: str, version: str, options: ContainerizeOptions) -> tuple[
     if not options.references:
         if options.push and not options.registry:
             raise UsageError(
-                "`--push` needs to know where to",
+                "`--push` needs a destination",
                 ["Give `--registry HOST`, or a name with `-t registry.example/team/name:tag`."],
             )
         return (

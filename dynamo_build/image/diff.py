@@ -1,4 +1,4 @@
-"""What differs between two images: settings, layers, packages and files, and what a move would cost."""
+"""The difference of two images: settings, layers, packages and files, and the bytes that a pull moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bento → image plans: layers ordered by how rarely they change, one image for the services that share a base."""
+"""Image plans of a bento: the base of each service, and layers ordered by how rarely they change."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dynamo_build.model.image import (
     PACKAGES,
     RUNTIME,
     SOURCE,
+    ContainerizeOptions,
     FilesLayer,
     ImagePlan,
     PackagesLayer,
@@ -159,3 +160,39 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"`{path}` cannot be read: {error}", ["Build the bento again."]) from error
+
+
+VARIABLE = "DYNAMO_IMAGE"
+
+
+def bases(
+    manifest: BentoManifest, options: ContainerizeOptions, environment: Mapping[str, str]
+) -> Mapping[str, ImageReference]:
+    """A base for every service: `--base [SERVICE=]REF`, then the service's `image=`, then DYNAMO_IMAGE, then settings.
+
+    Raises UsageError for a service that is not in the graph, and where a service is left without a base.
+    """
+    names = manifest.graph.names
+    given: dict[str, str] = {}
+    for text in options.bases:
+        service, equals, reference = text.partition("=")
+        if not equals:
+            service, reference = "", text
+        if service and service not in names:
+            raise UsageError(f"there is no service `{service}`", [f"The graph has {', '.join(names)}."])
+        given[service] = reference
+    declared = environment.get(VARIABLE) or options.base or manifest.base
+    found = {}
+    for spec in manifest.graph.services:
+        text = given.get(spec.name) or given.get("") or spec.image or declared
+        if not text:
+            raise UsageError(
+                f"service `{spec.name}` has no base image",
+                [
+                    f"Name one with `--base REF`, or set {VARIABLE}.",
+                    "To try it out, make one from this Python with `python3 container/make_base.py --output base`, "
+                    "and give `--base oci:base`.",
+                ],
+            )
+        found[spec.name] = ImageReference.parse(text)
+    return found

@@ -1,4 +1,4 @@
-"""An image over another base: the layers above stay as they are, and nothing of them is sent again.
+"""Rebase of an image: another base below the same layers, which are not sent again.
 
 What was made for the old base has to hold over the new one, so Python, glibc, CUDA and the packages that it brings are
 compared first, as far as the two say what they have.

@@ -10,7 +10,6 @@ import base64
 import contextlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from dynamo.sdk import codec
@@ -26,15 +25,6 @@ from dynamo_build.seams import Registry
 EMPTY = "application/vnd.oci.empty.v1+json"
 #: The most that is read of a document about an image.
 LARGEST = 64 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
-    """A document about an image: what kind, the digest of its manifest, and its bytes."""
-
-    kind: str
-    digest: str
-    content: bytes = b""
 
 
 def layer(content: bytes, kind: str) -> Layer:
@@ -83,20 +73,6 @@ def listed(subject: ImageReference, registry: Registry) -> tuple[Document, ...]:
         Document(kind=str(entry.get("artifactType", "")), digest=documents.descriptor(entry, "the index")[0])
         for entry in _listed(subject, subject.digest, registry)
     )
-
-
-def attached(subject: ImageReference, registry: Registry, kind: str = "") -> tuple[Attached, ...]:
-    """What is listed for an image, with its content. Raises RegistryError for what is listed and not there."""
-    digest = documents.digest_of(registry.document(subject))
-    found = []
-    for entry in listed(replace(subject, digest=digest), registry):
-        if kind and entry.kind != kind:
-            continue
-        where = replace(beside(subject, digest), tag="", digest=entry.digest)
-        manifest = documents.parse(registry.document(where), f"the manifest of {where}")
-        content = b"".join(read(where, item, registry) for item in manifest.get("layers") or ())
-        found.append(Attached(kind=entry.kind, digest=entry.digest, content=content))
-    return tuple(found)
 
 
 def read(where: ImageReference, entry: Mapping[str, Any], registry: Registry) -> bytes:

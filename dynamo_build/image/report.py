@@ -1,4 +1,4 @@
-"""An image by layer and by package, from the image alone: what ships, what is unpacked, and whose files these are.
+"""Reports on an image by layer and by package, made from the image alone.
 
 Source: PyPA specification "Recording installed projects": the files of a package are the lines of its RECORD.
 """

@@ -1,4 +1,4 @@
-"""`dynamo://name:version/Service` in anybody's YAML, and the image by digest that it stands for."""
+"""Resolution of `dynamo://name:version/Service` in YAML files to images by digest."""
 
 from __future__ import annotations
 

@@ -1,21 +1,22 @@
 """Signatures of images in cosign's format, beside the image in its repository.
 
 Source: cosign's signature specification: an OCI manifest under the tag `sha256-….sig` whose layers are simple signing
-payloads (the containers/image "atomic signature" JSON), each with its signature in an annotation.
+payloads (the containers/image "atomic signature" JSON), each with its signature in an annotation. Keys are local:
+ECDSA over P-256 with SHA-256; `cryptography` is loaded here and nowhere else.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build.errors import RegistryError
+from dynamo_build.errors import RegistryError, ToolMissing, UsageError
 from dynamo_build.events import Listener, ignore
-from dynamo_build.image import keys
 from dynamo_build.image.referrers import beside, layer, read
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci import documents
@@ -45,7 +46,7 @@ def sign(
             "optional": None,
         }
     )
-    signature = base64.b64encode(keys.sign(payload, key, password)).decode()
+    signature = base64.b64encode(_sign_content(payload, key, password)).decode()
     to = beside(image, digest, "sig")
     kept = [(entry, content) for entry, content in _signatures(to, registry) if content != payload]
     added = layer(payload, PAYLOAD)
@@ -81,7 +82,7 @@ def verify(image: ImageReference, key: Path, registry: Registry) -> str:
 
     Raises RegistryError where there is none, UsageError for the key.
     """
-    fits = keys.verifier(key)
+    fits = _load_verifier(key)
     digest = str(registry.resolve(image))
     found = _signatures(beside(image, digest, "sig"), registry)
     for entry, payload in found:
@@ -120,3 +121,68 @@ def _signatures(where: ImageReference, registry: Registry) -> list[tuple[Mapping
     entries = manifest.get("layers")
     wanted = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [(entry, read(where, entry, registry)) for entry in wanted if entry.get("mediaType") == PAYLOAD]
+
+
+_MAKE = "Make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem`."
+
+
+def _sign_content(content: bytes, key: Path, password: str = "") -> bytes:
+    """The signature in DER. Raises UsageError for a key that is not over P-256, ToolMissing for the library."""
+    private = _load_key(key, "load_pem_private_key", password.encode() or None)
+    ec, hashes = _import_primitives("asymmetric.ec"), _import_primitives("hashes")
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
+        raise UsageError(f"`{key}` is not a key over P-256", [_MAKE])
+    return bytes(private.sign(content, ec.ECDSA(hashes.SHA256())))
+
+
+def _load_verifier(key: Path) -> Callable[[bytes, bytes], bool]:
+    """Whether the signature of a content was made by the owner of the public key, as a function of the content and the
+    signature. Raises as `_sign_content`.
+    """
+    public = _load_key(key, "load_pem_public_key")
+    ec, hashes = _import_primitives("asymmetric.ec"), _import_primitives("hashes")
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise UsageError(f"`{key}` is not a public key over an elliptic curve", [_public_hint()])
+
+    def fits(content: bytes, signature: bytes) -> bool:
+        try:
+            public.verify(signature, content, ec.ECDSA(hashes.SHA256()))
+        except importlib.import_module("cryptography.exceptions").InvalidSignature:
+            return False
+        return True
+
+    return fits
+
+
+def _load_key(key: Path, loader: str, *more: Any) -> Any:
+    serialization = _import_primitives("serialization")
+    try:
+        content = key.read_bytes()
+    except OSError as error:
+        hint = _MAKE if "private" in loader else _public_hint()
+        raise UsageError(f"`{key}` cannot be read: {error.strerror or error}", [hint]) from error
+    if b"ENCRYPTED COSIGN" in content or b"ENCRYPTED SIGSTORE" in content:
+        raise UsageError(
+            f"`{key}` is in cosign's own encrypted form",
+            ["Give the key as PEM, with DYNAMO_KEY_PASSWORD for its password."],
+        )
+    try:
+        return getattr(serialization, loader)(content, *more)
+    except TypeError as error:
+        raise UsageError(f"the password of `{key}` is missing or not wanted", ["Set DYNAMO_KEY_PASSWORD."]) from error
+    except ValueError as error:
+        hint = _MAKE if "private" in loader else _public_hint()
+        raise UsageError(f"`{key}` is not a key in PEM, or the password is wrong", [hint]) from error
+
+
+def _public_hint() -> str:
+    return "Write it with `openssl pkey -in key.pem -pubout -out key.pub`."
+
+
+def _import_primitives(name: str) -> Any:
+    try:
+        return importlib.import_module(f"cryptography.hazmat.primitives.{name}")
+    except ImportError:
+        raise ToolMissing(
+            "signatures need the package `cryptography`", ["Install it: `pip install cryptography`."]
+        ) from None

@@ -1,11 +1,10 @@
-"""A bento as a target of `serve`: its code under the packages of its lock, and nothing else that is installed here."""
+"""A bento as a target of `serve`: its code with the packages of its lock, and nothing else that is installed here."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import zipfile
@@ -19,6 +18,7 @@ from dynamo_build.errors import LockError, UsageError
 from dynamo_build.events import Finished, Listener, Started, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import BentoTag
+from dynamo_build.packages import uv
 from dynamo_build.seams import default_home
 from dynamo_build.system import atomic, process
 
@@ -98,7 +98,7 @@ def _install(requirements: Path, wheel: Path, into: Path, on: Listener) -> None:
             archive.extractall(made / "runtime")
         (made / "packages").mkdir()
         command = [
-            _uv(), "pip", "install", "--quiet", "--no-progress", "--require-hashes", "--no-deps",
+            uv.program(os.environ), "pip", "install", "--quiet", "--no-progress", "--require-hashes", "--no-deps",
             "--python", sys.executable, "--target", str(made / "packages"), "--requirements", str(requirements),
         ]  # fmt: skip
         if requirements.read_bytes().strip():
@@ -116,10 +116,3 @@ def _install(requirements: Path, wheel: Path, into: Path, on: Listener) -> None:
             if not into.is_dir():  # else another serve was first
                 raise
     on(Finished(what="installed the locked packages"))
-
-
-def _uv() -> str:
-    from uv import find_uv_bin
-
-    beside = Path(sys.executable).with_name("uv")
-    return str(beside) if os.access(beside, os.X_OK) else shutil.which("uv") or str(find_uv_bin())

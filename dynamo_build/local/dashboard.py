@@ -1,4 +1,4 @@
-"""A running graph on a page: its door and its workers' pages behind, a small server in front."""
+"""The dashboard of a running graph: a small server in front of the control socket and the workers' metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,18 +15,18 @@ from urllib.parse import urlsplit
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build.errors import DynamoError, ServeError
+from dynamo_build.events import DashboardStarted, Listener
 from dynamo_build.graph.drawing import Notes
 from dynamo_build.local import running
 from dynamo_build.local.page.measure import Rate
-from dynamo_build.local.page.page import page
-from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.server import Server, page
 from dynamo_build.local.page.watch import EVERY, Watch
 
 _SECONDS = 2.0
 
 
 class Door:
-    """One running graph, asked at its supervisor's door and at its workers' pages."""
+    """One running graph, queried by its control socket and its workers' metrics."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -106,8 +106,11 @@ def shown(pid: int, host: str, port: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def when_it_runs(say: Callable[[str], None]) -> Iterator[None]:
-    """Show the graph that this process starts, from the moment it runs, on a free port of loopback."""
+def when_it_runs(on: Listener) -> Iterator[None]:
+    """Show the graph that this process starts, from the moment it runs, on a free port of loopback.
+
+    The address is reported as `DashboardStarted`.
+    """
     ended = threading.Event()
 
     def wait() -> None:
@@ -115,7 +118,7 @@ def when_it_runs(say: Callable[[str], None]) -> Iterator[None]:
             mine = [graph.pid for graph in running.graphs() if _parent(graph.pid) == os.getpid()]
             if mine:
                 with contextlib.suppress(DynamoError), shown(mine[0], "127.0.0.1", 0) as address:
-                    say(f"dashboard at {address}")
+                    on(DashboardStarted(address=address))
                     ended.wait()
                 return
             ended.wait(0.1)

@@ -1,4 +1,4 @@
-"""Whether the code of a project changed: what `serve --reload` waits for."""
+"""Change detection for `serve --reload`."""
 
 from __future__ import annotations
 

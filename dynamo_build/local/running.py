@@ -1,4 +1,4 @@
-"""The graphs of this user that run on this machine, asked at the doors of their supervisors."""
+"""Running graphs of this user on this machine, reached by the control sockets of their supervisors."""
 
 from __future__ import annotations
 

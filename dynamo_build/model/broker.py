@@ -38,7 +38,9 @@ def _parsed(address: str) -> Broker:
     login, at, server = parts.netloc.rpartition("@")
     shown = f"{parts.scheme}://…@{server}" if at else url.rpartition("@")[2]
     if parts.scheme not in _SCHEMES or not host:
-        raise UsageError(f"`{shown}` is no address of a NATS server", ["Write nats://HOST:PORT, or tls:// or ws://."])
+        raise UsageError(
+            f"invalid address of a NATS server: `{shown}`", ["Write nats://HOST:PORT, or tls:// or ws://."]
+        )
     if login:
         raise UsageError(
             f"the address `{shown}` holds a secret, which would stand in the manifest",

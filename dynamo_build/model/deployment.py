@@ -8,6 +8,9 @@ from typing import Any
 
 from dynamo.sdk.graph import Resources
 
+#: The target of a deployment that names none.
+DEFAULT_TARGET = "k8s"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretReference:
@@ -76,3 +79,19 @@ class Manifests:
     namespace: str
     target: str
     items: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A mistake in a manifest: `where` is `Kind/name`, `path` the field.
+
+    A warning may be right where a cluster has more than the check knows.
+    """
+
+    where: str
+    path: str
+    message: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.path}: {self.message}"

@@ -1,4 +1,4 @@
-"""The image before and after it is built, and where it should go."""
+"""Images as plans and as results, and their destinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What will be packed: files with digests, wanted and exact packages, platforms, the resolved configuration."""
+"""Build plans: files with digests, wanted and exact packages, platforms, the resolved configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class BuildOptions:
 
     `requirements` are PEP 508 lines beside those of the project; `allow_secrets` patterns of paths that may hold what
     looks like a secret; `budget` the bytes that the files may have in all (0: no limit);
-    `dockerfile_template` a file of the project that extends blocks of the Dockerfile's template.
+    `dockerfile_template` a file of the project that extends blocks of the Dockerfile's template; `locker` names
+    the implementation that locks packages when dynamo.lock does not fit.
     """
 
     name: str = ""
@@ -47,6 +48,7 @@ class BuildOptions:
     strict: bool = False
     upgrade: bool = False
     locked: bool = False
+    locker: str = "uv"
     offline: bool = False
     rehash: bool = False
 

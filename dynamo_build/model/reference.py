@@ -1,4 +1,4 @@
-"""Names of things: digests, image references, platforms and bento tags, parsed once and never a bare string after.
+"""Digests, image references, platforms and bento tags, parsed once.
 
 Source: OCI distribution spec (pull: name and tag grammar), OCI image spec (descriptor digests, platform).
 """
@@ -17,6 +17,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?")
+#: A scheme that names an entry point of `dynamo.registries`; after it comes no port, and before it no dot.
+_SCHEME = re.compile(r"(?!localhost:)([a-z][a-z0-9-]*):(?!\d+(?:/|$))(?=[^/]+/)(.*)", re.DOTALL)
 _BENTO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?")
 _BENTO_VERSION = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,62}[a-z0-9])?")
 
@@ -37,10 +39,6 @@ class Digest:
     def hexadecimal(self) -> str:
         return self.value.removeprefix("sha256:")
 
-    @property
-    def short(self) -> str:
-        return self.hexadecimal[:12]
-
     def __str__(self) -> str:
         return self.value
 
@@ -50,7 +48,8 @@ class ImageReference:
     """`[host[:port]/]path[:tag][@digest]`. `host` is "" when none was written.
 
     `oci:FOLDER[:TAG]` names an image in an OCI image layout; its host is `oci:` and its path the absolute folder
-    without the first slash.
+    without the first slash. `NAME:path[:tag][@digest]`, whose path has a slash, names an image in a registry of another
+    distribution; its host is `NAME:`.
     """
 
     host: str
@@ -66,12 +65,14 @@ class ImageReference:
         if rest.startswith(LAYOUT):
             return cls._parse_layout(rest.removeprefix(LAYOUT), digest)
         host = ""
+        if match := _SCHEME.fullmatch(rest):
+            host, rest = f"{match[1]}:", match[2]
         first, slash, remainder = rest.partition("/")
-        if slash and ("." in first or ":" in first or first == "localhost" or first.startswith("[")):
+        if not host and slash and ("." in first or ":" in first or first == "localhost" or first.startswith("[")):
             host, rest = first, remainder
         path, colon, tag = rest.partition(":")
         valid = (
-            (not host or _HOST.fullmatch(host))
+            (not host or host.endswith(":") or _HOST.fullmatch(host))
             and all(_COMPONENT.fullmatch(part) for part in path.split("/"))
             and (not colon or _TAG.fullmatch(tag))
             and len(path) <= 255
@@ -98,8 +99,15 @@ class ImageReference:
         return f"/{self.path}" if self.host == LAYOUT else ""
 
     @property
+    def scheme(self) -> str:
+        """The entry point of the registry of an image elsewhere than in a folder or on a server; "" for those."""
+        return self.host[:-1] if self.host.endswith(":") and self.host != LAYOUT else ""
+
+    @property
     def repository(self) -> str:
         """Host and path: everything but the tag and the digest."""
+        if self.scheme:
+            return f"{self.host}{self.path}"
         return f"{self.host}/{self.path}" if self.host else self.path
 
     def with_tag(self, tag: str) -> ImageReference:
@@ -122,7 +130,7 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Platform:
         if text not in ("linux/amd64", "linux/arm64"):
-            raise UsageError(f"`{text}` is not a platform we build for", ["Use linux/amd64 or linux/arm64."])
+            raise UsageError(f"unsupported platform `{text}`", ["Use linux/amd64 or linux/arm64."])
         system, _, architecture = text.partition("/")
         return cls(system, architecture)
 

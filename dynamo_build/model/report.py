@@ -1,4 +1,4 @@
-"""What an image consists of, for people and for budgets: layers, and what each holds."""
+"""Image reports: layers, and the packages and files in each."""
 
 from __future__ import annotations
 

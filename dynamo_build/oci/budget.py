@@ -1,4 +1,4 @@
-"""How large an image may be: a limit that people write, and what to say when it is exceeded."""
+"""Size limits of images, and the error when one is exceeded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers kept between builds, by what went into them; a kill in mid-write leaves nothing that passes for one."""
+"""A cache of layers by their inputs; a process killed while writing leaves no partial layer."""
 
 from __future__ import annotations
 

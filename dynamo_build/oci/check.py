@@ -1,4 +1,4 @@
-"""Whether an image is whole: every digest, size, diff id and count that its documents claim, and safe names inside.
+"""Integrity checks of an image: digests, sizes, diff ids, counts and safe names.
 
 What the contract suites hold every source and every builder to.
 """

@@ -1,4 +1,4 @@
-"""What turns the tar of a layer into its blob, by name and exact version: other libraries give other bytes.
+"""Compressors of layers by name and exact version: other libraries give other bytes.
 
 Source: OCI image spec, media types of layers; RFC 1952 (gzip: a header without name or time); RFC 8878 (zstd).
 """

@@ -1,4 +1,4 @@
-"""What is in a layer: its files, read once and in a stream, as hostile as any archive from outside."""
+"""Contents of a layer, read once as a stream and treated as hostile."""
 
 from __future__ import annotations
 

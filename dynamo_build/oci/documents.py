@@ -1,4 +1,4 @@
-"""Manifests, indexes and configs from outside: parsed, measured and refused when they are not what they claim.
+"""Manifests, indexes and configs from outside, parsed and validated.
 
 Source: OCI image spec (manifest, index, config) and the Docker v2 schema 2 forms of the same.
 """
@@ -28,6 +28,10 @@ _LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
 }
 LARGEST = 8 << 20
+
+
+class PlatformMissing(RegistryError):
+    """An index has no image for the wanted platform."""
 
 
 def digest_of(content: bytes) -> str:
@@ -64,7 +68,7 @@ def choose(index: Mapping[str, Any], platform: str, what: str) -> str:
         seen.append(f"{found.get('os')}/{found.get('architecture')}")
         if found.get("os") == wanted.system and found.get("architecture") == wanted.architecture:
             return descriptor(entry, what)[0]
-    raise RegistryError(
+    raise PlatformMissing(
         f"{what} has no image for {platform}, only for {', '.join(sorted(set(seen))) or 'nothing'}",
         ["Choose another base, or another `--platform`."],
     )

@@ -1,4 +1,4 @@
-"""Images in a folder: the OCI image layout, read as hostile and written so that a kill leaves it whole.
+"""The OCI image layout in a folder, treated as hostile when read and written atomically.
 
 Source: OCI image spec, "Image Layout": `oci-layout`, `index.json`, `blobs/sha256/…`; an entry's name is its annotation
 `org.opencontainers.image.ref.name`.

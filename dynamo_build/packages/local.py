@@ -1,4 +1,4 @@
-"""Packages that a project names by a path: which one it is, and the digest of what lies there.
+"""Packages that a project names by a path: name and digest.
 
 Sources: PEP 508 (`name @ file:…`), the requirements file format of pip (a bare path), PEP 427 (names of wheels).
 """
@@ -50,7 +50,7 @@ def local_package(project: Path, path: str) -> LocalPackage | str:
         return error.message
     name = table.get("name", "") if isinstance(table, dict) else ""
     if not isinstance(name, str) or not name:
-        return "its pyproject.toml says no `name`"
+        return "its pyproject.toml has no `name`"
     found = survey(str(where))
     if found.problems:
         return f"{found.problems[0].where}: {found.problems[0].message}"

@@ -1,4 +1,4 @@
-"""Exact packages for a plan: the lock beside the project while it fits, else a new one that is written there."""
+"""The lock of a plan: dynamo.lock beside the project while it matches, else a new one that is written there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lock(
     *,
     given: Locker,
     resolver: Locker,
-    wheels: Wheels | None = None,
+    wheels: Wheels,
     upgrade: bool = False,
     locked: bool = False,
     on: Listener = ignore,
@@ -37,14 +37,14 @@ def lock(
     if wanted.lock and not upgrade and lockfile.fits(path, wanted):
         return given.lock(wanted, project, on)
     if locked:
-        seen = "does not fit what the project asks for" if wanted.lock else "is not there"
+        seen = "does not match the project's requirements" if wanted.lock else "is not there"
         raise LockError(f"{lockfile.NAME} {seen}", ["Build once without `--locked`, and commit the file."])
     asked = replace(wanted, lock="") if upgrade else wanted
-    if wheels is None:
-        found = resolver.lock(asked, project, on)
-    else:
-        local = {each.name: wheels.local(each, project, wanted.platforms, wanted.python) for each in wanted.local}
-        found = _travelling(resolver.lock(_pinned(asked, local), project, on), local, wheels)
+    # Two passes. A local package has no version before its wheel is built, and the resolver takes packages by version
+    # only: so its wheel comes first and goes in as `name==version`. A package at a commit is the other way round: only
+    # the resolver says at which commit, so its wheel is built from the answer. Both travel in the bento by their hash.
+    local = {each.name: wheels.local(each, project, wanted.platforms, wanted.python) for each in wanted.local}
+    found = _travelling(resolver.lock(_pinned(asked, local), project, on), local, wheels)
     if not os.access(project, os.W_OK):
         on(Noted(text=f"the project folder is read-only, so {lockfile.NAME} is not written"))
         return replace(found, written="")
@@ -73,7 +73,7 @@ def carried(lock: Lock, wanted: Requirements, project: Path, wheels: Wheels) -> 
             else:
                 raise LockError(f"{lockfile.NAME} names a wheel of {package.name}, which is not here", [_HINT])
             if wheel.digest not in package.hashes:
-                raise LockError(f"building {package.name} here gives another wheel than was locked", [_HINT])
+                raise LockError(f"building {package.name} gave a different wheel than the lock has", [_HINT])
             found[package.wheel] = wheel.path
     return found
 

@@ -1,4 +1,4 @@
-"""The runtime that travels with every bento: a wheel of the `dynamo` package, the same bytes wherever it is made.
+"""The runtime in every bento: a reproducible wheel of the `dynamo` package.
 
 Source: the binary distribution format (PEP 427) and core metadata 2.4. Members are stored, not compressed, since
 compressors differ; stamps are 1980-01-01, modes fixed, names sorted.

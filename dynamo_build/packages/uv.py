@@ -1,4 +1,4 @@
-"""Where uv is, and what it calls the platforms that images are made for."""
+"""The uv program: its path, and its names for the platforms of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which modules locked wheels have, as their RECORD says: for imports that no name of a package tells.
+"""Modules of locked wheels, read from their RECORD, for imports that no package's name explains.
 
 uv fetches the wheels, so they come from the index of the lock, by its hashes, into the cache that images are built
 from. What a wheel has is kept by its hashes. Source: the binary distribution format (PEP 427).

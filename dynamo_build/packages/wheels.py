@@ -1,4 +1,4 @@
-"""Wheels of packages that no index has: those that lie in a folder, and what is built from a folder or a commit.
+"""Wheels of packages that no index has: files in a folder, and builds of a folder or a commit.
 
 They travel in the bento, so a build must give the same bytes anywhere: it runs over a copy of what the project would
 pack, with a fixed time, and what comes out is written anew (names sorted, stored, stamps of 1980). Native code is for
@@ -14,21 +14,24 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dynamo_build.errors import LockError
 from dynamo_build.events import Listener, Started, ignore
 from dynamo_build.model.plan import LocalPackage, LockedPackage
 from dynamo_build.oci.layer import STAMP
 from dynamo_build.packages import lockfile
-from dynamo_build.packages.tags import NAME, misfit
-from dynamo_build.packages.uv import program
+from dynamo_build.packages.uv import PLATFORMS, program
 from dynamo_build.project import files
 from dynamo_build.system import atomic, process
 from dynamo_build.system.atomic import is_safe_path
 from dynamo_build.system.digest import digest_bytes, digest_file
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 _GIT = re.compile(r"git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})(?:#(?P<fragment>\S*))?")
 _STAMP = (1980, 1, 1, 0, 0, 0)
@@ -68,7 +71,7 @@ class Wheels:
         """The wheel of a commit. Raises LockError, ToolMissing."""
         match = _GIT.fullmatch(package.source)
         if match is None:
-            raise LockError(f"`{package.source}` of {package.name} names no commit", ["Build with `--upgrade`."])
+            raise LockError(f"`{package.source}` of {package.name} does not name a commit", ["Build with `--upgrade`."])
         self.on(Started(what=f"building {package.name} of {match['commit'][:12]}"))
         return self._kept(
             digest_bytes(package.source.encode()),
@@ -86,13 +89,13 @@ class Wheels:
                 content = made.read_bytes() if key == digest_file(made) else _rewritten(made)
                 atomic.keep(folder / made.name, content)
                 known = [folder / made.name]
-        match, reason = NAME.fullmatch(known[0].name), misfit(known[0], platforms, python)
-        if match is None or reason:
+        if reason := misfit(known[0], platforms, python):
             raise LockError(f"`{known[0].name}` {reason}", [_HINT])
+        name, version, *_ = known[0].name.split("-")
         return Wheel(
             path=known[0],
-            name=lockfile.normalised(match["name"]),
-            version=match["version"].replace("_", "-"),
+            name=lockfile.normalised(name),
+            version=version.replace("_", "-"),
             digest=digest_file(known[0]),
         )
 
@@ -148,3 +151,56 @@ def _rewritten(path: Path) -> bytes:
             entry.external_attr = (0o100755 if executable else 0o100644) << 16
             target.writestr(entry, source.read(name))
     return buffer.getvalue()
+
+
+_GLIBC = re.compile(rb"GLIBC_2\.(\d+)")
+_MANYLINUX = re.compile(r"manylinux_2_(\d+)_\w+")
+
+
+def misfit(path: Path, platforms: Iterable[str], python: str) -> str:
+    """Why a wheel does not run in the images of these platforms with that Python; "" when it does."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # few builds hold wheels
+
+    try:
+        _, _, _, own_tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename:
+        return "is not the name of a wheel"
+    if not _python_fits(own_tags, python):
+        interpreters = ".".join(sorted({tag.interpreter for tag in own_tags}))
+        return f"is for {interpreters}, and the image has Python {python}"
+    tags = sorted({tag.platform for tag in own_tags})
+    if tags == ["any"]:
+        return ""
+    for platform in platforms:
+        machine, _, glibc = PLATFORMS[platform].partition("-")
+        own = [tag for tag in tags if tag.endswith(f"_{machine}") and tag.startswith(("linux_", "manylinux"))]
+        if not own:
+            return f"does not run on {platform}"
+        oldest = min(_asked(tag, path) for tag in own)
+        if oldest > int(glibc.rpartition("_")[2]):
+            return (
+                f"needs glibc 2.{oldest}, and images are made for {glibc.removeprefix('manylinux_').replace('_', '.')}"
+            )
+    return ""
+
+
+def _python_fits(own_tags: Iterable[Tag], python: str) -> bool:
+    """Whether CPython of that version takes one of the tags, on whatever platform."""
+    from packaging.tags import compatible_tags, cpython_tags
+
+    version = tuple(int(part) for part in python.split(".")[:2])
+    interpreter = f"cp{version[0]}{version[1]}"
+    taken = (*cpython_tags(version, platforms=["any"]), *compatible_tags(version, interpreter, ["any"]))
+    known = {(tag.interpreter, tag.abi) for tag in taken}
+    return any((tag.interpreter, tag.abi) in known for tag in own_tags)
+
+
+def _asked(tag: str, path: Path) -> int:
+    """The minor number of the glibc that a wheel asks for under this tag; 0 for one that all have."""
+    if match := _MANYLINUX.fullmatch(tag):
+        return int(match[1])
+    if not tag.startswith("linux_"):
+        return 0
+    with zipfile.ZipFile(path) as wheel:
+        compiled = [name for name in wheel.namelist() if ".so" in name.rpartition("/")[2]]
+        return max((int(each[1]) for name in compiled for each in _GLIBC.finditer(wheel.read(name))), default=0)

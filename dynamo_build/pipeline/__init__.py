@@ -1,1 +1,1 @@
-"""The verbs: build, containerize, deploy, serve and doctor, each from values to a value. The only room that decides."""
+"""The verbs, each a function from values to one value: build, containerize, deploy, serve, doctor, draw and images."""

@@ -1,32 +1,30 @@
-"""A target to a bento in the store: discovery, plan, lock and pack, wired; apart from images, so that it loads fast."""
+"""The verb `build`: discover a graph, plan, lock and pack it into a bento; apart from images, so that it loads fast."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.config import near_misses, parse_arguments
-from dynamo.sdk.graph import Problem, ServiceGraph
+from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.plan import plan
-from dynamo_build.bento.select import chosen as chosen
-from dynamo_build.bento.select import store as store
 from dynamo_build.bento.stat_cache import Stamps
-from dynamo_build.bento.store import Store
+from dynamo_build.bento.store import Store, store
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Listener, Warned, ignore
-from dynamo_build.graph import config as configuring
-from dynamo_build.graph.child import failure, told
-from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
-from dynamo_build.graph.discover import Found, find
+from dynamo_build.graph import config as service_config
+from dynamo_build.graph.child import told
+from dynamo_build.graph.config import ARGUMENT, ConfigValue, shown
+from dynamo_build.graph.discover import Found, find, settle_graph
 from dynamo_build.graph.unreached import ruling, stray
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, PlannedFile, Requirements
+from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock
 from dynamo_build.packages.lock import carried, lock
 from dynamo_build.packages.wheels import Wheels
 from dynamo_build.seams import Surroundings
@@ -44,27 +42,25 @@ def build(
     bentos = store(surroundings)
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     options, recorded = _informed(options, project, bentos, surroundings, on)
-    found = find(target, project, options, on, recorded=recorded)
-    planned = _planned(found, project, options, on, bentos, stamps, recorded)
     wheels = Wheels(environment=surroundings.environment, cache=bentos.root / "cache", on=on)
-    locked = lock(
-        planned.requirements,
-        Path(planned.project),
-        given=catalog.locker("given", surroundings),
-        resolver=catalog.locker("uv", surroundings),
-        wheels=wheels,
-        upgrade=options.upgrade,
-        locked=options.locked,
-        on=on,
-    )
-    if not found.settled:
-        settled = find(target, project, options, on, lock=locked, before=found, recorded=recorded)
-        if settled.graph != found.graph:
-            planned = _planned(settled, project, options, on, bentos, stamps, recorded)
-        else:
-            if problems := stray(settled, planned.requirements, planned.files, project, options, recorded):
-                raise failure("", problems)
-            planned = _doubted(planned, settled, options, on)
+
+    def draft(found: Found) -> BuildPlan:
+        return _planned(found, project, options, on, bentos, stamps)
+
+    def lock_packages(planned: BuildPlan) -> Lock:
+        return lock(
+            planned.requirements,
+            Path(planned.project),
+            given=catalog.locker("given", surroundings),
+            resolver=catalog.locker(options.locker, surroundings),
+            wheels=wheels,
+            upgrade=options.upgrade,
+            locked=options.locked,
+            on=on,
+        )
+
+    found, planned, locked = settle_graph(target, project, options, draft, lock_packages, on, recorded=recorded)
+    planned = _doubted(planned, found, options, on, stamps, recorded)
     carrying = carried(locked, planned.requirements, project, wheels)
     return pack(planned, locked, bentos, on, dockerfile=_dockerfile, stamps=stamps, wheels=carrying)
 
@@ -79,7 +75,8 @@ def plan_build(
     stamps = Stamps.of(bentos.root / "cache", str(project), forget=options.rehash)
     options, recorded = _informed(options, project, bentos, surroundings, on)
     found = find(target, project, options, on, recorded=recorded)
-    return _planned(found, project, options, on, bentos, stamps, recorded)
+    planned = _planned(found, project, options, on, bentos, stamps)
+    return _doubted(planned, found, options, on, stamps, recorded) if found.settled else planned
 
 
 def _reached(surroundings: Surroundings | None, options: BuildOptions) -> Surroundings:
@@ -95,16 +92,16 @@ def _informed(
     """The options with what the declared base brings along, and who knows the modules of locked wheels."""
     cache = bentos.root / "cache"
     if options.base:
-        from dynamo_build.packages.base_image import declare
+        from dynamo_build.packages.base_labels import declare
 
         options = declare(options, project, surroundings.registry, cache, on)
 
-    def recorded(locked: Lock) -> frozenset[str]:
+    def list_modules(locked: Lock) -> frozenset[str]:
         from dynamo_build.packages.wheel_modules import Records  # most builds need nothing of it
 
         return Records(environment=surroundings.environment, cache=cache, on=on).modules(locked)
 
-    return options, recorded
+    return options, list_modules
 
 
 def _planned(
@@ -114,34 +111,38 @@ def _planned(
     on: Listener,
     bentos: Store,
     stamps: Stamps,
-    recorded: Callable[[Lock], frozenset[str]],
 ) -> BuildPlan:
     config = configure(found.graph, options.config_file, options.arguments, on, strict=options.strict)
     options = replace(options, without=(*options.without, str(bentos.root)))
-
-    def strays(wanted: Requirements, files: Sequence[PlannedFile]) -> tuple[Problem, ...]:
-        if not found.settled:
-            return ()
-        return stray(found, wanted, files, project, options, recorded, stamps.ruling.partition(" ")[2])
-
     with _uncollected():
-        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps, further=strays)
+        planned = plan(found.graph, found.reached.files, project, options, config, stamps=stamps)
     for warning in planned.warnings:
         on(Warned(text=told(warning)))
-    return _doubted(planned, found, options, on) if found.settled else planned
+    return planned
 
 
-def _doubted(planned: BuildPlan, found: Found, options: BuildOptions, on: Listener) -> BuildPlan:
+def _doubted(
+    planned: BuildPlan,
+    found: Found,
+    options: BuildOptions,
+    on: Listener,
+    stamps: Stamps,
+    recorded: Callable[[Lock], frozenset[str]],
+) -> BuildPlan:
     """With the warnings about imports, known once packages are locked, and the ruling that the packed ones passed.
 
     Raises GraphError when strict.
     """
-    if found.warnings and options.strict:
-        raise GraphError("the graph imports what the image will not have", problems=found.warnings)
-    for doubt in found.warnings:
+    passed = stamps.ruling.partition(" ")[2]
+    strays = stray(found, planned.requirements, planned.files, Path(planned.project), options, recorded, passed)
+    doubts = (*found.warnings, *strays)
+    if doubts and options.strict:
+        raise GraphError("packed code imports modules that the image will not have", problems=doubts)
+    for doubt in doubts:
         on(Warned(text=told(doubt)))
-    passed = f"{planned.ruling} {ruling(found, planned.files, options)}"
-    return replace(planned, warnings=(*planned.warnings, *found.warnings), ruling=passed)
+    # Files that passed a ruling are not read again, so what is warned of must not pass: it is warned of every time.
+    rules = f"{planned.ruling} {'' if strays else ruling(found, planned.files, options)}"
+    return replace(planned, warnings=(*planned.warnings, *doubts), ruling=rules)
 
 
 @contextmanager
@@ -167,7 +168,7 @@ def show_config(target: str, project: Path, options: BuildOptions, on: Listener 
     """Every value that `build` would freeze, with its source; nothing is written. Raises GraphError or UsageError."""
     graph = discover(target, project, options, on)
     configure(graph, options.config_file, options.arguments, on, strict=options.strict)
-    file = configuring.read(Path(options.config_file)) if options.config_file else {}
+    file = service_config.read(Path(options.config_file)) if options.config_file else {}
     return shown(graph, [(options.config_file, file), (ARGUMENT, parse_arguments(options.arguments))])
 
 
@@ -175,11 +176,11 @@ def configure(
     graph: ServiceGraph, config_file: str, arguments: tuple[str, ...], on: Listener = ignore, *, strict: bool = False
 ) -> Mapping[str, Any]:
     """The resolved configuration from a file ("" for none) and arguments. Raises GraphError or UsageError."""
-    file = configuring.read(Path(config_file)) if config_file else {}
-    config = configuring.configure(graph, file, arguments)
+    file = service_config.read(Path(config_file)) if config_file else {}
+    config = service_config.configure(graph, file, arguments)
     misses = near_misses(graph, config)
     if misses and strict:
-        raise GraphError("the configuration does not fit the graph", problems=misses)
+        raise GraphError("the configuration does not match the graph", problems=misses)
     for miss in misses:
         on(Warned(text=told(miss)))
     return config

@@ -1,4 +1,4 @@
-"""A bento into images: what is planned for each base and platform, who builds it, and where it goes."""
+"""The verb `containerize`: plan the images of a bento, choose a builder, build and deliver."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from dynamo_build.bento.verify import check
 from dynamo_build.builders import secrets as build_secrets
 from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
-from dynamo_build.image.bases import bases
 from dynamo_build.image.destination import destination, earlier
 from dynamo_build.image.index import join, part
-from dynamo_build.image.plan import group_images, layer
+from dynamo_build.image.plan import bases, group_images, layer
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import (
     ContainerizeOptions,
@@ -28,6 +27,7 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.reference import LAYOUT, ImageReference, Platform
 from dynamo_build.packages.base_labels import provided
+from dynamo_build.registries.partial import PartialRegistry
 from dynamo_build.seams import ImageBuilder, Surroundings
 
 #: The builder that chooses one, and the order in which it asks them.
@@ -62,6 +62,7 @@ def _containerize(
             f"the builder `{options.builder}` cannot build this image: {'; '.join(found)}",
             ["Choose another `--builder`, or another destination."],
         )
+    _require_contents(planned, options, surroundings)
     check(bento, surroundings.cache)
     built = []
     for _, items in itertools.groupby(planned, key=lambda item: item[0].services):
@@ -79,6 +80,15 @@ def _containerize(
     return tuple(built)
 
 
+def _require_contents(planned: Sequence[Planned], options: ContainerizeOptions, surroundings: Surroundings) -> None:
+    """Refuse a registry from outside that lacks what is called last, before an image is built. Raises RegistryError."""
+    several = len({plan_.platform for plan_, _ in planned}) > 1
+    for _, to in planned:
+        registry = surroundings.registry(to.references[0]) if isinstance(to, ToRegistry) else None
+        if isinstance(registry, PartialRegistry) and (several or options.attest):
+            registry.require(*(("document", "push_index") if options.attest else ("push_index",)))
+
+
 def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener) -> None:
     """Put what the image consists of and how it was made beside it. Raises UsageError for an engine, RegistryError."""
     from dynamo_build.image import attestations, referrers, report
@@ -89,7 +99,7 @@ def attest(image: Image, plan_: ImagePlan, to: Destination, surroundings: Surrou
         case ToFolder():
             subject = ImageReference(LAYOUT, to.folder.lstrip("/"), to.tag, image.digest)
         case ToEngine():
-            raise UsageError("an engine keeps no documents beside an image", ["Give `--push` or `--output-dir`."])
+            raise UsageError("a Docker Engine cannot store documents of an image", ["Give `--push` or `--output-dir`."])
     registry = surroundings.registry(subject)
     found = registry.pull(subject, plan_.platform)
     said = attestations.planned(plan_, report.report(found, str(subject), read="none"))
@@ -109,7 +119,7 @@ def choose(planned: Sequence[Planned], surroundings: Surroundings, on: Listener)
         except ToolMissing as error:
             found = [error.message]
         if not found:
-            why = f", since {'; '.join(refused)}" if refused else ": nothing of this plan needs a daemon or root"
+            why = f", since {'; '.join(refused)}" if refused else ": this plan needs neither a daemon nor root"
             on(Noted(text=f"building with `{name}`{why}"))
             return builder
         refused.append(f"`{name}` cannot: {', '.join(found)}")

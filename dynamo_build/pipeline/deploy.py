@@ -1,51 +1,160 @@
-"""The stages in their order, wired to the implementations that were chosen: what each command calls."""
+"""The verb `deploy`: a bento into manifests, and onto the place that its target knows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from dynamo_build import catalog
 from dynamo_build.deploy import place as placing
-from dynamo_build.deploy.kubernetes.checks.finding import Finding
+from dynamo_build.deploy.image_fit import fit
+from dynamo_build.deploy.kubernetes.objects import files
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, named_images
 from dynamo_build.errors import DeployError, UsageError
-from dynamo_build.events import Finished, Listener, ignore
-from dynamo_build.image.bases import bases
-from dynamo_build.model.bento import Bento
-from dynamo_build.model.deployment import Deployment, Manifests
+from dynamo_build.events import Finished, Listener, Noted, Warned, ignore
+from dynamo_build.image.plan import bases
+from dynamo_build.model.deployment import Deployment, Finding, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.pipeline.build import build as build
-from dynamo_build.pipeline.build import chosen as chosen
-from dynamo_build.pipeline.build import configure as configure
-from dynamo_build.pipeline.build import discover as discover
-from dynamo_build.pipeline.build import store as store
-from dynamo_build.pipeline.containerize import containerize as containerize
-from dynamo_build.pipeline.containerize import plan_images as plan_images
-from dynamo_build.seams import Surroundings
+from dynamo_build.pipeline.build import configure
+from dynamo_build.pipeline.containerize import containerize
+from dynamo_build.seams import ApplyOptions, ChecksManifests, ComparesManifests, Surroundings, WritesTrees
+
+if TYPE_CHECKING:
+    from dynamo_build.model.bento import Bento
+    from dynamo_build.seams import DeployTarget
+
+#: How far a deploy goes: show the plan, render, compare with the cluster, or apply.
+Until = Literal["plan", "render", "diff", "apply"]
 
 
-def images(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployOptions:
+    """Everything that a deploy can be told.
+
+    `images` are `[SERVICE=]REFERENCE@DIGEST`; the rest is built as `containerize` says and pushed. `config_file` and
+    `arguments` (`--Service.key=value`) override the bento's configuration. `form` is the form of the manifests, in
+    `output_dir` a file for each object. `check` adds the checks that take long; `kubernetes_version` is the cluster's,
+    "" for all supported. `verify_key` is the file of the public key that must have signed each image, "" for none.
+    `wait` waits until all is ready, at most `applying.wait` seconds, 0 for what the services' start-up allows.
+    """
+
+    place: PlaceOptions = field(default_factory=PlaceOptions)
+    images: tuple[str, ...] = ()
+    containerize: ContainerizeOptions = field(default_factory=ContainerizeOptions)
+    config_file: str = ""
+    arguments: tuple[str, ...] = ()
+    form: str = "yaml"
+    output_dir: str = ""
+    check: bool = False
+    kubernetes_version: str = ""
+    verify_key: str = ""
+    until: Until = "render"
+    wait: bool = False
+    applying: ApplyOptions = field(default_factory=ApplyOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """The outcome of a deploy: `state` is planned, rendered, compared, checked, applied or ready.
+
+    `changes` are the lines of a comparison, `files` what was written into the folder.
+    """
+
+    state: str
+    deployment: Deployment
+    manifests: Manifests
+    changes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+def deploy(
+    bento: Bento, options: DeployOptions, on: Listener = ignore, surroundings: Surroundings | None = None
+) -> Deployed:
+    """Place a bento and render it; then check, compare, write or apply, as the options say.
+
+    Images that are not named are built and pushed, but never for a plan. Raises UsageError, DeployError, RegistryError,
+    ImageBuildError, StoreError or ToolMissing.
+    """
+    files.checked_form(options.form, options.output_dir)
+    surroundings = replace(surroundings or catalog.surroundings(), applying=options.applying)
+    target = catalog.target(options.place.target, surroundings)
+    options = _complete_options(bento, options, target, on)
+    # All that needs no registry and no cluster first: nothing is pushed for a deployment that cannot be.
+    planned = deliver_images(bento, options, surroundings, on, push=False)
+    deployment, manifests = _render(bento, planned, options, target)
+    warnings = check_manifests(target, manifests, options)
+    if options.check:
+        warnings = (*warnings, *check_images(bento, deployment, options.containerize, surroundings))
+    for warning in warnings:
+        on(Warned(text=str(warning)))
+    if options.until == "plan":
+        return Deployed(state="planned", deployment=deployment, manifests=manifests)
+    if options.until != "render" and isinstance(target, ComparesManifests):
+        target.reach()
+    pushed = deliver_images(bento, options, surroundings, on)
+    verify_signatures(pushed.values(), options.verify_key, surroundings)
+    if pushed != planned:
+        deployment, manifests = _render(bento, pushed, options, target)
+    if options.until == "diff":
+        assert isinstance(target, ComparesManifests)
+        changes = target.diff(manifests)
+        return Deployed(state="compared", deployment=deployment, manifests=manifests, changes=changes)
+    written: tuple[Path, ...] = ()
+    if options.output_dir:
+        written = files.write(format_files(target, manifests, deployment, options.form), Path(options.output_dir))
+        if written:
+            on(Noted(text=f"wrote {len(written)} files"))
+    done = Deployed(state="rendered", deployment=deployment, manifests=manifests, files=written)
+    if options.until != "apply":
+        return done
+    if options.wait:
+        budget = options.applying.wait or max(workload.startup for workload in deployment.workloads) + 600.0
+        waiting = replace(surroundings, applying=replace(options.applying, wait=budget))
+        target = catalog.target(options.place.target, waiting)
+    target.apply(manifests, on)
+    return replace(done, state="checked" if options.applying.dry_run else "ready" if options.wait else "applied")
+
+
+def _complete_options(bento: Bento, options: DeployOptions, target: DeployTarget, on: Listener) -> DeployOptions:
+    """The options with the target's own name and the resolved configuration. Raises UsageError for what it lacks."""
+    name = catalog.ALIASES.get(options.place.target, options.place.target)
+    if options.check and not isinstance(target, ChecksManifests):
+        raise UsageError(f"the target `{name}` has no checks", ["Leave out --check."])
+    if options.until == "diff" and not isinstance(target, ComparesManifests):
+        raise UsageError(f"the target `{name}` has nothing to compare with", ["Leave out --diff."])
+    if options.form in files.TREES and options.form not in _trees_of(target):
+        raise UsageError(f"the target `{name}` has no form `{options.form}`", ["Leave out --format."])
+    config = configure(bento.manifest.graph, options.config_file, options.arguments, on)
+    pins = bool(getattr(target, "pins_architecture", False))
+    return replace(options, place=replace(options.place, target=name, config=config, pin_architecture=pins))
+
+
+def _trees_of(target: DeployTarget) -> tuple[str, ...]:
+    return target.trees if isinstance(target, WritesTrees) else ()
+
+
+def deliver_images(
     bento: Bento,
-    named: tuple[str, ...],
-    options: ContainerizeOptions,
+    options: DeployOptions,
     surroundings: Surroundings | None = None,
     on: Listener = ignore,
     *,
     push: bool = True,
 ) -> Mapping[str, str]:
-    """A reference with a digest for each service: as named (`[SERVICE=]REF@DIGEST`), else built and pushed.
+    """A reference with a digest for each service: as named, else built and pushed.
 
     Without `push` nothing is built, and the reference is where the image would go. Raises UsageError without a place
     to push to, and as `containerize` does.
     """
     names = bento.manifest.graph.names
-    found = named_images(named, names)
+    found = named_images(options.images, names)
+    building = options.containerize
     if len(found) == len(names):
         return found
-    if not options.registry and not options.references:
+    if not building.registry and not building.references:
         raise UsageError(
             "there is no registry to push the image to",
             [
@@ -53,9 +162,8 @@ def images(
                 "or an image that is there with --set-image REF@sha256:….",
             ],
         )
-    options = replace(options, push=True)
     if push:
-        delivered = containerize(bento, options, surroundings, on)
+        delivered = containerize(bento, replace(building, push=True), surroundings, on)
         for image in delivered:
             sent = sum(item.sent for item in image.layers)
             done = f"{sent} of {len(image.layers)} layers sent" if sent else "nothing to send"
@@ -63,130 +171,67 @@ def images(
         built = {service: image.reference for image in delivered for service in image.services}
         return {name: found.get(name) or built[name] for name in names}
     tag = f"{bento.manifest.name}:{bento.manifest.version}"
-    planned = options.references[0] if options.references else f"{options.registry}/{tag}"
+    planned = building.references[0] if building.references else f"{building.registry}/{tag}"
     return {name: found.get(name) or f"{planned}@{UNBUILT}" for name in names}
 
 
-def signed(found: Iterable[str], key: str, surroundings: Surroundings) -> None:
-    """See that the owner of a public key signed these images; "" asks for nothing. Raises RegistryError, UsageError."""
+def verify_signatures(images: Iterable[str], key: str, surroundings: Surroundings) -> None:
+    """Verify that the owner of a public key signed these images; "" asks for nothing.
+
+    Raises RegistryError or UsageError.
+    """
     if not key:
         return
     from dynamo_build.image import signatures
 
-    for text in sorted(set(found)):
+    for text in sorted(set(images)):
         reference = ImageReference.parse(text)
         signatures.verify(reference, Path(key), surroundings.registry(reference))
 
 
-def place(
-    bento: Bento,
-    found: Mapping[str, str],
-    options: PlaceOptions,
-    surroundings: Surroundings | None = None,
+def _render(
+    bento: Bento, images: Mapping[str, str], options: DeployOptions, target: DeployTarget
 ) -> tuple[Deployment, Manifests]:
-    """The deployment of a bento and its manifests; nothing is touched. Raises UsageError or DeployError."""
-    deployment = placing.place(bento, found, options)
-    target = catalog.target(options.target, surroundings or catalog.surroundings())
+    deployment = placing.place(bento, images, options.place)
     return deployment, target.render(deployment)
 
 
-def check(manifests: Manifests, *, strict: bool = True, kubernetes: str = "") -> tuple[Finding, ...]:
-    """What is wrong with manifests, without a cluster. `strict` adds the API's schema, which takes a second to load.
+def check_manifests(target: DeployTarget, manifests: Manifests, options: DeployOptions) -> tuple[Finding, ...]:
+    """The warnings of a target's own checks, which need no cluster.
 
-    `kubernetes` is the version it is for, "" for all that are supported. Raises DeployError when there is an error, or
-    UsageError for a version that is not supported; warnings are given back.
+    Raises DeployError for a mistake, UsageError for a version that is not supported.
     """
-    from dynamo_build.deploy.kubernetes.checks.rules import findings
-    from dynamo_build.deploy.kubernetes.checks.version_rules import minor_version
-    from dynamo_build.deploy.kubernetes.objects.files import token_secrets
-
-    version = minor_version(kubernetes)
-    if manifests.target == "compose":
+    if not isinstance(target, ChecksManifests):
         return ()
-    documents = [item.document for item in manifests.items]
-    provided = {("Secret", name) for name in token_secrets(documents)}
-    if strict:
-        from dynamo_build.deploy.cluster.check import check as strictly
-
-        found = strictly(documents, manifests.namespace, provided, version)
-    else:
-        found = findings(documents, manifests.namespace, provided, version)
-    return _without_errors(found, "the manifests have")
+    found = target.check(manifests, strict=options.check, version=options.kubernetes_version)
+    return _refuse_mistakes(found, "the manifests have")
 
 
-def fit(
-    bento: Bento,
-    deployment: Deployment,
-    options: ContainerizeOptions,
-    surroundings: Surroundings | None = None,
+def check_images(
+    bento: Bento, deployment: Deployment, building: ContainerizeOptions, surroundings: Surroundings
 ) -> tuple[Finding, ...]:
-    """Whether the images, or the bases of those to be built, fit what they will run on; read-only.
+    """The warnings about images, or the bases of those to be built, on what they will run on; read-only.
 
-    Raises DeployError when one does not, and UsageError where a service has no base; warnings are given back.
+    Raises DeployError when one does not fit, UsageError where a service has no base.
     """
-    from dynamo_build.deploy.image_fit import fit as fitting
-
-    surroundings = surroundings or catalog.surroundings()
     images = {one.service: ImageReference.parse(one.image) for one in deployment.workloads}
     if any(image.digest == UNBUILT for image in images.values()):
-        wanted = bases(bento.manifest, options, surroundings.environment)
+        wanted = bases(bento.manifest, building, surroundings.environment)
         images = {name: wanted[name] if image.digest == UNBUILT else image for name, image in images.items()}
-    return _without_errors(tuple(fitting(bento, deployment, images, surroundings)), "the images have")
+    return _refuse_mistakes(tuple(fit(bento, deployment, images, surroundings)), "the images have")
 
 
-def _without_errors(found: tuple[Finding, ...], what: str) -> tuple[Finding, ...]:
+def _refuse_mistakes(found: tuple[Finding, ...], what: str) -> tuple[Finding, ...]:
     if errors := [finding for finding in found if not finding.warning]:
         count = "a mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
         raise DeployError(f"{what} {count}: {errors[0]}", [f"{finding}." for finding in errors[1:]])
     return found
 
 
-def texts(
-    manifests: Manifests, deployment: Deployment, form: str, surroundings: Surroundings | None = None
-) -> Mapping[str, str]:
-    """Names and texts of files in a form: one per object, or a kustomize base with overlays, or a Helm chart.
-
-    Raises UsageError for a form that the target does not have.
-    """
-    from dynamo_build.deploy.kubernetes.objects import files
-    from dynamo_build.deploy.kubernetes.objects.graph import environments
-
+def format_files(target: DeployTarget, manifests: Manifests, deployment: Deployment, form: str) -> Mapping[str, str]:
+    """Names and texts of files in a form: one for each object, or a tree of the target's. Raises UsageError."""
     if form not in files.TREES:
         return files.per_object(manifests, form)
-    if manifests.target == "compose":
-        raise UsageError(f"the target compose has no form `{form}`", ["Leave out --format."])
-    if form == "helm":
-        from dynamo_build.deploy.kubernetes.objects.helm import helm
-
-        return helm(manifests, deployment)
-    from dynamo_build.deploy.kubernetes.objects.kustomize import kustomize
-
-    target = catalog.target(deployment.target, surroundings or catalog.surroundings())
-    options = deployment.options
-    bare = target.render(replace(deployment, options={**options, "environment": ""}))
-    others = {name: {**options, "environment": name} for name in environments(deployment)}
-    return kustomize(bare, {name: target.render(replace(deployment, options=own)) for name, own in others.items()})
-
-
-def reach(manifests: Manifests, surroundings: Surroundings) -> None:
-    """See that there is a cluster to speak to, before anything is built for it. Raises DeployError or ToolMissing."""
-    if manifests.target not in ("k8s", "dynamo-crd"):
-        return
-    from dynamo_build.deploy.cluster.deploy import connect
-
-    connect(surroundings).version()
-
-
-def apply(manifests: Manifests, surroundings: Surroundings, on: Listener = ignore) -> str:
-    """Make it so and give the deployment's name; `surroundings.options` say how. Raises DeployError or ToolMissing."""
-    return catalog.target(manifests.target, surroundings).apply(manifests, on)
-
-
-def diff(manifests: Manifests, surroundings: Surroundings) -> tuple[str, ...]:
-    """What an apply would change, one line per field. Raises DeployError or ToolMissing."""
-    from dynamo_build.deploy.cluster.deploy import connect
-    from dynamo_build.deploy.cluster.diff import diff as against
-
-    if manifests.target == "compose":
-        raise UsageError("compose keeps nothing to compare with", ["Use `docker compose config`."])
-    return tuple(against(manifests, connect(surroundings)))
+    if not isinstance(target, WritesTrees) or form not in target.trees:
+        raise UsageError(f"the target `{deployment.target}` has no form `{form}`", ["Leave out --format."])
+    return target.write_tree(form, manifests, deployment)

@@ -1,10 +1,11 @@
-"""What this machine has of what the commands need, and what to do about the rest."""
+"""The verb `doctor`: check this machine's prerequisites and say how to meet the missing ones."""
 
 from __future__ import annotations
 
 import locale
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -13,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from dynamo_build.bento.store import Store
-from dynamo_build.errors import DynamoError
+from dynamo_build.errors import DynamoError, ToolMissing
 from dynamo_build.model.reference import ImageReference
+from dynamo_build.packages import uv
 from dynamo_build.project.settings import Settings
 from dynamo_build.registries import credentials, docker_engine
 from dynamo_build.seams import Surroundings, default_home
@@ -88,14 +91,11 @@ def _runtime(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _uv(environment: Mapping[str, str]) -> Iterator[Finding]:
-    found = shutil.which("uv", path=environment.get("PATH"))
-    beside = Path(sys.executable).parent / "uv"
-    found = found or (str(beside) if os.access(beside, os.X_OK) else "")
-    if found:
-        yield Finding(name="uv", needed_for="build, containerize", state=GOOD, seen=_version(found, "--version"))
-    else:
-        hint = "Install it: `pip install uv`."
-        yield Finding(name="uv", needed_for="build, containerize", state=BROKEN, seen="not found", hint=hint)
+    what = {"name": "uv", "needed_for": "build, containerize"}
+    try:
+        yield Finding(**what, state=GOOD, seen=_version(uv.program(environment), "--version"))
+    except ToolMissing as error:
+        yield Finding(**what, state=BROKEN, seen="not found", hint=" ".join(error.hints))
 
 
 def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -184,8 +184,8 @@ def _cluster(settings: Settings, surroundings: Surroundings, online: bool) -> It
     from dynamo_build.deploy.cluster.deploy import connect
 
     try:
-        context = {"context": str(settings.values["deploy.context"])}
-        seen = connect(replace(surroundings, options={**surroundings.options, **context})).version()
+        context = str(settings.values["deploy.context"])
+        seen = connect(replace(surroundings, applying=replace(surroundings.applying, context=context))).version()
     except DynamoError as error:
         yield Finding(**what, state=BROKEN, seen=error.message, hint=" ".join(error.hints))
         return
@@ -257,3 +257,35 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = ""
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentReport:
+    """Versions, the folder of the store, and each setting that is not a default with its value and source."""
+
+    versions: Mapping[str, str]
+    home: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+def describe_environment(settings: Settings, environment: Mapping[str, str]) -> EnvironmentReport:
+    """What a bug report needs to say of this machine; credentials in addresses are hidden."""
+    return EnvironmentReport(
+        versions=versions(),
+        home=str(default_home(environment)),
+        settings={
+            name: {"value": _hide_credentials(value), "source": settings.sources[name]}
+            for name, value in settings.values.items()
+            if settings.sources[name] != "default"
+        },
+    )
+
+
+def _hide_credentials(value: Any) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"(://)[^/@\s]*@", r"\1…@", value)
+    if isinstance(value, (list, tuple)):
+        return [_hide_credentials(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _hide_credentials(item) for key, item in value.items()}
+    return value

@@ -1,6 +1,6 @@
-"""A target to a graph that runs on this machine: a folder as an image holds it, and a supervisor over it.
+"""The verb `serve`: run a graph on this machine, from a folder laid out as in an image, under a supervisor.
 
-The supervisor is started first and imports what it needs while the graph is discovered; then it is told to go on.
+The supervisor is started first and imports what it needs while the graph is discovered; then it is released.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
 from dynamo_build.graph.child import explore, told
-from dynamo_build.graph.config import configure, given, read
-from dynamo_build.graph.config_sources import ARGUMENT, ConfigValue, shown
+from dynamo_build.graph.config import ARGUMENT, ConfigValue, configure, given, read, shown
 from dynamo_build.local import bento_target, running
+from dynamo_build.local.reload import Watching
 from dynamo_build.model.bento import Bento
 from dynamo_build.system import signals
 
@@ -33,10 +33,11 @@ _LAYERS = ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """What the command line says: where to listen, and which services run here.
+    """Where to listen, and which services run here.
 
     `depends` is `Service=namespace/component` for each service that runs elsewhere. `pages`: every worker has health
-    pages; those of the entry's first worker are on `system_port` when that is not 0.
+    pages; those of the entry's first worker are on `system_port` when that is not 0. `reload` starts workers again when
+    the project's code changes. `dashboard` shows the running graph on a page.
     """
 
     host: str = "127.0.0.1"
@@ -49,7 +50,8 @@ class ServeOptions:
     system_host: str = ""
     system_port: int = 0
     default_checks: bool = True
-    patient: bool = False
+    reload: bool = False
+    dashboard: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,23 +70,55 @@ def serve(
     options: ServeOptions,
     *,
     on: Listener = ignore,
-    bento: Bento | None = None,
     changed: Callable[[float], bool] | None = None,
 ) -> int:
-    """Run the graph until it is told to stop; the supervisor's exit code, which has told its own failures by then.
+    """Run a graph or a bento until it is told to stop.
 
-    With a `bento`, it is run from that with the packages of its lock. `changed` waits that many seconds at most and
-    says whether the code changed since: then the graph is read again, and its workers start anew.
+    `target` is `module:Service` in the folder `project`, a bento's tag, a bento file, or a folder that holds the
+    project. A bento runs with the packages of its lock. `changed` replaces the watcher that `options.reload` starts: it
+    waits that many seconds at most and says whether the code changed since.
 
-    Raises GraphError and UsageError as discovery and configuration do, LockError when locked packages cannot be had,
-    ServeError when the supervisor was killed.
+    Gives the exit code of the supervisor, which has reported its own failures by then. Raises GraphError and UsageError
+    as discovery and configuration do, LockError when locked packages cannot be had, ServeError when the supervisor was
+    killed.
     """
+    target, project, bento = find_target(target, project)
     if not project.is_dir():
         raise UsageError(f"`{project}` is not a folder", ["Name the folder that holds the graph's module."])
+    if options.reload and bento is not None:
+        raise UsageError(f"`{target}` is a bento, which does not change", ["Leave `--reload` out, or name a module."])
+    if options.reload and changed is None:
+        changed = Watching(project.resolve(), [options.config_file] if options.config_file else [])
+    if not options.dashboard:
+        return _serve(target, project, options, on, bento, changed)
+    from dynamo_build.local.dashboard import when_it_runs  # the page and its server take time to load
+
+    with when_it_runs(on):
+        return _serve(target, project, options, on, bento, changed)
+
+
+def find_target(target: str, project: Path) -> tuple[str, Path, Bento | None]:
+    """The target, the project's folder and the bento, if one is named. A folder is a project whose entry is searched.
+
+    Raises StoreError for a damaged bento.
+    """
+    if target and Path(target).is_dir() and not Path(project, f"{target}.py").exists():
+        target, project = "", Path(target)
+    return target, project, bento_target.find(target, project)
+
+
+def _serve(
+    target: str,
+    project: Path,
+    options: ServeOptions,
+    on: Listener,
+    bento: Bento | None,
+    changed: Callable[[float], bool] | None,
+) -> int:
     code = bento_target.code(bento, on) if bento is not None else bento_target.Code(folder=project)
     # Until they are passed on, signals that end us raise, so that nothing is left of what began.
     with signals.raising(_ending()), _folder() as folder:
-        with _supervisor(Path(folder), code, options) as (process, release):
+        with _start_supervisor(Path(folder), code, options) as (process, release):
             _write(Path(folder), resolve(target, project, options, on=on, bento=bento))
             with _forwarded(process) as told:
                 release()
@@ -114,7 +148,7 @@ def _watched(
         try:
             resolved = again()
         except DynamoError as error:
-            on(Warned(text=f"the change is not taken over: {failure(error)}"))
+            on(Warned(text=f"the change is not applied: {failure(error)}"))
             continue
         _write(folder, resolved)
         with contextlib.suppress(ServeError):
@@ -136,6 +170,12 @@ def _write(folder: Path, resolved: Resolved) -> None:
         temporary = folder / f"{name}.new"
         temporary.write_bytes(content)
         temporary.replace(folder / name)
+
+
+def preview(target: str, project: Path, options: ServeOptions, on: Listener = ignore) -> Resolved:
+    """The graph and the configuration that `serve` would run; nothing is started. Raises GraphError and UsageError."""
+    target, project, bento = find_target(target, project)
+    return resolve(target, project, options, on=on, bento=bento)
 
 
 def resolve(
@@ -186,24 +226,24 @@ def _check_names(graph: ServiceGraph, options: ServeOptions) -> None:
     names = [item.partition("=")[0] for item in options.depends]
     for item in options.depends:
         if "=" not in item or "/" not in item.partition("=")[2]:
-            raise UsageError(f"`{item}` is no address of a dependency", ["Write NAME=NAMESPACE/COMPONENT."])
+            raise UsageError(f"`{item}` is not the address of a dependency", ["Write NAME=NAMESPACE/COMPONENT."])
     for name in [*names, *filter(None, [options.service_name])]:
         if name not in graph.names:
             raise UsageError(f"the graph has no service `{name}`", [f"It has {', '.join(graph.names)}."])
 
 
 @contextlib.contextmanager
-def _supervisor(
+def _start_supervisor(
     bento: Path, code: bento_target.Code, options: ServeOptions
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
     hold, release = os.pipe()
     environment = {name: value for name, value in os.environ.items() if name not in _LAYERS}
     environment |= code.environment
-    if options.patient:  # a file that changes twice in a second has the stamp of its own old bytecode
+    if options.reload:  # a file that changes twice in a second has the stamp of its own old bytecode
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if not options.default_checks:
         environment["DYNAMO_SYSTEM_APP_USE_DEFAULT_HEALTH_CHECKS"] = "false"
-    command = [sys.executable, *code.switches, "-m", "dynamo.process.supervisor", "--bento", str(bento), "--temporary"]
+    command = [sys.executable, *code.switches, "-m", "dynamo.supervisor", "--bento", str(bento), "--temporary"]
     command += ["--hold-fd", str(hold)]
     command += ["--host", options.host, "--port", str(options.port), "--parent", str(os.getpid())]
     command += ["--service-name", options.service_name] if options.service_name else []
@@ -211,7 +251,7 @@ def _supervisor(
     command += ["--system-host", options.system_host] if options.system_host else []
     command += ["--system-port", str(options.system_port)] if options.system_port else []
     command += [] if options.pages else ["--no-pages"]
-    command += ["--patient"] if options.patient else []
+    command += ["--patient"] if options.reload else []
     try:
         # Its own group: a terminal's Ctrl-C reaches us alone, and the supervisor hears of it once.
         process = subprocess.Popen(

@@ -1,1 +1,1 @@
-"""An author's project folder: its settings, files and ignore rules, and what is written into it."""
+"""A project folder: its settings, files and ignore rules, and the files generated into it."""

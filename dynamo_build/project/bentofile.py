@@ -1,14 +1,14 @@
-"""A bentofile read as our settings; what has no meaning here is named, never ignored.
+"""Translation of a bentofile to settings; options without a counterpart are reported, never ignored.
 
 Source: BentoML 1.4, "Build options" (`bentofile.yaml`, or `[tool.bentoml.build]` in pyproject.toml).
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dynamo.sdk.suggestions import did_you_mean
 from dynamo_build.errors import UsageError
 
 NAME = "bentofile.yaml"
@@ -76,11 +76,10 @@ def translated(document: Any, where: str) -> tuple[dict[str, Any], tuple[str, ..
             found[_REQUIREMENTS] = [*before, *(_ADDED[name](item) for item in wanted if item not in _READ_ANYWAY)]
         elif name not in _NAMED:
             known = [*_READ, *_ADDED, *_NAMED]
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(sorted(known))}."
+            hint = did_you_mean(name, known, f"There are {', '.join(sorted(known))}.")
             raise UsageError(f"{where} has an unknown option `{name}`", [hint])
         elif value not in (None, "", [], {}) and value not in _HARMLESS.get(name, ()):
-            notes.append(f"`{name}` of {where} is not taken over: {_NAMED[name]}")
+            notes.append(f"`{name}` of {where} has no effect: {_NAMED[name]}")
     return found, tuple(notes)
 
 

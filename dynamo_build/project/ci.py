@@ -1,4 +1,4 @@
-"""Pipelines for CI systems that publish images: the same shell steps, in the form of each system."""
+"""Pipelines for CI systems that publish images: the same shell steps in the syntax of each system."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def write(form: str, project: Path, wanted: Pipeline, *, force: bool = False) ->
         raise UsageError(f"there is no pipeline for `{form}`", [f"There are {', '.join(FORMS)}."])
     path = project / FORMS[form]
     if path.exists() and not force:
-        raise UsageError(f"`{FORMS[form]}` is there already", ["Overwrite it with --force."])
+        raise UsageError(f"`{FORMS[form]}` already exists", ["Overwrite it with --force."])
     text = render(f"ci/{form}.yaml.j2", pipeline=wanted)
     atomic.put(path, text, parents=True)
     return path

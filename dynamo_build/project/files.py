@@ -1,4 +1,4 @@
-"""The files of a project that are packed: one pruned walk, and one stated rule for everything that is not a plain file.
+"""The files of a project to pack, from one pruned walk, with one rule for everything but plain files.
 
 Regular files are packed, by content and executable bit. A link to a file or a folder inside the project is packed as
 what it points to. Links that lead out, dangle or loop, links to a folder met behind another such link, FIFOs, sockets,

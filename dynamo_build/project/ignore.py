@@ -1,4 +1,4 @@
-"""Which paths of a project stay out: ignore files at every depth, and what never belongs into a bento.
+"""Rules for the paths of a project that are not packed: ignore files at every depth, and built-in patterns.
 
 Sources: gitignore(5) for `.gitignore` and `.bentoignore`; the Dockerfile reference for `.dockerignore`, whose patterns
 are anchored at the folder of the file. At one depth they apply in that order, deeper ones after outer ones, and the

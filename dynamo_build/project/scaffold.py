@@ -1,4 +1,4 @@
-"""A new project from a template: `dynamo init`."""
+"""New projects from templates, for `dynamo init`."""
 
 from __future__ import annotations
 

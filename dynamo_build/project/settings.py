@@ -1,20 +1,30 @@
-"""What the user set, and where: flags, environment, dynamo.yaml or pyproject.toml, bentofile.yaml, defaults.
+"""Settings of a project, merged from all places where they are set. This is the only merge of settings.
 
-Names are `section.key`. In pyproject.toml a section is `[tool.dynamo.build]`, in dynamo.yaml a mapping `build:`; in the
-environment `build.python` is `DYNAMO_BUILD_PYTHON`, lists are separated by commas. `DYNAMO_IMAGE` is no setting of a
-build: which base an image gets is decided later.
+A later row overrides an earlier one, setting by setting:
+
+| rank | place | how `build.python` is written there |
+|---|---|---|
+| 1 | default | – |
+| 2 | `bentofile.yaml`, else `[tool.bentoml.build]` in `pyproject.toml` | `docker: {python_version: …}` |
+| 3 | `pyproject.toml` or `dynamo.yaml`; both is an error | `[tool.dynamo.build]` or `build:`, key `python` |
+| 4 | environment | `DYNAMO_BUILD_PYTHON`; lists are separated by commas |
+| 5 | flag | `--python` |
+
+Names are `section.key`. Two variables are not settings and rank between 3 and 5: `DYNAMO_IMAGE` names the base image
+when an image is built, after a service's own `image=`; `DYNAMO_REGISTRY` is the default of `--registry`.
 """
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from dynamo.sdk.suggestions import closest
 from dynamo_build.errors import StoreError, UsageError
+from dynamo_build.model.deployment import DEFAULT_TARGET
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import Platform
 from dynamo_build.project import bentofile
@@ -23,7 +33,7 @@ from dynamo_build.system.yaml import read_yaml
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One setting: its default, whose type is the setting's type, what it is for; `nested` tables hold any value."""
+    """One setting: its default, whose type is the setting's, and its description; `nested` tables hold any value."""
 
     default: Any
     help: str
@@ -31,35 +41,38 @@ class Known:
 
 
 KNOWN: Mapping[str, Known] = {
-    "build.name": Known("", "The bento's name; by default the entry service's, in lower case."),
-    "build.version": Known("", "A version of your own instead of the content's digest."),
-    "build.include": Known((), "Patterns of the files to pack; all by default."),
-    "build.exclude": Known((), "Patterns of files to leave out, beside those of the ignore files."),
-    "build.python": Known("", "The Python of the image, such as 3.12; by default `.python-version`, else 3.11."),
-    "build.platforms": Known(("linux/amd64",), "The platforms that packages are locked for."),
-    "build.requirements": Known((), "Packages beside those of the project, as PEP 508 lines."),
-    "build.allow_secrets": Known((), "Patterns of files that may hold what looks like a secret."),
-    "build.runtime_only": Known((), "Modules that only the image has."),
+    "build.name": Known("", "The bento's name. Default: the entry service's, in lower case."),
+    "build.version": Known("", "The version. Default: derived from the content's digest."),
+    "build.include": Known((), "Patterns of the files to pack. Default: all."),
+    "build.exclude": Known((), "Patterns of files to leave out, in addition to the ignore files."),
+    "build.python": Known("", "The Python of the image, such as 3.12. Default: `.python-version`, else 3.11."),
+    "build.platforms": Known(("linux/amd64",), "The platforms to lock packages for."),
+    "build.requirements": Known((), "Packages in addition to the project's, as PEP 508 lines."),
+    "build.allow_secrets": Known((), "Patterns of files that may contain apparent secrets."),
+    "build.runtime_only": Known((), "Modules that exist only in the image."),
     "build.labels": Known({}, "Labels of the bento and its images."),
-    "build.budget": Known(0, "The most bytes that may be packed; 0 for no limit."),
-    "build.warn_size": Known(64 << 20, "The bytes from which on a file is pointed out as large; 0 for never."),
-    "build.timeout": Known(60.0, "Seconds that the graph's import may take."),
+    "build.budget": Known(0, "Largest total size of the files in bytes; 0: no limit."),
+    "build.warn_size": Known(64 << 20, "Size in bytes from which a file is reported as large; 0: never."),
+    "build.timeout": Known(60.0, "Time limit of the graph's import in seconds."),
     "build.config_file": Known("", "The YAML file with a section per service."),
-    "build.strict": Known(False, "Take warnings for errors."),
-    "build.upgrade": Known(False, "Lock the packages anew."),
-    "build.locked": Known(False, "Fail when the lock does not fit."),
-    "build.offline": Known(False, "Lock from uv's cache alone."),
-    "build.rehash": Known(False, "Read every file again, whatever its stamp says."),
-    "image.base": Known("", "The base image that the project declares."),
+    "build.strict": Known(False, "Treat warnings as errors."),
+    "build.upgrade": Known(False, "Lock the packages again."),
+    "build.locked": Known(False, "Fail if dynamo.lock is out of date."),
+    "build.locker": Known("uv", "The locker: uv, given, or an entry point of `dynamo.lockers`."),
+    "build.offline": Known(False, "Lock from uv's cache, without network."),
+    "build.rehash": Known(False, "Read every file again, even if it seems unchanged."),
+    "image.base": Known("", "The project's base image."),
     "image.system_packages": Known((), "Debian packages for the image."),
     "image.dockerfile_template": Known("", "A file that extends blocks of the Dockerfile's template."),
     "image.setup_commands": Known((), "Shell commands run while the image is built."),
-    "deploy.target": Known("k8s", "Where `dynamo deploy` puts the graph: k8s, dynamo-crd or compose."),
-    "deploy.registry": Known("", "The registry that what is missing is pushed to, `HOST[/PATH]`."),
-    "deploy.name": Known("", "The deployment's name; by default the bento's."),
+    "deploy.target": Known(
+        DEFAULT_TARGET, "The target of `dynamo deploy`, by its name (see docs/reference/targets.md)."
+    ),
+    "deploy.registry": Known("", "The registry to push missing images to, `HOST[/PATH]`."),
+    "deploy.name": Known("", "The deployment's name. Default: the bento's."),
     "deploy.namespace": Known("default", "The namespace of deployments."),
-    "deploy.context": Known("", "The context of the kubeconfig; by default the current one."),
-    "deploy.nats": Known("", "Address of an existing NATS; by default the deployment gets one of its own."),
+    "deploy.context": Known("", "The context of the kubeconfig. Default: the current one."),
+    "deploy.nats": Known("", "Address of an existing NATS server. Default: the deployment starts its own."),
     "deploy.options": Known({}, "Settings of the target, such as `ingress-host`.", nested=True),
 }
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
@@ -67,7 +80,7 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting with the place that it came from; `notes` name what a bentofile says in vain."""
+    """Every setting and its source; `notes` name the options of a bentofile that have no effect."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +94,7 @@ class Settings:
         return self.sources[name]
 
     def build_options(self, *, without: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> BuildOptions:
-        """The settings of a build as a value. Raises UsageError for a platform that is none."""
+        """The settings of a build as a value. Raises UsageError for an invalid platform."""
         ours = {name: value for name, value in self.values.items() if not name.startswith("deploy.")}
         given = {name.partition(".")[2]: value for name, value in ours.items()}
         for platform in given["platforms"]:
@@ -91,7 +104,10 @@ class Settings:
 
 
 def load(project: Path, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
-    """Collect the settings of a project. A flag of None was not given. Raises UsageError naming the place."""
+    """The settings of the project in this folder, merged in the order of the module's table.
+
+    `flags` are values by setting; one of None was not given. Raises UsageError, which names the place.
+    """
     values = {name: known.default for name, known in KNOWN.items()}
     sources = dict.fromkeys(KNOWN, "default")
     theirs, notes = _bentofile(project)
@@ -173,8 +189,8 @@ def _flat(section: Any, where: str, prefix: str) -> dict[str, tuple[Any, str]]:
 
 
 def _closest(name: str) -> str:
-    close = difflib.get_close_matches(name, KNOWN, 1, 0.5)
-    return f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(KNOWN)}."
+    close = closest(name, KNOWN, 0.5)
+    return f"Did you mean `{close}`?" if close else f"There are {', '.join(KNOWN)}."
 
 
 def _typed(name: str, value: Any, where: str) -> Any:

@@ -1,1 +1,1 @@
-"""Implementations of the `Registry` seam, one file each."""
+"""Registries: implementations of the seam `Registry`, and the Docker Engine as a place for images."""

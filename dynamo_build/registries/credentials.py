@@ -1,4 +1,4 @@
-"""Who we are to a registry: from the docker config, its credential helpers, or `DOCKER_AUTH_CONFIG`; from nowhere else.
+"""Credentials for registries, from the docker config, its credential helpers or `DOCKER_AUTH_CONFIG` alone.
 
 Source: the docker CLI's config file (`auths`, `credHelpers`, `credsStore`) and the credential helper protocol.
 """
@@ -86,7 +86,7 @@ def _own(environment: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]]:
     except FileNotFoundError:
         return path, {}
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"`{path}` cannot be read: {error}", ["Mend it or remove it."]) from error
+        raise UsageError(f"`{path}` cannot be read: {error}", ["Correct it or remove it."]) from error
 
 
 def _helper_of(config: Mapping[str, Any], host: str) -> str:
@@ -138,7 +138,7 @@ def _parse(text: str, what: str) -> Mapping[str, Any]:
     except ValueError:
         config = None
     if not isinstance(config, dict):
-        raise UsageError(f"{what} is not a docker config", ["Mend it or remove it; `dynamo login` writes a new one."])
+        raise UsageError(f"{what} is not a docker config", ["Remove it; `dynamo login` writes a new one."])
     return config
 
 
@@ -201,7 +201,7 @@ def _from_helper(helper: str, name: str, environment: Mapping[str, str], *, requ
         answer = json.loads(done.stdout)
         user, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError):
-        raise RegistryError(f"`{program}` gave an answer that is no credentials", ["Run it by hand."]) from None
+        raise RegistryError(f"`{program}` gave an invalid answer", ["Run it by hand."]) from None
     if user == "<token>":
         return Credentials(identity_token=secret)
     return Credentials(user=user, secret=secret)

@@ -1,4 +1,4 @@
-"""The door to a Docker Engine: whether one answers, and loading an image that was built without it.
+"""A Docker Engine as a place for images: find one, and load an image that was built without it.
 
 Plain HTTP to the engine's socket: loading must not pay for a client library.
 Source: Docker Engine API 1.41 (`/_ping`, `/info`, `/images/json`, `/images/load`) and the docker-archive form.
@@ -82,7 +82,7 @@ def load(
     except (_Refused, OSError, http.client.HTTPException) as error:
         raise ImageBuildError(f"the engine did not load {name}: {str(error) or type(error).__name__}") from error
     if not found:
-        raise ImageBuildError(f"the engine says that it loaded {name}, but does not have it")
+        raise ImageBuildError(f"the Docker Engine reported that it loaded {name}, but does not have it")
     on(Finished(what=what, detail=found))
     return found
 

@@ -33,12 +33,14 @@ class FolderRegistry:
             raise RegistryError("an image is pushed to one repository at a time")
         written, total = 0, image.size
 
-        def done(size: int) -> None:
+        def report_progress(size: int) -> None:
             nonlocal written
             written += size
             on(Progress(what="write", done=written, total=total))
 
-        return Digest.parse(layout.write(_folder(to[0]), image, tuple(item.tag or "latest" for item in to), done))
+        return Digest.parse(
+            layout.write(_folder(to[0]), image, tuple(item.tag or "latest" for item in to), report_progress)
+        )
 
     def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
         """Nothing: a copy from folder to folder is not worth a start of its own."""

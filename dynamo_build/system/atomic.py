@@ -1,4 +1,4 @@
-"""Writing that survives a crash: atomic replacement, flushing, locks between processes, one line for a full disk."""
+"""Crash-safe writing: atomic replacement, flushing, locks between processes, one-line errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def write(path: Path, *contents: bytes | bytearray) -> None:
 
 
 def put(path: Path, text: str, *, parents: bool = False) -> None:
-    """Write what somebody asked for by its name: at once or not at all, and straight into a pipe or a device.
+    """Write a file that the user named: at once or not at all, and straight into a pipe or a device.
 
     A link stays one; the file that it leads to is replaced. With `parents` the folders above it are made.
     Raises UsageError.

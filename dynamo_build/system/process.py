@@ -1,4 +1,4 @@
-"""Running one program: its lines become events, its failure an error that holds the end of what it said."""
+"""Programs run to their end: their lines become events, their failure an error with the last lines."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def started(command: Sequence[str], **named: Any) -> Iterator[subprocess.Popen[b
 def wait(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
     """The exit code of a program. Raises subprocess.TimeoutExpired.
 
-    `Popen.wait` with a timeout takes a lock that it does not give back where a signal's handler raises between two of
-    its lines; who waits after that waits for good.
+    `Popen.wait` with a timeout takes a lock that it does not release where a signal's handler raises between two of its
+    lines; later waiters block forever.
     """
     if timeout is None:
         return process.wait()

@@ -1,4 +1,4 @@
-"""Folders for what lies between two steps; what a killed process left of them is removed by the next one."""
+"""Scratch folders; those that a killed process left behind are removed by the next one."""
 
 from __future__ import annotations
 

@@ -31,21 +31,21 @@ class Ended(SystemExit):
 
 
 def listen() -> None:
-    """Raise Interrupted in the main thread at Ctrl-C, unless we are a shell's background job, which hears none."""
+    """Raise Interrupted in the main thread at Ctrl-C; a shell's background job ignores it, and still does."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         _hold()
         signal.signal(signal.SIGINT, _raise)
 
 
 def close() -> bool:
-    """Hear no Ctrl-C any more: only the interpreter's end is left. Whether one was to come again, and has not yet."""
+    """Ignore Ctrl-C from here to the interpreter's end. Gives whether one was still to be sent again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return signal.SIGINT in _coming
 
 
 @contextlib.contextmanager
 def raising(numbers: Sequence[int]) -> Iterator[None]:
-    """These signals raise Interrupted or Ended for as long, where nobody heeds them."""
+    """Raise Interrupted or Ended for these signals within the block, unless they have a handler already."""
     _hold()
     before = {number: signal.signal(number, _raise) for number in numbers if not callable(signal.getsignal(number))}
     try:
@@ -57,7 +57,7 @@ def raising(numbers: Sequence[int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undivided() -> Iterator[None]:
-    """Ctrl-C, and what else somebody here heeds, is heard after the block."""
+    """Defer Ctrl-C, and SIGTERM and SIGHUP where they have a handler, until the block has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears it at all
         return
@@ -76,7 +76,7 @@ def undivided() -> Iterator[None]:
 
 
 def caused(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind this error, as where a class in the making wraps it in a RuntimeError."""
+    """Whether Ctrl-C caused this error: creating a class wraps it in a RuntimeError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__
     return error is not None
@@ -85,7 +85,7 @@ def caused(error: BaseException | None) -> bool:
 def _raise(number: int, frame: FrameType | None) -> None:
     while frame is not None and frame.f_code is not _lost.__code__:
         frame = frame.f_back
-    if frame is not None:  # nobody catches what is raised in there
+    if frame is not None:  # an exception that is raised in there is lost
         _again(number)
     else:
         _coming.discard(number)
@@ -106,7 +106,7 @@ def _lost(what: sys.UnraisableHookArgs) -> None:
 
 
 def _again(number: int) -> None:
-    """Send it once more, a moment later; `threading.Thread` takes locks that whoever was interrupted may hold."""
+    """Send it again a moment later; `threading.Thread` takes locks that the interrupted code may hold."""
     main = threading.main_thread().ident
     assert main is not None
     _coming.add(number)

@@ -1,4 +1,4 @@
-"""The one door to Jinja2: a template by name, one variable, nothing undefined."""
+"""Rendering of templates: the only module that imports Jinja2. One variable each, none undefined."""
 
 from __future__ import annotations
 

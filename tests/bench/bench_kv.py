@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from dynamo.llm.kv.hashing import block_hashes  # noqa: E402
-from dynamo.llm.routing.router import KvRouter, RouterSettings  # noqa: E402
+from dynamo.llm.kv_routing.router import KvRouter, RouterSettings  # noqa: E402
 from support.routing_simulation import ENGINE, TURNS, Outcome, Simulation, Workload  # noqa: E402
 
-PLOTS = ROOT / "docs" / "lab" / "plots"
+PLOTS = ROOT / "docs" / "plots"
 SECONDS = float(os.environ.get("BENCH_KV_SECONDS", "90"))
 SEEDS = int(os.environ.get("BENCH_KV_SEEDS", "2"))
 WORKERS = [int(count) for count in os.environ.get("BENCH_KV_WORKERS", "8,64,256,1000").split(",")]
@@ -176,7 +176,7 @@ def sizes() -> dict[str, Any]:
         "notes": [
             f"**Simulated** ({describe()}), seed 1, Poisson arrivals at {SHARE:.0%} of round-robin's saturation (measured on "
             f"as many workers, at most 64). At the beginning each prefix is "
-            "on one worker, as in all tables with shared prefixes. docs/lab/plots/kv_routing_workers.svg."
+            "on one worker, as in all tables with shared prefixes. docs/plots/kv_routing_workers.svg."
         ],
     }
 
@@ -203,7 +203,7 @@ def sweep() -> dict[str, Any]:
         "rows": rows,
         "notes": [
             f"**Simulated** ({describe()}), 8 workers, seed 1, Poisson arrivals, {SECONDS / 2:.0f} s of virtual time; "
-            f"100% is {full:.1f} requests/s. docs/lab/plots/kv_routing_load.svg."
+            f"100% is {full:.1f} requests/s. docs/plots/kv_routing_load.svg."
         ],
     }
 

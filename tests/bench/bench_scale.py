@@ -22,7 +22,7 @@ from dynamo.rpc.runtime import DistributedRuntime, connect
 from plot import plot
 from support.nats import nats_server
 
-PLOTS = Path(__file__).resolve().parent.parent.parent / "docs" / "lab" / "plots"
+PLOTS = Path(__file__).resolve().parent.parent.parent / "docs" / "plots"
 SIDE = Path(__file__).resolve().parent / "scale_side.py"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 INSTANCES = (1, 8, 64, 512)

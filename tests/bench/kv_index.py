@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dynamo.bench.chart import line_chart  # noqa: E402
 
-PLOTS = ROOT / "docs" / "lab" / "plots"
+PLOTS = ROOT / "docs" / "plots"
 ROUNDS = int(os.environ.get("BENCH_KV_ROUNDS", "3"))
 SIZES = [int(count) for count in os.environ.get("BENCH_KV_BLOCKS", "10000,100000,1000000,4000000").split(",")]
 NAMES = {
@@ -101,7 +101,7 @@ def growth() -> dict[str, Any]:
         "title": "KV index: growth",
         "columns": ["blocks", "index", "store, M blocks/s", "match 256, µs", "bytes a block"],
         "rows": rows,
-        "notes": ["Drawn in docs/lab/plots/kv_index_growth.svg. One run each, 64 workers."],
+        "notes": ["Drawn in docs/plots/kv_index_growth.svg. One run each, 64 workers."],
     }
 
 

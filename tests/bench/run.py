@@ -1,4 +1,4 @@
-"""`make bench`: run every benchmark beside this file and write docs/lab/benchmarks.md.
+"""`make bench`: run every benchmark beside this file and write docs/benchmarks.md.
 
 A benchmark is a script `bench_*.py` that is given a path and writes JSON there: a list of tables, each with `title`,
 `columns`, `rows` (lists of cells), `notes` (lines), and, when it was not the first, the machine's `load` when it began.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-DOCUMENT = HERE.parent.parent / "docs" / "lab" / "benchmarks.md"
+DOCUMENT = HERE.parent.parent / "docs" / "benchmarks.md"
 
 
 HEAD = """# Benchmarks

@@ -12,8 +12,7 @@ import pytest
 
 from dynamo.sdk.graph import Edge, ServiceGraph, ServiceSpec
 from dynamo_build.local.page.measure import Rate
-from dynamo_build.local.page.page import page
-from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.server import Server, page
 from dynamo_build.local.page.watch import Gauge, State, Watch
 
 GRAPH = ServiceGraph(

@@ -85,7 +85,7 @@ def test_helm_gives_the_plain_objects(name: str, tmp_path: Path) -> None:
     """Rendered by Helm's own library; it has no complaint, and refuses values that the chart does not have."""
     python = environment("helm", "helm-python-sdk==0.2.2", "pyyaml") / "python"
     manifests = KubernetesTarget(Surroundings()).render(CHARTS[name])
-    write(deploy.texts(manifests, CHARTS[name], "helm"), tmp_path)
+    write(deploy.format_files(KubernetesTarget(Surroundings()), manifests, CHARTS[name], "helm"), tmp_path)
     done = subprocess.run([str(python), "-c", HELM, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

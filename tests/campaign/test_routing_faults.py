@@ -13,9 +13,9 @@ import pytest
 
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
-from dynamo.llm.routing.client import RoutedClient
-from dynamo.llm.routing.router import RouterSettings
-from dynamo.llm.routing.service import routing
+from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.router import RouterSettings
+from dynamo.llm.kv_routing.service import routing
 from dynamo.rpc.runtime import connect
 from support import simulated_worker
 from support.effort import points

@@ -50,7 +50,7 @@ class Side:
 
     def __init__(self, python: str, part: str, model: Path) -> None:
         self.process = subprocess.Popen(
-            [python, "-m", "support.vllm_disaggregated", part, str(model)],
+            [python, "-m", "campaign.vllm_disaggregated", part, str(model)],
             env=vllm_environment.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip

@@ -16,9 +16,9 @@ import pytest
 
 from dynamo.llm.generation import EngineRequest
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.routing.client import RoutedClient
-from dynamo.llm.routing.router import RouterSettings
-from dynamo.llm.routing.service import RoutingService, routing
+from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.router import RouterSettings
+from dynamo.llm.kv_routing.service import RoutingService, routing
 from dynamo.rpc.endpoint_client import Client
 from dynamo.rpc.runtime import connect
 from support import vllm_environment
@@ -35,7 +35,7 @@ def workers(python: str, model: Path) -> Iterator[tuple[NatsServer, dict[int, su
         try:
             for number in (1, 2):
                 started[number] = subprocess.Popen(
-                    [python, "-m", "support.vllm_worker", server.url, str(number), str(model)],
+                    [python, "-m", "campaign.vllm_worker", server.url, str(number), str(model)],
                     env=vllm_environment.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True,
                 )  # fmt: skip
             for worker in started.values():
@@ -144,7 +144,7 @@ def test_two_nodes(python: str, model: Path) -> None:
         port = str(probe.getsockname()[1])
     sides = [
         subprocess.Popen(
-            [python, "-m", "support.vllm_two_nodes", rank, str(model), port], env=vllm_environment.environment(),
+            [python, "-m", "campaign.vllm_two_nodes", rank, str(model), port], env=vllm_environment.environment(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )
         for rank in "01"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from integration.pipelines import Github, Gitlab
 from support import hello
 from support.cluster import Cluster, cluster
 from support.command_line import dynamo
-from support.pipelines import Github, Gitlab
 
 pytestmark = pytest.mark.registry
 ENTRY = "hello_world:Frontend"

@@ -23,7 +23,7 @@ from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, Image, PackagesLayer
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.packages.base_labels import provided
-from dynamo_build.pipeline import deploy
+from dynamo_build.pipeline.containerize import plan_images
 from dynamo_build.seams import Surroundings
 from support import hello, nats
 
@@ -165,7 +165,7 @@ def test_the_report_names_each_layer(base: str) -> None:
 def test_what_the_base_has_is_not_installed_again(bento: Bento, base: str, around: Surroundings) -> None:
     """All that hello_world needs is in the base where the versions agree."""
     options = ContainerizeOptions(bases=(base,), references=("hello-over-base:plan",), override=True)
-    ((plan, _),) = deploy.plan_images(bento, options, around)
+    ((plan, _),) = plan_images(bento, options, around)
     reference = ImageReference.parse(base)
     given = provided(around.registry(reference).pull(reference, "linux/amd64").labels)
     again = [p for layer in plan.layers if isinstance(layer, PackagesLayer) for p in layer.packages]

@@ -17,7 +17,7 @@ from dynamo.llm.disagg.decode_side import DisaggregatedEngine, RemotePrefill
 from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings
 from dynamo.llm.disagg.thresholds import set_thresholds
 from dynamo.rpc.runtime import connect
-from support import prefill_process
+from integration import prefill_process
 from support.nats import binary, nats_server
 from support.simulated_worker import SETTINGS
 from support.waiting import PATIENCE, eventually
@@ -39,7 +39,7 @@ class Graph:
         self.queue = jobs.prefill_queue(runtime.queues, "ns", "model")
 
     def start(self, speed=100.0):
-        program = [sys.executable, "-m", "support.prefill_process", self.url, "1", str(speed)]
+        program = [sys.executable, "-m", "integration.prefill_process", self.url, "1", str(speed)]
         process = subprocess.Popen(program, stdout=subprocess.PIPE, cwd=TESTS)
         self.processes.append(process)
         assert process.stdout.readline() == b"ready\n"

@@ -34,7 +34,8 @@ from dynamo_build.model.image import (
 )
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.pipeline import deploy
+from dynamo_build.pipeline.build import build as build_bento
+from dynamo_build.pipeline.containerize import containerize, plan_images
 from dynamo_build.seams import Surroundings
 from support import nats
 
@@ -59,13 +60,13 @@ def surroundings(environment: dict[str, str]) -> Surroundings:
 @pytest.fixture(scope="module")
 def bento(surroundings: Surroundings) -> Bento:
     """hello_world, frozen."""
-    return deploy.build("hello_world:Frontend", EXAMPLE, BuildOptions(), ignore, surroundings)
+    return build_bento("hello_world:Frontend", EXAMPLE, BuildOptions(), ignore, surroundings)
 
 
 @pytest.fixture(scope="module")
 def plan(bento: Bento, base_image: str, surroundings: Surroundings) -> ImagePlan:
     options = ContainerizeOptions(bases=(base_image,), builder="docker", references=(f"{ENGINE}:plan",))
-    ((planned, _),) = deploy.plan_images(bento, options, surroundings)
+    ((planned, _),) = plan_images(bento, options, surroundings)
     return planned
 
 
@@ -217,10 +218,10 @@ def test_built_without_the_engine_and_loaded(
 ) -> None:
     """The daemonless builder's image goes into the engine under its own id, and serves the graph; twice is once."""
     options = ContainerizeOptions(bases=(base_image,), references=(f"{ENGINE}:oci",))
-    (image,) = deploy.containerize(bento, options, surroundings)
+    (image,) = containerize(bento, options, surroundings)
     assert client.images.get(f"{ENGINE}:oci").id == image.config_digest
     assert answer(client, f"{ENGINE}:oci") == ANSWER
-    (again,) = deploy.containerize(bento, options, surroundings)
+    (again,) = containerize(bento, options, surroundings)
     assert again.config_digest == image.config_digest
 
 

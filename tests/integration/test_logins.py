@@ -15,7 +15,7 @@ from dynamo.coordination.discovery import Instance, new_id
 from dynamo.rpc.runtime import connect
 from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
-from support.authority import Authority
+from integration.authority import Authority
 from support.nats import nats_server
 
 nkeys = pytest.importorskip("nkeys")

@@ -17,7 +17,7 @@ import pytest
 
 from dynamo.rpc.runtime import connect
 from dynamo.sdk import codec
-from dynamo_build.graph.child import discover
+from dynamo_build.graph.child import explore
 from support import hello
 
 pytestmark = pytest.mark.nats
@@ -43,7 +43,7 @@ def test_only_the_first_process_is_called(tmp_path: Path, nats_url: str, monkeyp
     """Both say that they are well; one of them is found by callers."""
     project = hello.ROOT / "examples/hello_world"
     namespace = f"test-{secrets.token_hex(4)}"
-    graph = discover("hello_world:Frontend", project)
+    graph = explore("hello_world:Frontend", project).graph
     graph = replace(graph, services=tuple(replace(service, namespace=namespace) for service in graph.services))
     (tmp_path / "graph.json").write_bytes(codec.canonical(graph))
     (tmp_path / "config.json").write_text("{}")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from integration.composed import composed
+from integration.pod_network import pod_network
+from integration.pods import ARBITRARY_USER, Pods, nats_image, played
 from support import hello
 from support.cluster import Cluster, cluster
 from support.command_line import dynamo
-from support.composed import composed
-from support.pod_network import pod_network
-from support.pods import ARBITRARY_USER, Pods, nats_image, played
 
 pytestmark = [pytest.mark.registry, pytest.mark.docker, pytest.mark.root, pytest.mark.timeout(400)]
 

@@ -21,7 +21,7 @@ from dynamo_build.oci import check, layout
 from support import handmade
 from support.registry import running
 
-SCRIPT = Path(__file__).resolve().parents[1] / "support/build_once.py"
+SCRIPT = Path(__file__).resolve().parent / "build_once.py"
 PYTHON = f'{{"version":"{sys.version.split()[0].rstrip("+")}","executable":"/usr/local/bin/python3"}}'
 
 

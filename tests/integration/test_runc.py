@@ -15,7 +15,8 @@ from dynamo_build.model.bento import Bento
 from dynamo_build.oci import layout
 from dynamo_build.oci.image import OciImage
 from dynamo_build.seams import Surroundings
-from support import chroot, hello, runc
+from integration import runc
+from support import chroot, hello
 
 pytestmark = [pytest.mark.root, pytest.mark.nats, pytest.mark.usefixtures("as_root")]
 

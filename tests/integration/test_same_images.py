@@ -27,7 +27,8 @@ from dynamo_build.model.image import ContainerizeOptions, Image
 from dynamo_build.model.plan import BuildOptions
 from dynamo_build.pipeline import build, containerize
 from dynamo_build.seams import Surroundings
-from support import hello, nats, trees
+from integration import trees
+from support import hello, nats
 
 pytestmark = [pytest.mark.docker, pytest.mark.registry, pytest.mark.nats]
 

@@ -285,7 +285,7 @@ def test_dry_run(serve):
         (("hello_world:Frontend", "--Nobody.x=1"), 10, "unknown service `Nobody`"),
         (("hello_world:Frontend", "--bogus"), 2, "no such option: --bogus"),
         (("hello_world:Frontend", "--service-name", "Nobody"), 2, "no service `Nobody`"),
-        (("hello_world:Frontend", "--depends", "Backend"), 2, "no address of a dependency"),
+        (("hello_world:Frontend", "--depends", "Backend"), 2, "not the address of a dependency"),
     ],
 )
 def test_mistakes(serve, arguments, code, message):

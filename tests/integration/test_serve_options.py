@@ -250,7 +250,7 @@ def test_too_few_gpus(serve):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("graph:Front", "--target", "bento"), "`bento` is no target of `serve`"),
+        (("graph:Front", "--target", "bento"), "`bento` is not a target of `serve`"),
         (("graph:Front", "--port", "70000"), "70000 is not in the range"),
         (("graph:Front", "-f", "nowhere.yaml"), "`nowhere.yaml` cannot be read"),
         (("graph:Front", "--Worker.a..b=1"), "empty name"),

@@ -197,8 +197,8 @@ def test_reload(serve):
     config.write_text("Back: {word: three}")
     answered(one, "three")
     graph.write_text(GRAPH.replace("async def tell(self):", "async def tell(self:"))
-    wait_until(lambda: "the change is not taken over" in one.said(), one.said)
-    assert "graph.py" in one.said().partition("the change is not taken over")[2]
+    wait_until(lambda: "the change is not applied" in one.said(), one.said)
+    assert "graph.py" in one.said().partition("the change is not applied")[2]
     answered(one, "three")
     graph.write_text(GRAPH.replace('print("made", word)', "raise OSError('no disk')"))
     wait_until(lambda: "waits for a change of the code" in one.said(), one.said)
@@ -234,7 +234,7 @@ def test_a_bento(serve, tmp_path, monkeypatch):
         one = serve(target, "--port", "0", *more, files={"unrelated.txt": ""}, DYNAMO_HOME=str(home)).ready()
         end = "end" if more else "back"
         assert one.post("/generate", '{"text": "a"}')[::2] == (200, f"Frontend: Middle: Backend: a-mid-{end}\n")
-        supervisors = [command for command in one.processes().values() if "dynamo.process.supervisor" in command]
+        supervisors = [command for command in one.processes().values() if "dynamo.supervisor" in command]
         assert all(" -S " in command for command in supervisors)
         assert one.stop() == 0
         gone(one)

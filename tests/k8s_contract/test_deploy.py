@@ -12,12 +12,14 @@ from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event
 from dynamo_build.model.deployment import Deployment
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 from support.deployments import deployment, hello_graph
 
 
-def deploy(server: Any, made: Deployment, said: list[Event] | None = None, **options: str) -> str:
-    around = Surroundings(environment={"KUBECONFIG": str(server.kubeconfig)}, options=options, cache=Path("/nowhere"))
+def deploy(server: Any, made: Deployment, said: list[Event] | None = None, **options: Any) -> str:
+    around = Surroundings(
+        environment={"KUBECONFIG": str(server.kubeconfig)}, applying=ApplyOptions(**options), cache=Path("/nowhere")
+    )
     target = KubernetesTarget(around)
     return target.apply(target.render(made), (said if said is not None else []).append)
 
@@ -85,7 +87,7 @@ def test_hand_edits_are_conflicts_until_forced(server: Any) -> None:
     assert server.apply(edit, manager="hand", force="true").status == 200
     with pytest.raises(DeployError, match="conflict"):
         deploy(server, made)
-    deploy(server, made, force="yes")
+    deploy(server, made, force=True)
     assert server.connection.get(path)["spec"]["replicas"] == 1
 
 

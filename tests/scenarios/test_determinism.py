@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ALTERED = ROOT / "tests" / "support" / "altered"
+ALTERED = ROOT / "tests" / "scenarios" / "altered"
 HEAVY = """
 import torch
 from dynamo.sdk import api, service

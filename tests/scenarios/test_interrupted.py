@@ -18,10 +18,10 @@ import pytest
 from dynamo_build.bento.store import Store
 from dynamo_build.bento.verify import verify
 from dynamo_build.cli.app import run
+from scenarios.interrupting import interrupted
 from support import registry
 from support.effort import CAMPAIGN, points
 from support.hello import base_made
-from support.interrupting import interrupted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

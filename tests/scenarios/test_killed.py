@@ -18,9 +18,9 @@ from dynamo_build.bento.verify import verify
 from dynamo_build.cli.app import run
 from dynamo_build.graph import discover
 from dynamo_build.graph.child import explore
-from support import tracing
+from scenarios import tracing
+from scenarios.killing import calls, killed_at
 from support.effort import CAMPAIGN, points
-from support.killing import calls, killed_at
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -20,9 +20,10 @@ from dynamo.rpc.runtime import connect
 from dynamo.sdk import codec
 from dynamo.sdk.errors import Deadline, Unavailable
 from dynamo.sdk.graph import ServiceGraph
-from support import fault_worker, pace, rolling_service, two_hosts
+from scenarios import fault_worker, rolling_service
+from scenarios.load import ENDPOINTS, Process, Requests, connected, workers
+from support import pace, two_hosts
 from support.effort import CAMPAIGN, points
-from support.load import ENDPOINTS, Process, Requests, connected, workers
 from support.nats import nats_server
 from support.waiting import PATIENCE, eventually
 
@@ -449,7 +450,7 @@ async def test_the_broker_is_absent_at_the_start():
 async def test_every_worker_is_restarted(plane, tmp_path):
     """Real workers, one after the other, each ended by SIGTERM under load when its successor is there: nothing fails."""
     spec = rolling_service.C.spec(str(tmp_path))
-    graph = ServiceGraph(target="support.rolling_service:C", entry="C", services=(spec,))
+    graph = ServiceGraph(target="scenarios.rolling_service:C", entry="C", services=(spec,))
     (tmp_path / "graph.json").write_bytes(codec.canonical(graph))
     (tmp_path / "config.json").write_text("{}")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "DYNAMO_BENTO": str(tmp_path)}

@@ -14,7 +14,8 @@ from pathlib import Path
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, Image
 from dynamo_build.model.plan import BuildOptions
-from dynamo_build.pipeline import deploy
+from dynamo_build.pipeline.build import build
+from dynamo_build.pipeline.containerize import containerize
 from dynamo_build.seams import Surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,12 +35,12 @@ def bento_made(folder: Path, around: Surroundings, options: BuildOptions | None 
     with (project / "hello_world.py").open("a") as stream:
         stream.write(more)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return deploy.build("hello_world:Frontend", project, options or BuildOptions(python=python), surroundings=around)
+    return build("hello_world:Frontend", project, options or BuildOptions(python=python), surroundings=around)
 
 
 def built(bento: Bento, around: Surroundings, base: str, **wanted: object) -> Image:
     """Its one image."""
-    (image,) = deploy.containerize(bento, ContainerizeOptions(bases=(base,), **wanted), around)
+    (image,) = containerize(bento, ContainerizeOptions(bases=(base,), **wanted), around)
     return image
 
 

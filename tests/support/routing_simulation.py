@@ -13,7 +13,7 @@ from dynamo.engines.batching import Batcher, Pass, SimulationSettings
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.llm.kv.events import KvEvent, Stored
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.routing.router import KvRouter, Mode, RouterSettings
+from dynamo.llm.kv_routing.router import KvRouter, Mode, RouterSettings
 
 BLOCK = 64
 ENGINE = SimulationSettings(block_size=BLOCK, blocks=4096, slots=64, pass_tokens=4096)

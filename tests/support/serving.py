@@ -120,7 +120,7 @@ class Serve:
     def workers(self) -> list[int]:
         """The processes of workers: forks of the supervisor."""
         every = self.processes()
-        supervisors = [pid for pid, command in every.items() if "dynamo.process.supervisor" in command]
+        supervisors = [pid for pid, command in every.items() if "dynamo.supervisor" in command]
         return [pid for pid in supervisors if parent(pid) in supervisors]
 
 

@@ -1,4 +1,4 @@
-"""Images built by a Docker Engine: for plans with system packages or setup commands, and for who prefers Docker."""
+"""Image builder over a Docker Engine, for plans with system packages or setup commands."""
 
 from dynamo_build.builders.docker.builder import DockerBuilder
 

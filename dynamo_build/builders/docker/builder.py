@@ -1,4 +1,4 @@
-"""The builder over the Engine API: base first, one build, then tags and pushes.
+"""The image builder over the Docker Engine API: pull the base, build once, then tag and push.
 
 Source: Docker Engine API 1.41. BuildKit is asked for by `version=2` on /build, with no session: the engine builds
 all of it by itself, so neither the docker command nor its buildx plugin is needed.
@@ -17,6 +17,7 @@ import urllib3
 
 from dynamo_build.builders.context import DOCKERFILE, context
 from dynamo_build.builders.docker import session
+from dynamo_build.builders.docker.build_request import post_build
 from dynamo_build.builders.docker.messages import follow
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Finished, Listener, Output, Started, Warned
@@ -175,16 +176,7 @@ class DockerBuilder:
             "buildargs": _json(arguments),
             "version": "2" if buildkit else "1",
         }
-        # The package's own `build` writes a tar with PAX headers and knows no `version`, so the request is made here.
-        response = client._post(
-            client._url("/build"),
-            params=settings,
-            data=context(plan, buildkit=buildkit),
-            headers={"Content-Type": "application/x-tar"},
-            stream=True,
-        )
-        client._raise_for_status(response)
-        identity = follow(client._stream_helper(response, decode=True), on)
+        identity = follow(post_build(client, settings, context(plan, buildkit=buildkit)), on)
         return str(client.inspect_image(identity)["Id"])
 
     def _push(self, client: docker.APIClient, references: tuple[ImageReference, ...], on: Listener) -> str:
@@ -226,7 +218,7 @@ class DockerBuilder:
 def _judge(document: Mapping[str, Any], base: str, on: Listener) -> None:
     """Say what the base says of itself."""
     if ((document.get("Config") or {}).get("Labels") or {}).get("dynamo.production") == "false":
-        on(Warned(text=f"the base {base} says that it is not for production"))
+        on(Warned(text=f"the base {base} is marked as not for production"))
 
 
 def _has(client: docker.APIClient, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What an engine says while it builds: JSON messages, and inside BuildKit's the status as protobuf.
+"""Build messages of a Docker Engine: JSON, and BuildKit's status as protobuf inside it.
 
 Source: Docker Engine API (`/build`), moby/buildkit `api/services/control/control.proto` (StatusResponse).
 """
@@ -41,7 +41,7 @@ def follow(messages: Iterable[Mapping[str, Any]], on: Listener) -> str:
                 tail.append(text)
                 on(Output(line=text))
     if not image:
-        raise ImageBuildError("the engine ended the build without an image")
+        raise ImageBuildError("the Docker Engine ended the build without an image")
     return image
 
 

@@ -1,4 +1,4 @@
-"""Builds that mount secrets go through the docker command: it holds a session, over which BuildKit asks for them.
+"""Builds with secrets through the docker command, which holds the session over which BuildKit asks for them.
 
 Source: docker-buildx-build(1), `--secret`; the BuildKit client within docker before 23.
 """
@@ -72,6 +72,6 @@ def build(
         except process.ProgramFailed as error:
             said = [line.strip() for line in error.tail if line.strip()]
             raise ImageBuildError(
-                f"docker could not build the image: {said[-1] if said else error.message}", ["Its own words are above."]
+                f"docker could not build the image: {said[-1] if said else error.message}", ["See its output above."]
             ) from error
         return (folder / "identity").read_text().strip()

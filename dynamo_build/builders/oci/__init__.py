@@ -1,11 +1,10 @@
-"""The builder that needs neither a daemon nor root: it writes layers and documents, and hands them to a registry."""
+"""The default image builder: writes layers and manifests itself, without a daemon or root."""
 
 from __future__ import annotations
 
 from dynamo.sdk import codec
-from dynamo_build.builders.deliver import deliver
+from dynamo_build.builders.deliver import EarlyUploads, deliver
 from dynamo_build.builders.oci import configuration
-from dynamo_build.builders.oci.ahead import Ahead
 from dynamo_build.builders.oci.bytecode import bytecode
 from dynamo_build.builders.oci.earlier import LABEL, Earlier
 from dynamo_build.builders.oci.layers import Layers
@@ -31,11 +30,11 @@ class OciBuilder:
         """What the plan asks for that needs something to run in the image."""
         found = []
         if any(isinstance(layer, SystemPackages) for layer in plan.layers):
-            found.append("system packages are installed by a command in the image, which this builder cannot run")
+            found.append("system packages need a command in the image, which this builder cannot run")
         if any(isinstance(layer, SetupCommand) for layer in plan.layers):
             found.append("setup commands run in the image, which this builder cannot do")
         if plan.template:
-            found.append("a Dockerfile template of the project's is for builders that read Dockerfiles")
+            found.append("the project's Dockerfile template needs a builder that reads Dockerfiles")
         if isinstance(to, ToEngine) and not (to.address or docker_engine.available(self._surroundings.environment)):
             found.append("no Docker Engine answers")
         return tuple(found)
@@ -50,7 +49,7 @@ class OciBuilder:
         python = configuration.python(base)
         exact = str(python.get("version") or "")
         with (
-            Ahead(plan, to, self._surroundings, on) as ahead,
+            EarlyUploads(plan, to, self._surroundings, on) as ahead,
             bytecode(plan, exact, self._surroundings.environment, on) as compiled,
         ):
             making = Layers(
@@ -71,5 +70,5 @@ class OciBuilder:
         ):
             raise ImageBuildError(*said)
         if image.labels.get("dynamo.production") == "false":
-            on(Noted(text="the base says that it is not for production"))
+            on(Noted(text="the base is marked as not for production"))
         return deliver(image, plan, to, self._surroundings, on, builder=NAME, kept_as=plan.kept_as, ahead=sent)

@@ -1,4 +1,4 @@
-"""The config of the image over that of its base: environment, labels, user, entry point."""
+"""The config of an image over that of its base: environment, labels, user, entry point."""
 
 from __future__ import annotations
 

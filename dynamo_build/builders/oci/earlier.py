@@ -1,4 +1,4 @@
-"""Layers of images that were pushed before, found by what went into them: used again without being fetched.
+"""Reuse of layers from images pushed earlier, found by their inputs and never downloaded.
 
 An image names the inputs of its layers in the config label `dynamo.layers`. Who may push to the repository may already
 replace the image, so its labels are believed there, and only there and where the user says so.

@@ -1,4 +1,4 @@
-"""Packages split into layers, so that a new version of one package ships one of them again.
+"""Division of packages into layers, so that a new version of one package replaces one layer.
 
 A package's group rests on its name alone: it is the same in every lock, on every machine and after every upgrade. What
 is known to be large is alone; all others share a few groups.

@@ -1,4 +1,4 @@
-"""The layers of a plan: found in the cache of this machine, in an earlier image, or made, several at once."""
+"""The layers of a plan, several at once: from the local cache, from an earlier image, or new."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Layers:
             case FilesLayer():
                 return [lambda _: self._cache.made(_files(bento / planned.folder, planned), planned.name)]
             case _:
-                raise ImageBuildError("this builder runs nothing in the image", ["Use `--builder docker`."])
+                raise ImageBuildError("this builder cannot run commands in the image", ["Use `--builder docker`."])
 
     def _packages(self, group: Group) -> Make:
         key = packages.key(group.layer, self._interpreter, self._bytecode.version)
@@ -115,14 +115,14 @@ class Layers:
         if group and not kept:
             self._missing.append(group)
 
-        def known(scratch: Path) -> Layer:
+        def reuse_or_make(scratch: Path) -> Layer:
             layer = kept or make(scratch)
             self.keys[key] = layer.diff_id
             if not kept:
                 self._made(layer)
             return layer
 
-        return known
+        return reuse_or_make
 
     def _install(self, wanted: PackagesLayer, folder: Path) -> None:
         with secrets.variables(self._plan.secrets, self._surroundings.environment) as environment:

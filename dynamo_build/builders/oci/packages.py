@@ -1,4 +1,4 @@
-"""Locked wheels as files of a layer: unpacked by uv for the image's platform, then made to say nothing of this machine.
+"""Locked wheels as files of a layer: installed by uv for the image's platform, without traces of this machine.
 
 Source: PyPA specifications "Recording installed projects" (RECORD, INSTALLER, direct_url.json) and the wheel format
 (scripts); uv's `pip install --target`.
@@ -15,12 +15,9 @@ import os
 import re
 import shutil
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import uv
 
 from dynamo.sdk import codec
 from dynamo_build.builders.oci.bytecode import Bytecode
@@ -29,15 +26,13 @@ from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import PACKAGES, PackagesLayer
 from dynamo_build.model.plan import WHEELS
 from dynamo_build.oci.layer import Entry
+from dynamo_build.packages import uv
 from dynamo_build.system import process
 
 #: Raised when the same wheels would give other files.
 FORMAT = 3
 INSTALLER = b"dynamo-build\n"
-#: The oldest glibc that is aimed at; wheels for it run on all newer ones.
-_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 _NOT_CARRIED = ("direct_url.json", "uv_cache.json", "uv_build.json")
-_FINDING = threading.Lock()
 _SCRIPT = re.compile(rb"\A#!(?:/bin/sh\n'''exec' [^\n]*\n' '''|[^\n]*python[^\n]*)\n")
 
 
@@ -59,13 +54,14 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
     only read here. Those that no index has come from the folder of the bento. Raises ImageBuildError when one is
     missing, or has other content.
     """
-    if wanted.platform not in _PLATFORMS:
+    if wanted.platform not in uv.PLATFORMS:
         raise ImageBuildError(f"packages cannot be installed for {wanted.platform}")
     requirements = folder.with_name("requirements.txt")
     requirements.write_text(wanted.requirements)
     command = [
-        _uv(), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
-        "--python", sys.executable, "--python-version", wanted.python, "--python-platform", _PLATFORMS[wanted.platform],
+        uv.program(environment), "pip", "install", "--no-progress", "--quiet", "--target", str(folder),
+        "--python", sys.executable, "--python-version", wanted.python,
+        "--python-platform", uv.PLATFORMS[wanted.platform],
         "--require-hashes", "--no-deps", "--only-binary", ":all:", "--link-mode", "hardlink",
         "--requirements", str(requirements),
     ]  # fmt: skip
@@ -86,12 +82,6 @@ def install(wanted: PackagesLayer, folder: Path, environment: Mapping[str, str],
                 "Lock again with `dynamo build` when an index no longer has what was locked.",
             ],
         ) from error
-
-
-def _uv() -> str:
-    # it asks sysconfig, whose first answer to two threads at once may be incomplete
-    with _FINDING:
-        return str(uv.find_uv_bin())
 
 
 def entries(

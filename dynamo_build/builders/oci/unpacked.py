@@ -1,4 +1,4 @@
-"""The packages of several layers, unpacked by one run of uv: a run costs more than most packages do.
+"""Installation of the packages of several layers by one run of uv, whose start costs more than most packages.
 
 Each layer rests on its own packages alone, so they go together only where the RECORD files say whose every file is.
 """

@@ -1,4 +1,6 @@
-"""The set of objects that one deployment applied, so that what it no longer has can be removed.
+"""The set of objects that one deployment applied, so that objects it no longer has can be removed.
+
+The transport token is a Secret that the cluster keeps, made once and never shown.
 
 Source: Kubernetes KEP-3659, ApplySet: labels and annotations that `kubectl apply --prune --applyset` reads too.
 """
@@ -7,8 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.kubernetes.objects.layout import MANAGER, TOKEN_KEY
 
 PART_OF = "applyset.kubernetes.io/part-of"
 ID = "applyset.kubernetes.io/id"
@@ -51,3 +58,26 @@ def member(document: Mapping[str, Any], identifier: str) -> dict[str, Any]:
     metadata = dict(document["metadata"])
     metadata["labels"] = {**metadata.get("labels", {}), PART_OF: identifier}
     return {**document, "metadata": metadata}
+
+
+def ensure_token(connection: Connection, namespace: str, name: str, instance: str) -> bool:
+    """Create the Secret if it is absent, and say whether it was. Raises DeployError."""
+    collection = f"/api/v1/namespaces/{namespace}/secrets"
+    if connection.get(f"{collection}/{name}") is not None:
+        return False
+    labels = {"app.kubernetes.io/instance": instance, "app.kubernetes.io/managed-by": MANAGER}
+    answer = connection.request(
+        "POST",
+        collection,
+        query={"fieldManager": MANAGER},
+        body={
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace, "labels": labels},
+            "type": "Opaque",
+            "stringData": {TOKEN_KEY: secrets.token_hex(32)},
+        },
+    )
+    if not answer.ok and answer.status != 409:
+        raise failure(answer, f"Secret/{name}")
+    return answer.ok

@@ -9,17 +9,17 @@ from dynamo.sdk import codec
 from dynamo_build import __version__
 from dynamo_build.deploy.cluster import applyset, members, revision, wait
 from dynamo_build.deploy.cluster.answer import failure
+from dynamo_build.deploy.cluster.applyset import ensure_token
 from dynamo_build.deploy.cluster.change import differences, stamped
 from dynamo_build.deploy.cluster.connection import APPLY_PATCH, Connection
 from dynamo_build.deploy.cluster.readiness import KINDS
 from dynamo_build.deploy.cluster.resource import Resource, Resources
-from dynamo_build.deploy.cluster.token import ensure_token
 from dynamo_build.deploy.kubernetes.objects.files import token_secrets
 from dynamo_build.deploy.kubernetes.objects.layout import MANAGER
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Finished, Listener, Noted, Started, Warned
 from dynamo_build.model.deployment import Manifests
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 
 #: Old configurations that stay for pods of earlier revisions, as `revisionHistoryLimit` does for their ReplicaSets.
 _KEPT_CONFIGURATIONS = 5
@@ -29,29 +29,24 @@ _KEPT_KINDS = ("PersistentVolumeClaim", "Namespace")
 
 
 def connect(surroundings: Surroundings) -> Connection:
-    """The cluster of the options `context` and `kubeconfig`, or of KUBECONFIG."""
-    options = surroundings.options
-    kubeconfig = options.get("kubeconfig") or surroundings.environment.get("KUBECONFIG", "")
-    return Connection(kubeconfig=kubeconfig, context=options.get("context", ""))
+    """The cluster that is named to the target, or that of KUBECONFIG."""
+    options = surroundings.applying
+    kubeconfig = options.kubeconfig or surroundings.environment.get("KUBECONFIG", "")
+    return Connection(kubeconfig=kubeconfig, context=options.context)
 
 
 def apply(manifests: Manifests, surroundings: Surroundings, on: Listener, connection: Connection | None = None) -> str:
-    """Apply a deployment, and give its name.
-
-    Options: `context`, `kubeconfig`, `force` (take fields from other managers), `dry-run` (ask the server, change
-    nothing), `prune` (`no` keeps what is gone from the manifests, `claims` removes claims too), `wait` (seconds).
-    Raises DeployError or ToolMissing.
-    """
-    work = _Apply(manifests, surroundings.options, on, connection or connect(surroundings))
+    """Apply a deployment as `surroundings.applying` says, and return its name. Raises DeployError or ToolMissing."""
+    work = _Apply(manifests, surroundings.applying, on, connection or connect(surroundings))
     work.run()
-    seconds = surroundings.options.get("wait")
+    seconds = surroundings.applying.wait
     if seconds and not work.dry_run:
-        wait.until_ready(work.connection, manifests, float(seconds), on)
+        wait.until_ready(work.connection, manifests, seconds, on)
     return work.name
 
 
 class _Apply:
-    def __init__(self, manifests: Manifests, options: Mapping[str, str], on: Listener, connection: Connection) -> None:
+    def __init__(self, manifests: Manifests, options: ApplyOptions, on: Listener, connection: Connection) -> None:
         self.documents = [dict(item.document) for item in manifests.items]
         self.namespace = manifests.namespace
         self.target = manifests.target
@@ -60,7 +55,7 @@ class _Apply:
         self.on = on
         self.connection = connection
         self.resources = Resources(connection)
-        self.dry_run = options.get("dry-run") == "yes"
+        self.dry_run = options.dry_run
         self.identifier = applyset.identity(self.name, self.namespace)
         self.recorded: Mapping[str, Any] = {}
 
@@ -84,8 +79,8 @@ class _Apply:
         for document in self.documents:
             if document["kind"] != "Namespace":
                 counts[self._apply(document, live)] += 1
-        pruned = [] if self.options.get("prune") == "no" else self._prune(known)
-        self._keep(data, known if self.options.get("prune") == "no" else kinds)
+        pruned = [] if self.options.prune == "nothing" else self._prune(known)
+        self._keep(data, known if self.options.prune == "nothing" else kinds)
         done = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         done += f", {len(pruned)} removed" if pruned else ""
         self.on(Finished(what=f"applied {self.name}", detail=done + (" (dry run)" if self.dry_run else "")))
@@ -160,7 +155,7 @@ class _Apply:
     def _patch(self, document: Mapping[str, Any], manager: str = MANAGER) -> bool:
         resource = self.resources.of(document)
         query = {"fieldManager": manager}
-        query |= {"force": "true"} if self.options.get("force") == "yes" else {}
+        query |= {"force": "true"} if self.options.force else {}
         query |= {"dryRun": "All"} if self.dry_run else {}
         name = str(document["metadata"]["name"])
         path = resource.path(name, self.namespace)
@@ -173,7 +168,7 @@ class _Apply:
         return answer.status == 201
 
     def _prune(self, known: set[str]) -> list[str]:
-        claims = self.options.get("prune") == "claims"
+        claims = self.options.prune == "claims"
         place = (self.namespace, self.identifier)
         gone = leftovers(self.connection, self.resources, self.documents, *place, known, claims)
         for resource, name in gone:

@@ -20,7 +20,7 @@ from dynamo_build.deploy.cluster.connection import Connection
 from dynamo_build.deploy.cluster.members import CONFIG_MAPS
 from dynamo_build.deploy.kubernetes.objects.layout import MANAGER
 from dynamo_build.errors import DeployError
-from dynamo_build.model.deployment import Manifest, Manifests
+from dynamo_build.model.deployment import DEFAULT_TARGET, Manifest, Manifests
 
 KEPT = 5
 OF, NUMBER = "dynamo/revisions-of", "dynamo/revision"
@@ -126,7 +126,7 @@ def manifests_of(connection: Connection, parent: Mapping[str, Any], number: int 
         damaged, items = True, ()
     if damaged:
         raise DeployError(f"revision {wanted} of {name} is damaged", ["Deploy the bento again."])
-    target = str(item["data"].get("target", "k8s"))
+    target = str(item["data"].get("target", DEFAULT_TARGET))
     return Manifests(deployment=name, namespace=namespace, target=target, items=items)
 
 

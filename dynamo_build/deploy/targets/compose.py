@@ -9,7 +9,7 @@ from dynamo_build.deploy.kubernetes.objects import names, quantity
 from dynamo_build.deploy.kubernetes.objects.writer import yaml_document
 from dynamo_build.errors import DeployError, ToolMissing
 from dynamo_build.events import Finished, Listener, Started
-from dynamo_build.model.deployment import Deployment, Manifest, Manifests, Workload
+from dynamo_build.model.deployment import Deployment, Finding, Manifest, Manifests, Workload
 from dynamo_build.seams import Surroundings
 
 _HTTP, _SYSTEM = 8000, 9090
@@ -39,9 +39,13 @@ class ComposeTarget:
         return Manifests(
             deployment=str(document["name"]),
             namespace="",
-            target="compose",
+            target=deployment.target,
             items=(Manifest(document=document, file="compose"),),
         )
+
+    def check(self, manifests: Manifests, *, strict: bool, version: str) -> tuple[Finding, ...]:
+        """Nothing: `render` refuses what Compose cannot express."""
+        return ()
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """`docker compose up -d`, with a transport token that is kept. Raises DeployError or ToolMissing."""
@@ -50,8 +54,8 @@ class ComposeTarget:
         environment = dict(self.surroundings.environment)
         environment.setdefault(_TOKEN, self._token(manifests.deployment))
         command = ["docker", "compose", "-f", "-", "-p", manifests.deployment, "up", "-d", "--remove-orphans"]
-        if seconds := self.surroundings.options.get("wait"):
-            command += ["--wait", "--wait-timeout", str(int(float(seconds)))]
+        if seconds := self.surroundings.applying.wait:
+            command += ["--wait", "--wait-timeout", str(int(seconds))]
         on(Started(what=f"starting {manifests.deployment}"))
         hints = ["Install Docker Engine with its Compose plugin, or render only: leave out --apply."]
         text = yaml_document(manifests.items[0].document).encode()

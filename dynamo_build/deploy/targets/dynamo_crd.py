@@ -1,4 +1,4 @@
-"""The target `dynamo-crd`: one DynamoGraphDeployment for a cluster with the Dynamo operator.
+"""The target of the Dynamo operator: one DynamoGraphDeployment for a cluster with the Dynamo operator.
 
 v1beta1 is what the operator stores; v1alpha1, which it still reads, is the form of the SDK's time.
 """
@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from dynamo_build.deploy.cluster_target import ClusterTarget
 from dynamo_build.deploy.kubernetes.objects.graph import overridden_pod, shared_objects
 from dynamo_build.deploy.kubernetes.objects.layout import Layout
 from dynamo_build.deploy.kubernetes.objects.order import sort_key
 from dynamo_build.deploy.kubernetes.objects.pod import nodes
 from dynamo_build.errors import DeployError
-from dynamo_build.events import Listener
-from dynamo_build.model.deployment import Deployment, Manifest, Manifests, Workload
-from dynamo_build.seams import Surroundings
+from dynamo_build.model.deployment import DEFAULT_TARGET, Deployment, Manifest, Manifests, Workload
 
 _MOST_COMPONENTS = 25
 _NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
@@ -24,11 +23,8 @@ _TYPES = ("frontend", "worker", "prefill", "decode", "planner", "epp")
 _RUNTIME_VERSION = "1.0.0"
 
 
-class DynamoCrdTarget:
+class DynamoCrdTarget(ClusterTarget):
     """Renders the operator's resource and the configuration beside it; the operator makes the workloads."""
-
-    def __init__(self, surroundings: Surroundings) -> None:
-        self.surroundings = surroundings
 
     def render(self, deployment: Deployment) -> Manifests:
         """The resource and what its pods refer to. Raises DeployError for what it cannot express."""
@@ -36,7 +32,7 @@ class DynamoCrdTarget:
         deployment = layout.deployment
         if (count := len(deployment.workloads)) > _MOST_COMPONENTS:
             message = f"the graph has {count} services; a DynamoGraphDeployment holds {_MOST_COMPONENTS} at most"
-            raise DeployError(message, ["Deploy it with --target k8s."])
+            raise DeployError(message, [f"Deploy it with --target {DEFAULT_TARGET}."])
         earlier = layout.options.crd_version == "v1alpha1"
         graph = {
             "apiVersion": f"nvidia.com/{layout.options.crd_version}",
@@ -53,13 +49,9 @@ class DynamoCrdTarget:
         items = tuple(
             Manifest(document=item, file=f"{item['kind'].lower()}-{item['metadata']['name']}") for item in kept
         )
-        return Manifests(deployment=layout.instance, namespace=deployment.namespace, target="dynamo-crd", items=items)
-
-    def apply(self, manifests: Manifests, on: Listener) -> str:
-        """Apply server-side as the target `k8s` does. Raises DeployError or ToolMissing."""
-        from dynamo_build.deploy.cluster.deploy import apply
-
-        return apply(manifests, self.surroundings, on)
+        return Manifests(
+            deployment=layout.instance, namespace=deployment.namespace, target=deployment.target, items=items
+        )
 
 
 def _components(layout: Layout) -> list[dict[str, Any]]:

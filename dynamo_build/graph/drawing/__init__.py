@@ -1,4 +1,4 @@
-"""Pictures of a graph: where its boxes go, and the forms they are written in. No clock, no network."""
+"""Pictures of a graph: layout, and the forms that it is written in. No clock, no network."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build.graph.drawing.arrange import NONE, Notes, arrange
-from dynamo_build.graph.drawing.dot import dot
 from dynamo_build.graph.drawing.html import html
-from dynamo_build.graph.drawing.mermaid import mermaid
 from dynamo_build.graph.drawing.svg import svg
-from dynamo_build.graph.drawing.tree import tree
+from dynamo_build.graph.drawing.text import dot, mermaid, tree
 
 #: Each picture of a graph by the name of its form; a form is a pure function from the graph, and notes on it, to text.
 FORMS: dict[str, Callable[[ServiceGraph, Notes], str]] = {

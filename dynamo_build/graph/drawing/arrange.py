@@ -1,4 +1,4 @@
-"""Where the boxes of a graph go: callers left of what they call, crossings kept few.
+"""Layout of a graph: callers left of what they call, with few crossings.
 
 Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", 1981: layers by
 longest path, a place kept in every layer that an arrow passes, order within a layer by the mean place of neighbours.

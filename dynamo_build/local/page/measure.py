@@ -1,4 +1,4 @@
-"""From what workers count to what people read: rates and percentiles between two looks.
+"""Rates and percentiles between two samples of workers' metrics.
 
 Source: Prometheus' text exposition format 0.0.4, and its `histogram_quantile` (linear within a bucket).
 """

@@ -1,4 +1,4 @@
-"""Looks at a running graph again and again, so that every reader of the page sees the same moments."""
+"""Periodic sampling of a running graph, shared by all readers of the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINES = 500
 
 
 class Graph(Protocol):
-    """A running graph, as somebody outside its processes sees it. Every method raises OSError when it is gone."""
+    """A running graph, seen from outside its processes. Every method raises OSError once the graph has ended."""
 
     def status(self) -> Mapping[str, Any]:
         """Its workers, as `dynamo status -o json` shows them."""

@@ -1,4 +1,4 @@
-"""The lock that lies beside the project, taken as it is: no program runs and no index is asked."""
+"""The existing lock file of a project, used as it is: no program runs and no index is asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GivenLocker:
             raise LockError(f"there is no {lockfile.NAME}", ["Build with the `uv` locker, which writes it."])
         asked, lock = lockfile.load(path)
         if asked != lockfile.fingerprint(wanted):
-            raise LockError(f"{lockfile.NAME} does not fit what the project asks for", ["Build with `--upgrade`."])
+            raise LockError(f"{lockfile.NAME} does not match the project's requirements", ["Build with `--upgrade`."])
         missing = sorted(set(wanted.platforms) - set(lock.packages))
         if missing or lock.python != wanted.python:
             raise LockError(

@@ -1,4 +1,4 @@
-"""Packages locked by uv, for each platform on its own and for the image's Python, with hashes and without addresses."""
+"""Packages locked by uv, for each platform and for the image's Python, with hashes and without index addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registries that speak the OCI distribution protocol: pull by checked digest, push what is missing, tags last."""
+"""Registries that speak the OCI distribution protocol: pull verified content, push what is missing, tags last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.events import Finished, Listener, Progress
+from dynamo_build.events import LayerPushed, Listener, Progress
 from dynamo_build.model.reference import Digest, ImageReference
 from dynamo_build.oci import documents
 from dynamo_build.oci.image import OciImage
@@ -17,8 +17,7 @@ from dynamo_build.oci.layer import Layer, Readable
 from dynamo_build.registries.http.client import Client
 from dynamo_build.registries.http.connection import Answer
 from dynamo_build.registries.http.download import Download
-from dynamo_build.registries.http.unfinished import Unfinished
-from dynamo_build.registries.http.upload import PIECE, Blob, Upload
+from dynamo_build.registries.http.upload import PIECE, Blob, Unfinished, Upload
 from dynamo_build.seams import Surroundings
 
 _AT_ONCE = 4
@@ -54,7 +53,7 @@ class HttpRegistry:
         if config is None:
             config = self._get(reference, f"blobs/{digest}", {}, f"config of {reference}").body
         if documents.digest_of(config) != digest:
-            raise RegistryError(f"the registry of {reference} sent another config than {digest}")
+            raise RegistryError(f"the registry of {reference} sent a config with another digest than {digest}")
         self._documents |= {digest: config, documents.digest_of(content): content}
         origin = ImageReference(reference.host, reference.path)
         return OciImage.read(content, config, partial(self.blob, reference), origin)
@@ -75,7 +74,7 @@ class HttpRegistry:
     def prepare(self, layer: Layer, to: ImageReference, on: Listener) -> None:
         """Send one layer of an image that is still being made. Raises RegistryError."""
         how = self._upload(to).send(_blob(layer, to))
-        on(Finished(what=f"layer {layer.digest}", detail=how))
+        on(LayerPushed(digest=layer.digest, how=how))
 
     def push_index(self, index: bytes, to: tuple[ImageReference, ...], on: Listener) -> Digest:
         """Name an index of images that are there already. Raises RegistryError."""
@@ -153,25 +152,25 @@ def _send(upload: Upload, blobs: list[Blob], on: Listener) -> None:
     """Send the blobs, a few at a time; the first failure ends it."""
     total, lock, done = sum(blob.size for blob in blobs), threading.Lock(), [0]
 
-    def moved(amount: int) -> None:
+    def report_moved(amount: int) -> None:
         with lock:
             done[0] += amount
             on(Progress(what="push", done=done[0], total=total))
 
-    def one(blob: Blob) -> None:
+    def send_blob(blob: Blob) -> None:
         seen = [0]
 
-        def sent(amount: int) -> None:
+        def report_sent(amount: int) -> None:
             seen[0] += amount
-            moved(amount)
+            report_moved(amount)
 
-        how = upload.send(blob, sent)
-        moved(blob.size - min(seen[0], blob.size))
+        how = upload.send(blob, report_sent)
+        report_moved(blob.size - min(seen[0], blob.size))
         with lock:
-            on(Finished(what=f"layer {blob.digest}", detail=how))
+            on(LayerPushed(digest=blob.digest, how=how))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
-        futures = [pool.submit(one, blob) for blob in blobs]
+        futures = [pool.submit(send_blob, blob) for blob in blobs]
         try:
             for future in futures:
                 future.result()

@@ -1,4 +1,4 @@
-"""Answers to a registry's challenge: basic, or a bearer token bought from the realm that it names.
+"""Answers to a registry's authentication challenge: basic, or a bearer token from the realm that it names.
 
 Source: RFC 7235 (challenges), the distribution project's token authentication spec, and its OAuth2 form.
 """
@@ -61,7 +61,7 @@ class Authorization:
     ) -> str:
         realm = challenge.get("realm", "")
         if urlsplit(realm).scheme != "https" and not self.connections.may_be_plain(urlsplit(realm).netloc):
-            raise RegistryError(f"`{self.host}` asks for tokens to be bought over plain HTTP")
+            raise RegistryError(f"`{self.host}` requires tokens over plain HTTP")
         wanted = [("scope", scope) for scope in scopes or tuple(challenge.get("scope", "").split())]
         if service := challenge.get("service"):
             wanted.append(("service", service))

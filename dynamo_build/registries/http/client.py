@@ -1,4 +1,4 @@
-"""Requests to one registry: its address and scheme, authorization, redirects, retries, and what it refused."""
+"""Requests to one registry: address and scheme, authorization, redirects, retries, and error messages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import Readable
+from dynamo_build.registries.credentials import Credentials
 from dynamo_build.registries.http.authorization import Authorization
 from dynamo_build.registries.http.connection import Answer, Connections
 from dynamo_build.registries.http.route import Routes
@@ -113,12 +114,12 @@ class Client:
                 return answer
             target = urljoin(url, location)
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise RegistryError(f"`{self.address}` sends us from TLS to plain HTTP")
+                raise RegistryError(f"`{self.address}` redirects from HTTPS to plain HTTP")
             if urlsplit(target).netloc != urlsplit(url).netloc:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             url = target
             answer = self._once(method, url, headers, body, stream)
-        raise RegistryError(f"`{self.address}` redirects without end")
+        raise RegistryError(f"`{self.address}` redirects too often")
 
     def _once(self, method: str, url: str, headers: dict[str, str], body: Body, stream: bool) -> Answer:
         if not callable(body):
@@ -136,7 +137,7 @@ class Client:
             hint = f"Run `dynamo login {self.address}`, or set DOCKER_AUTH_CONFIG."
             return RegistryError(f"`{self.address}` {did}", [hint], status=401, code=code)
         if status == 403:
-            hint = "Ask for the rights, or name another repository."
+            hint = "Request access, or use another repository."
             return RegistryError(f"`{self.address}` denies access to {what}{said}", [hint], status=403, code=code)
         if status == 404:
             hint = "Check its name, and that it was pushed."
@@ -171,3 +172,19 @@ def _asked(retry_after: str) -> float:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0.0
+
+
+def check_login(
+    host: str, credentials: Credentials, environment: Mapping[str, str], insecure: tuple[str, ...] = ()
+) -> None:
+    """Ask the registry. Raises RegistryError when it refuses them, or is not there.
+
+    Source: OCI distribution spec, end-1: `GET /v2/` answers 200 to valid credentials.
+    """
+    entry = {"auth": credentials.basic.removeprefix("Basic ")}
+    around = {**environment, "DOCKER_AUTH_CONFIG": json.dumps({"auths": {host: entry}})}
+    client = Client(host, around, insecure)
+    try:
+        client.request("GET", "/v2/", what="its front door")
+    finally:
+        client.connections.close()

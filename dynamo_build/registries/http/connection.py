@@ -1,4 +1,4 @@
-"""One request to one server: kept-alive connections, plain HTTP only where allowed, failures as one clear line."""
+"""Requests to one server over kept-alive connections; plain HTTP only where it is allowed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Connections:
             raise RegistryError(f"`{_bare(url)}` is not an address of a registry")
         if parts.scheme == "http" and not self.may_be_plain(parts.netloc):
             raise RegistryError(
-                f"`{parts.netloc}` would be asked over plain HTTP",
+                f"`{parts.netloc}` would be contacted over plain HTTP",
                 [f"Give it TLS, or allow it with `--insecure {parts.netloc}`."],
             )
         headers = dict(headers)
@@ -90,10 +90,10 @@ class Connections:
             return RegistryError(
                 f"the proxy `{at}` for `{host}` does not answer", ["Check the proxy, or name the registry in no_proxy."]
             )
-        if "Tunnel connection failed" in str(error):
+        if type(error) is OSError and error.errno is None:  # http.client raises a bare one for a refused CONNECT only
             said = str(error).partition(": ")[2].strip()
             hint = "Check the proxy's login and rules, or name the registry in no_proxy."
-            return RegistryError(f"the proxy `{at}` does not let us through to `{host}`: {said}", [hint])
+            return RegistryError(f"the proxy `{at}` refuses the connection to `{host}`: {said}", [hint])
         return _failure(host, error, self.routes.seconds)
 
     def close(self) -> None:
@@ -170,7 +170,7 @@ def _failure(host: str, error: Exception, seconds: float) -> RegistryError:
             f"the certificate of `{host}` is not trusted: {reason}", ["Name the registry's CA file in `SSL_CERT_FILE`."]
         )
     if isinstance(error, socket.gaierror):
-        return RegistryError(f"the host of `{host}` is not known", ["Check the registry's name in the reference."])
+        return RegistryError(f"the host name of `{host}` cannot be resolved", ["Check the name in the reference."])
     if isinstance(error, ssl.SSLError):
         return RegistryError(f"`{host}` does not speak TLS as expected: {error.reason or 'handshake failed'}")
     if isinstance(error, TimeoutError):

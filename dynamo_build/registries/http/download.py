@@ -1,4 +1,4 @@
-"""A blob on its way from a registry: cut in the middle, it goes on where it stopped.
+"""Download of a blob from a registry, resumed where the connection broke.
 
 Source: RFC 9110 section 14 (range requests), which the OCI distribution spec lets a registry answer blobs with.
 """

@@ -1,4 +1,4 @@
-"""How a server is reached: straight or through the proxy that the environment names, and which certificates count.
+"""The way to a server: direct or through the proxy that the environment names, and the trusted certificates.
 
 Source: the customs of curl for `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`; Docker's and Podman's
 `certs.d/HOST:PORT/` (`*.crt` for authorities, `*.cert` with `*.key` for ourselves).

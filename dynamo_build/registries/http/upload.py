@@ -1,19 +1,24 @@
-"""One blob on its way into a repository: there already, mounted from another repository, or uploaded and resumed.
+"""Upload of one blob into a repository: skipped if present, mounted from another repository, or sent and resumed.
 
 Source: OCI distribution spec, "Pushing blobs", "Mounting a blob from another repository", "Pushing a blob in chunks".
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
+import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, urljoin
 
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci.layer import CHUNK, Readable
 from dynamo_build.registries.http.client import TRIES, Client, pause
-from dynamo_build.registries.http.unfinished import Unfinished
 
 _STREAM = {"Content-Type": "application/octet-stream"}
 #: Blobs up to this size go in one request; larger ones in pieces, so that a cut costs one piece.
@@ -30,6 +35,39 @@ class Blob:
     mountable: str = ""
 
 
+class Unfinished:
+    """Where the upload of a blob into a repository goes on. Losing a note costs time and nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, repository: str, digest: str) -> str:
+        """The location to ask, or ""."""
+        try:
+            return str(json.loads(self._path(repository, digest).read_bytes())["location"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def keep(self, repository: str, digest: str, location: str) -> None:
+        """Remember the location; it may hold a token, so only its owner can read it."""
+        path = self._path(repository, digest)
+        written = path.with_name(f".new-{path.name}-{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w") as out:
+                json.dump({"location": location}, out)
+            written.replace(path)
+
+    def forget(self, repository: str, digest: str) -> None:
+        """The upload is finished, or the registry has lost it."""
+        with contextlib.suppress(OSError):
+            self._path(repository, digest).unlink()
+
+    def _path(self, repository: str, digest: str) -> Path:
+        return self._folder / hashlib.sha256(f"{repository}@{digest}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """Uploads into one repository."""
@@ -40,7 +78,7 @@ class Upload:
     piece: int = PIECE
     wait: Callable[[float], None]
 
-    def send(self, blob: Blob, sent: Callable[[int], object] = lambda _: None) -> str:
+    def send(self, blob: Blob, sent: Callable[[int], object] = lambda _: None) -> Literal["sent", "there", "mounted"]:
         """Make the repository hold the blob; says how: `there`, `mounted` or `sent`. Raises RegistryError."""
         if self._there(blob):
             return "there"
@@ -110,7 +148,7 @@ class Upload:
     def _location(self, url: str, headers: Mapping[str, str]) -> str:
         location = headers.get("location", "")
         if not location:
-            raise RegistryError(f"`{self.client.address}` gave no place to upload to")
+            raise RegistryError(f"`{self.client.address}` gave no upload location")
         return urljoin(url, location)
 
     def _whole(self, location: str, blob: Blob) -> str:
@@ -184,7 +222,7 @@ class Upload:
 def _part(blob: Blob, start: int, size: int) -> Callable[[], Readable]:
     """Opens a piece of the blob; what lies before it is read and dropped, so that the stream stays checked."""
 
-    def opened() -> Readable:
+    def open_window() -> Readable:
         stream = blob.open()
         rest = start
         while rest:
@@ -194,7 +232,7 @@ def _part(blob: Blob, start: int, size: int) -> Callable[[], Readable]:
             rest -= len(dropped)
         return _Window(stream, size)
 
-    return opened
+    return open_window
 
 
 class _Window(io.RawIOBase):

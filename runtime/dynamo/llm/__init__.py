@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from dynamo.llm.kv.index import KvIndexer
     from dynamo.llm.kv.load import ForwardPassMetrics, KvMetricsAggregator
     from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
-    from dynamo.llm.routing.client import RoutedClient
-    from dynamo.llm.routing.cost import Candidate, Cost, Prompt
-    from dynamo.llm.routing.frontend import processor, routed, steps
-    from dynamo.llm.routing.migration import resumed
-    from dynamo.llm.routing.router import Decision, KvRouter, RouterSettings
-    from dynamo.llm.routing.service import RoutingService, routing
-    from dynamo.llm.routing.settings import router_settings
+    from dynamo.llm.kv_routing.client import RoutedClient
+    from dynamo.llm.kv_routing.cost import Candidate, Cost, Prompt
+    from dynamo.llm.kv_routing.frontend import processor, routed, steps
+    from dynamo.llm.kv_routing.migration import resumed
+    from dynamo.llm.kv_routing.router import Decision, KvRouter, RouterSettings
+    from dynamo.llm.kv_routing.service import RoutingService, routing
+    from dynamo.llm.kv_routing.settings import router_settings
 
 _HOME = {
     "ApproxKvIndexer": "kv.approximate",
-    "Candidate": "routing.cost",
-    "Cost": "routing.cost",
-    "Decision": "routing.router",
+    "Candidate": "kv_routing.cost",
+    "Cost": "kv_routing.cost",
+    "Decision": "kv_routing.router",
     "DisaggSettings": "disagg.policy",
     "DisaggregatedRouter": "disagg.policy",
     "EngineRequest": "generation",
@@ -40,21 +40,21 @@ _HOME = {
     "KvHandoff": "disagg.policy",
     "KvIndexer": "kv.index",
     "KvMetricsAggregator": "kv.load",
-    "KvRouter": "routing.router",
-    "Prompt": "routing.cost",
-    "RoutedClient": "routing.client",
-    "RouterSettings": "routing.router",
-    "RoutingService": "routing.service",
+    "KvRouter": "kv_routing.router",
+    "Prompt": "kv_routing.cost",
+    "RoutedClient": "kv_routing.client",
+    "RouterSettings": "kv_routing.router",
+    "RoutingService": "kv_routing.service",
     "WorkerMetricsPublisher": "kv.publisher",
     "block_hashes": "kv.hashing",
     "decode_batch": "kv.engine_events",
-    "processor": "routing.frontend",
-    "resumed": "routing.migration",
-    "routed": "routing.frontend",
-    "router_settings": "routing.settings",
-    "routing": "routing.service",
+    "processor": "kv_routing.frontend",
+    "resumed": "kv_routing.migration",
+    "routed": "kv_routing.frontend",
+    "router_settings": "kv_routing.settings",
+    "routing": "kv_routing.service",
     "set_thresholds": "disagg.thresholds",
-    "steps": "routing.frontend",
+    "steps": "kv_routing.frontend",
 }
 __all__ = [
     "ApproxKvIndexer",

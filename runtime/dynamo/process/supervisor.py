@@ -205,8 +205,8 @@ def _reason(code: int) -> str:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line of `python -m dynamo.process.supervisor`."""
-    parser = argparse.ArgumentParser(prog="python -m dynamo.process.supervisor", description=__doc__)
+    """The command line of `python -m dynamo.supervisor`."""
+    parser = argparse.ArgumentParser(prog="python -m dynamo.supervisor", description=__doc__)
     parser.add_argument(
         "--bento", default=os.environ.get("DYNAMO_BENTO", ""), help="folder of graph.json and config.json"
     )
@@ -335,7 +335,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"  hint: {error.hint}")
         return FAILED
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -17,19 +16,6 @@ _POD_PATHS: Mapping[str, tuple[str, ...]] = {
     "Job": ("spec", "template", "spec"),
     "LeaderWorkerSet": ("spec", "leaderWorkerTemplate", "leaderTemplate", "spec"),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """`where` is `Kind/name`, `path` the field. A warning may be right where a cluster has more than that."""
-
-    where: str
-    path: str
-    message: str
-    warning: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.path}: {self.message}"
 
 
 def where(document: Document) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 from dynamo_build.deploy.kubernetes.checks.finding import (
     Document,
-    Finding,
     containers,
     mapping,
     name_of,
@@ -17,6 +16,7 @@ from dynamo_build.deploy.kubernetes.checks.finding import (
     sequence,
     where,
 )
+from dynamo_build.model.deployment import Finding
 
 Identity = tuple[str, str]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from dynamo_build.deploy.kubernetes.checks.finding import (
     Document,
-    Finding,
     mapping,
     name_of,
     pod_labels,
@@ -20,6 +19,7 @@ from dynamo_build.deploy.kubernetes.checks.finding import (
     where,
 )
 from dynamo_build.deploy.kubernetes.objects import names, quantity
+from dynamo_build.model.deployment import Finding
 
 #: The API version of each kind that Kubernetes 1.30 to 1.37 serve.
 API_VERSIONS: Mapping[str, str] = {

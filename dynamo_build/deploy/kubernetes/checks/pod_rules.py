@@ -8,7 +8,6 @@ from typing import Any
 
 from dynamo_build.deploy.kubernetes.checks.finding import (
     Document,
-    Finding,
     containers,
     mapping,
     pod_of,
@@ -18,6 +17,7 @@ from dynamo_build.deploy.kubernetes.checks.finding import (
 )
 from dynamo_build.deploy.kubernetes.objects import names, quantity
 from dynamo_build.deploy.kubernetes.objects.layout import NATS
+from dynamo_build.model.deployment import Finding
 
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9](?:[a-z0-9]|-(?!-)){0,13}[a-z0-9]|[a-z]")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")

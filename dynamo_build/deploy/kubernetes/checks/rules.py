@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from dynamo_build.deploy.kubernetes.checks.finding import Document, Finding
+from dynamo_build.deploy.kubernetes.checks.finding import Document
 from dynamo_build.deploy.kubernetes.checks.link_rules import Identity, link_findings
 from dynamo_build.deploy.kubernetes.checks.object_rules import object_findings
 from dynamo_build.deploy.kubernetes.checks.pod_rules import pod_findings
 from dynamo_build.deploy.kubernetes.checks.version_rules import version_findings
+from dynamo_build.model.deployment import Finding
 
 
 def findings(

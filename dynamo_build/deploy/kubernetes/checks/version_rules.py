@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.checks.finding import Document, Finding, mapping, pod_of, pod_path, where
+from dynamo_build.deploy.kubernetes.checks.finding import Document, mapping, pod_of, pod_path, where
 from dynamo_build.errors import UsageError
+from dynamo_build.model.deployment import Finding
 
 OLDEST, NEWEST = 30, 37
 _HANDLERS = ("probe", "lifecycle.postStart", "lifecycle.preStop")

@@ -36,7 +36,7 @@ def rendered(manifests: Manifests, form: str) -> str:
     """All documents as one text. Raises UsageError for an unknown form."""
     documents = [item.document for item in manifests.items]
     if checked_form(form) == "json":
-        return json_documents(documents) if len(documents) > 1 or manifests.target == "k8s" else _single(documents[0])
+        return json_documents(documents) if len(documents) > 1 or "kind" in documents[0] else _single(documents[0])
     return "".join(f"# {line}\n" for line in heading(manifests)) + yaml_documents(documents)
 
 

@@ -9,8 +9,7 @@ import ipaddress
 from typing import Any
 
 from dynamo_build.deploy.kubernetes.objects.layout import HTTP_PORT, NATS, NATS_PORT, RPC_PORT, SYSTEM_PORT, Layout
-from dynamo_build.deploy.kubernetes.objects.node_groups import ROLE
-from dynamo_build.deploy.kubernetes.objects.pod import nodes
+from dynamo_build.deploy.kubernetes.objects.pod import ROLE, nodes
 from dynamo_build.errors import DeployError
 from dynamo_build.model.broker import brokers
 from dynamo_build.model.deployment import Workload

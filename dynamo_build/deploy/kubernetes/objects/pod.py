@@ -1,5 +1,8 @@
 """The pod of a service: one container, hardened, with its probes, resources and environment.
 
+A service whose one replica runs on several nodes becomes a LeaderWorkerSet, whose leader serves. Source:
+LeaderWorkerSet API v1 (leaderworkerset.x-k8s.io); its controller sets LWS_LEADER_ADDRESS in every pod.
+
 Source: Pod Security Standards, "restricted"; Kubernetes "Configure Liveness, Readiness and Startup Probes".
 """
 
@@ -222,3 +225,51 @@ def _shared_memory(layout: Layout, workload: Workload) -> str:
             ["Shared memory counts to the memory limit: raise `resources.memory`, or lower shared_memory."],
         )
     return text
+
+
+#: Only leaders are called, so that Services and budgets select by this label.
+ROLE = "dynamo/role"
+_INDEX = "metadata.labels['leaderworkerset.sigs.k8s.io/worker-index']"
+
+
+def leader_worker_set(layout: Layout, workload: Workload) -> dict[str, Any]:
+    """Groups of pods, one on each node; a group starts anew as a whole. Raises DeployError.
+
+    Every pod knows its place from DYNAMO_NODE_RANK, DYNAMO_NODES and DYNAMO_LEADER_ADDRESS; the worker of a rank above
+    0 runs its service's hooks and probes, and is not called.
+    """
+    count = nodes(layout, workload)
+    replicas = {} if workload.service in layout.options.autoscaling else {"replicas": workload.replicas}
+    metadata = layout.metadata(layout.name(workload.service), layout.workload_labels(workload))
+    metadata["annotations"] = {"dynamo/service": workload.service, "dynamo/bento": layout.deployment.bento}
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": metadata,
+        "spec": {
+            **replicas,
+            "rolloutStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdateConfiguration": {"maxSurge": 0, "maxUnavailable": 1},
+            },
+            "startupPolicy": "LeaderCreated",
+            "leaderWorkerTemplate": {
+                "size": count,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": _template(layout, workload, "leader", count),
+                "workerTemplate": _template(layout, workload, "worker", count),
+            },
+        },
+    }
+
+
+def _template(layout: Layout, workload: Workload, role: str, count: int) -> dict[str, Any]:
+    labels = {**layout.workload_labels(workload), ROLE: role}
+    pod = pod_spec(layout, workload)
+    pod["containers"][0]["env"] += [
+        {"name": "DYNAMO_NODES", "value": str(count)},
+        {"name": "DYNAMO_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}},
+        {"name": "DYNAMO_LEADER_ADDRESS", "value": "$(LWS_LEADER_ADDRESS)"},
+    ]
+    annotations = {"kubectl.kubernetes.io/default-container": CONTAINER}
+    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod}

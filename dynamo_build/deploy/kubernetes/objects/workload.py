@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dynamo_build.deploy.kubernetes.objects.layout import Layout
-from dynamo_build.deploy.kubernetes.objects.node_groups import leader_worker_set
-from dynamo_build.deploy.kubernetes.objects.pod import gpus, nodes, pod_spec
+from dynamo_build.deploy.kubernetes.objects.pod import gpus, leader_worker_set, nodes, pod_spec
 from dynamo_build.model.deployment import Workload
 
 #: Seconds for scheduling and pulling the image, on top of the budget for loading the model.

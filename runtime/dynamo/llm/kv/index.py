@@ -1,7 +1,7 @@
 """Which worker holds which KV blocks: rows of chained hashes, found by their first one.
 
 A table with an entry for each block is bound by one cache miss a block, to fill as to ask. Here the blocks of a prompt
-lie in a row and are compared as bytes; the table has an entry for some thirty of them (measured in benchmarks.md).
+lie in a row and are compared as bytes; the table has an entry for some thirty of them (measured in docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from dynamo.llm.disagg.jobs import prefill_queue
 from dynamo.llm.kv import load
 from dynamo.llm.kv.load import KvMetricsAggregator
 from dynamo.llm.kv.topics import Listener, topic
+from dynamo.llm.kv_routing.timings import RequestTimings
 from dynamo.llm.planner.plan import Observation, PlannerSettings, plan
 from dynamo.llm.planner.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
-from dynamo.llm.routing.timings import RequestTimings
 from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.sdk.errors import BadConfiguration, RemoteError
 from dynamo.sdk.settings import setting

@@ -13,7 +13,7 @@ from dynamo.bench.load import Load, arrivals, run
 from dynamo.bench.report import report, table
 from dynamo.bench.stream import Endpoint, Measured, ask
 from dynamo.bench.workloads import Shape, talks, trace
-from support.openai_endpoint import OpenAiEndpoint
+from unit.dynamo.bench.openai_endpoint import OpenAiEndpoint
 
 HELLO = [{"role": "user", "content": "hello there"}]
 

@@ -24,7 +24,7 @@ from dynamo.rpc.server import Dispatcher
 from dynamo.rpc.server_connection import FrameServing, WorkerConnection
 from dynamo.sdk.errors import BadRequest, NotFound, RemoteError
 from support.effort import points
-from support.pipes import KeptPipe, fed
+from unit.dynamo.rpc.pipes import KeptPipe, fed
 
 LOTS = settings(max_examples=points(60, 5000))
 HELLO = wire.encode(0, wire.HELLO, wire.pack(wire.Hello(wire.VERSION, "t")))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dynamo.sdk import codec
 from dynamo_build.bento import bento_yaml
 from dynamo_build.bento.pack import pack
 from dynamo_build.bento.plan import plan
@@ -20,7 +21,7 @@ from dynamo_build.bento.stat_cache import Stamps
 from dynamo_build.bento.store import Store, content_version
 from dynamo_build.errors import GraphError
 from dynamo_build.model.bento import Bento
-from dynamo_build.model.plan import BuildOptions
+from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock
 from support.effort import examples
 from support.projects import GRAPH, LOCK, planned, write_project
 
@@ -55,6 +56,18 @@ def test_a_bento_is_complete(tmp_path: Path) -> None:
     assert bento_yaml.load(Path(bento.folder)) == bento.manifest
     assert bento.manifest.version == content_version(bento.manifest)
     assert bento.manifest.version[0].isalpha() and len(bento.manifest.version) == 16
+
+
+def test_a_plan_from_a_file_gives_the_same_bento(tmp_path: Path) -> None:
+    """Packing can start from JSON: the plan and the lock are values, and all that it needs."""
+    plan_of = planned(write_project(tmp_path / "p", {"data/x": "1"}))
+    (tmp_path / "plan.json").write_bytes(codec.ordered(plan_of))
+    (tmp_path / "lock.json").write_bytes(codec.ordered(LOCK))
+    read = codec.loads(BuildPlan, (tmp_path / "plan.json").read_bytes())
+    lock = codec.loads(Lock, (tmp_path / "lock.json").read_bytes())
+    assert (read, lock) == (plan_of, LOCK)
+    one, two = pack(plan_of, LOCK, Store(tmp_path / "one")), pack(read, lock, Store(tmp_path / "two"))
+    assert contents(one) == contents(two)
 
 
 FILES = st.dictionaries(

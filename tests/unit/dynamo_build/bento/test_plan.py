@@ -65,5 +65,5 @@ def test_names_that_are_none(tmp_path: Path, options: dict[str, str]) -> None:
 @pytest.mark.parametrize("setting", ["include", "exclude", "allow_secrets"])
 def test_a_setting_that_is_no_pattern_is_told(tmp_path: Path, setting: str) -> None:
     """By its name."""
-    with pytest.raises(UsageError, match=f"`{setting}` holds"):
+    with pytest.raises(UsageError, match=f"`{setting}` contains the invalid pattern"):
         planned(write_project(tmp_path / "p"), **{setting: ("ok", "[z-a]")})

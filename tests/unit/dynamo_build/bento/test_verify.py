@@ -17,7 +17,7 @@ from support.projects import LOCK, planned, write_project
 def test_one_flipped_bit_in_any_file_is_named(tmp_path: Path) -> None:
     """Each file of a bento but its side file: changed, missing, and a new one beside it."""
     store = Store(tmp_path / "home")
-    bento = pack(planned(write_project(tmp_path / "p", {"a/b": "x"})), LOCK, store, dockerfile="FROM x\n")
+    bento = pack(planned(write_project(tmp_path / "p", {"a/b": "x"})), LOCK, store, dockerfile=lambda _: "FROM x\n")
     folder = Path(bento.folder)
     assert verify(folder, bento.manifest) == ()
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "build.json"]
@@ -47,7 +47,9 @@ def test_what_an_image_is_made_from_is_checked(tmp_path: Path, monkeypatch: pyte
     """Every file that differs or is missing is named; what has the stamp of the last check is not read again."""
     monkeypatch.setattr("dynamo_build.bento.stat_cache._GRAIN", -(10**18))  # as if checked long after it was built
     files = {"a/b": "x", "c": "y"}
-    bento = pack(planned(write_project(tmp_path / "p", files)), LOCK, Store(tmp_path / "home"), dockerfile="FROM x\n")
+    bento = pack(
+        planned(write_project(tmp_path / "p", files)), LOCK, Store(tmp_path / "home"), dockerfile=lambda _: "FROM x\n"
+    )
     folder, cache = Path(bento.folder), tmp_path / "cache"
     check(bento, cache)
     read: list[str] = []

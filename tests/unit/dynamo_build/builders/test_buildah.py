@@ -44,7 +44,7 @@ def program(tmp_path: Path, name: str, text: str) -> None:
 def test_a_program_that_is_missing(tmp_path: Path, plan: ImagePlan, kind: type[BuildahBuilder], name: str) -> None:
     """Named, with what to do."""
     builder = kind(Surroundings(environment={"PATH": str(tmp_path)}, cache=tmp_path))
-    with pytest.raises(ToolMissing, match=f"no program `{name}`"):
+    with pytest.raises(ToolMissing, match=f"the program `{name}` is missing"):
         builder.problems(plan, ToFolder(folder="x"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.builders.deliver import deliver
-from dynamo_build.events import Event, Finished, Listener, Started
+from dynamo_build.events import Event, LayerPushed, Listener, Started
 from dynamo_build.model.image import ContainerizeOptions, ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
@@ -28,7 +28,7 @@ class Recorder:
     def push(self, image: OciImage, references: Sequence[ImageReference], on: Listener) -> None:
         self.tags = [reference.tag for reference in references]
         for index, layer in enumerate(image.layers):
-            on(Finished(what=f"layer {layer.digest}", detail="sent" if index else "present"))
+            on(LayerPushed(digest=layer.digest, how="sent" if index else "there"))
         on(Started(what="tags"))
 
 

@@ -40,7 +40,7 @@ def test_files_and_variables(tmp_path: Path) -> None:
         ("id=a,env=HOME,mode=7", "form"),
         ("hunter2-hunter2", "form"),
         ("id=a,env=NOT_SET", "not set"),
-        ("id=a,src=/nonexistent/file", "no file"),
+        ("id=a,src=/nonexistent/file", "not a file"),
     ],
 )
 def test_what_names_no_secret_is_one_line(given: str, seen: str) -> None:

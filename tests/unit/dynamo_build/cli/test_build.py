@@ -190,16 +190,19 @@ def test_the_order_of_keys_is_kept_for_arguments(project: Path) -> None:
 
 
 def test_code_that_the_graph_does_not_lead_to_imports_only_what_is_there(project: Path) -> None:
-    """The first build, which locks, tells it too; the line that the hint names mends it."""
+    """The first build, which locks, warns too; with `--strict` it fails, and the line that the hint names mends it."""
     (project / "tests").mkdir()
     for name in ("a", "b"):
         (project / "tests" / f"test_{name}.py").write_text("import json\nimport pytest\nfrom hello import Backend\n")
     done = dynamo("build", "hello:Frontend", "-o", "name", folder=project)
+    assert done.returncode == 0
+    assert "tests/test_a.py:2: `pytest` is imported here and in 1 more file, but no requirement" in done.stderr
+    done = dynamo("build", "hello:Frontend", "--strict", folder=project)
     assert done.returncode == 10
-    assert "tests/test_a.py:2: error: `pytest` is imported here and in 1 more file, and no package" in done.stderr
+    assert "tests/test_a.py:2: error: `pytest` is imported here and in 1 more file, but no requirement" in done.stderr
     assert "add `/tests/` to .bentoignore" in done.stderr
     (project / ".bentoignore").write_text("/tests/\n")
-    assert dynamo("build", "hello:Frontend", "-o", "name", folder=project).returncode == 0
+    assert dynamo("build", "hello:Frontend", "--strict", folder=project).returncode == 0
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])

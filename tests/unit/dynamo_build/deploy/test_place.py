@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamo.sdk.references import resolve, secret_variable
-from dynamo_build.deploy.place import PlaceOptions, named_images, place
-from dynamo_build.deploy.secret_refs import secrets_of
+from dynamo_build.deploy.place import PlaceOptions, named_images, place, secrets_of
 from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
@@ -48,7 +47,7 @@ def test_configuration_overrides_deeply_but_never_the_image() -> None:
 def test_one_platform_is_asked_of_the_nodes() -> None:
     """An image of one architecture runs only there."""
     assert place(bento(hello_graph()), IMAGES, PlaceOptions()).options == {"architecture": "amd64"}
-    assert place(bento(hello_graph()), IMAGES, PlaceOptions(target="compose")).options == {}
+    assert place(bento(hello_graph()), IMAGES, PlaceOptions(pin_architecture=False)).options == {}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,7 @@ def test_a_namespace_that_no_cluster_takes(namespace: str) -> None:
 
 def test_an_address_that_no_client_takes() -> None:
     """Is named before anything is rendered; what is right gets its scheme."""
-    with pytest.raises(UsageError, match="`ftp://x` is no address of a NATS server"):
+    with pytest.raises(UsageError, match="invalid address of a NATS server: `ftp://x`"):
         place(bento(hello_graph()), IMAGES, PlaceOptions(nats="ftp://x"))
     assert place(bento(hello_graph()), IMAGES, PlaceOptions(nats="x:4222")).nats == "nats://x:4222"
 
@@ -165,7 +164,7 @@ def test_a_secret_is_rendered_by_reference(target: type[KubernetesTarget] | type
 def test_compose_takes_a_secret_from_its_environment() -> None:
     """And says which when it is not set."""
     packed = bento(hello_graph(), config={"Backend": {"key": "${secret:hf/token}"}})
-    made = place(packed, IMAGES, PlaceOptions(name="hello", target="compose"))
+    made = place(packed, IMAGES, PlaceOptions(name="hello", pin_architecture=False))
     services = ComposeTarget(Surroundings()).render(made).items[0].document["services"]
     variable = "DYNAMO_SECRET_HF_TOKEN"
     assert services["backend"]["environment"][variable] == f"${{{variable}:?the value of token in hf}}"

@@ -10,7 +10,7 @@ import pytest
 from dynamo.sdk.graph import Problem, ServiceGraph
 from dynamo_build.errors import GraphError, UsageError
 from dynamo_build.events import Output, Warned
-from dynamo_build.graph.child import discover, explore
+from dynamo_build.graph.child import explore
 
 ROOT = Path(__file__).parents[4]
 GRAPHS = ROOT / "tests" / "graphs"
@@ -25,7 +25,7 @@ def project(tmp_path: Path, **modules: str) -> Path:
 
 def problems(folder: Path, target: str = "m:A", **options) -> tuple[Problem, ...]:
     with pytest.raises(GraphError) as caught:
-        discover(target, folder, **options)
+        explore(target, folder, **options).graph
     for problem in caught.value.problems:
         assert problem.message[:1] in "`" or problem.message[0].islower(), problem
         assert not problem.message.endswith("."), problem
@@ -46,7 +46,7 @@ def edges(graph: ServiceGraph) -> set[tuple[str, str]]:
 
 def test_hello_world_has_three_services_dependencies_first():
     """The example is a chain, told from its end to its entry."""
-    graph = discover("hello_world:Frontend", ROOT / "examples" / "hello_world")
+    graph = explore("hello_world:Frontend", ROOT / "examples" / "hello_world").graph
     assert graph.names == ("Backend", "Middle", "Frontend")
     assert graph.entry == "Frontend"
     assert edges(graph) == {("Frontend", "Middle"), ("Middle", "Backend")}
@@ -62,18 +62,18 @@ def test_hello_world_has_three_services_dependencies_first():
 )
 def test_a_target_can_be_written_in_several_ways(target):
     """Module, file, module with one entry, or nothing where one module has services: all name the same graph."""
-    assert discover(target, ROOT / "examples" / "hello_world").target == "hello_world:Frontend"
+    assert explore(target, ROOT / "examples" / "hello_world").graph.target == "hello_world:Frontend"
 
 
 def test_a_target_can_walk_dependencies():
     """`module:Service.attribute` is the service behind that dependency."""
-    graph = discover("hello_world:Frontend.middle.backend", ROOT / "examples" / "hello_world")
+    graph = explore("hello_world:Frontend.middle.backend", ROOT / "examples" / "hello_world").graph
     assert graph.names == ("Backend",)
 
 
 def test_the_printed_hello_world_is_a_graph():
     """A service without `dynamo` is plain HTTP and may depend on others; extras such as `traffic` are fine."""
-    graph = discover("hello_world:Frontend", GRAPHS)
+    graph = explore("hello_world:Frontend", GRAPHS).graph
     frontend, backend = graph.service("Frontend"), graph.service("Backend")
     assert (frontend.dynamo, frontend.http, frontend.traffic) == (False, True, {"timeout": 60})
     assert (backend.workers, backend.resources.cpu) == (3, "2")
@@ -82,7 +82,7 @@ def test_the_printed_hello_world_is_a_graph():
 @pytest.mark.parametrize("folder", ["ai_dynamo_hello_world/hello_world", "multi_step/multi_step"])
 def test_graphs_of_known_shape_are_found(folder):
     """Graphs with the shape of the ones in use."""
-    graph = discover(f"{Path(folder).name}:Frontend", (GRAPHS / folder).parent)
+    graph = explore(f"{Path(folder).name}:Frontend", (GRAPHS / folder).parent).graph
     assert len(graph.services) == 3
 
 
@@ -97,7 +97,7 @@ def test_graphs_of_known_shape_are_found(folder):
 )
 def test_links_decide_which_services_an_llm_graph_has(name, chain):
     """A chain keeps only its linked edges; libraries that are not installed are stood in for."""
-    graph = discover(f"graphs.{name}:Frontend", GRAPHS / "llm", stand_ins=["vllm", "fastapi", "transformers"])
+    graph = explore(f"graphs.{name}:Frontend", GRAPHS / "llm", stand_ins=["vllm", "fastapi", "transformers"]).graph
     assert sorted(graph.names) == sorted(chain)
     assert edges(graph) == set(pairwise(chain))
     assert graph.stand_ins == ("fastapi", "transformers", "vllm")
@@ -119,7 +119,9 @@ def test_discovery_says_the_same_twice():
 
 def test_nothing_is_written_into_the_project(tmp_path):
     """Importing the code leaves no __pycache__ behind."""
-    discover("m:A", project(tmp_path, m="@service(dynamo={})\nclass A:\n    @api\n    async def a(self): return 1"))
+    explore(
+        "m:A", project(tmp_path, m="@service(dynamo={})\nclass A:\n    @api\n    async def a(self): return 1")
+    ).graph
     assert os.listdir(tmp_path) == ["m.py"]
 
 
@@ -159,14 +161,14 @@ def test_an_endless_loop_is_stopped_where_it_is(tmp_path):
 @pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_time_limit_is_a_time(tmp_path, timeout):
     """Anything else is the caller's mistake."""
-    with pytest.raises(UsageError, match="the import cannot be given"):
-        discover("m:A", project(tmp_path, m=""), timeout=timeout)
+    with pytest.raises(UsageError, match="invalid timeout"):
+        explore("m:A", project(tmp_path, m=""), timeout=timeout).graph
 
 
 def test_code_that_holds_off_the_alarm_is_killed(tmp_path):
     """A handler of the author's own does not keep discovery waiting."""
     folder = project(tmp_path, m="import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\ntime.sleep(60)")
-    assert "not done after 0.3 seconds" in only(folder, timeout=0.3).message
+    assert "did not finish within 0.3 seconds" in only(folder, timeout=0.3).message
 
 
 @pytest.mark.parametrize(
@@ -182,17 +184,17 @@ def test_prints_do_not_disturb_the_report(tmp_path):
     """What the code prints goes to the listener as output; on failure its last lines are among the hints."""
     heard = []
     folder = project(tmp_path, m="import os\nprint('{\"graph\": 1}')\nos.write(1, b'raw')\n" + SERVICE)
-    assert discover("m:A", folder, on=heard.append).names == ("A",)
+    assert explore("m:A", folder, on=heard.append).graph.names == ("A",)
     assert any(isinstance(event, Output) and "raw" in event.line for event in heard)
     with pytest.raises(GraphError) as caught:
-        discover("m:A", project(tmp_path, m="print('look here')\n1/0"))
+        explore("m:A", project(tmp_path, m="print('look here')\n1/0")).graph
     assert "look here" in caught.value.hints[-1]
 
 
 def test_threads_left_running_do_not_hold_discovery_up(tmp_path):
     """The child ends when it has reported."""
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(300,)).start()\n" + SERVICE
-    discover("m:A", project(tmp_path, m=code))
+    explore("m:A", project(tmp_path, m=code)).graph
 
 
 @pytest.mark.parametrize(
@@ -223,13 +225,13 @@ def test_a_target_that_names_no_service_is_told(tmp_path, target, message, hint)
 def test_a_target_of_no_possible_form_is_a_usage_error(tmp_path, target):
     """It is refused before any code runs."""
     with pytest.raises(UsageError):
-        discover(target, tmp_path)
+        explore(target, tmp_path).graph
 
 
 def test_a_folder_that_is_not_there_is_a_usage_error(tmp_path):
     """So is the project."""
     with pytest.raises(UsageError, match="not a folder"):
-        discover("m:A", tmp_path / "nowhere")
+        explore("m:A", tmp_path / "nowhere").graph
 
 
 def test_all_problems_of_a_graph_are_told_at_once(tmp_path):
@@ -321,7 +323,7 @@ def test_a_link_fills_an_abstract_dependency(tmp_path):
         ABSTRACT + "@service(dynamo={})\nclass Real(Worker):\n    @dynamo_endpoint\n"
         "    async def run(self, request): return 1\nA.link(Real)"
     )
-    graph = discover("m:A", project(tmp_path, m=code))
+    graph = explore("m:A", project(tmp_path, m=code)).graph
     assert edges(graph) == {("A", "Real")}
     assert graph.service("A").edges[0].linked
 
@@ -395,12 +397,12 @@ def test_an_endpoint_that_is_not_async_is_a_warning(tmp_path):
     """It works, but one request at a time."""
     heard = []
     code = "@service\nclass A:\n    @api\n    def a(self): return 1"
-    discover("m:A", project(tmp_path, m=code), on=heard.append)
+    explore("m:A", project(tmp_path, m=code), on=heard.append).graph
     assert [event for event in heard if isinstance(event, Warned) and "not async" in event.text]
 
 
 def test_the_base_image_is_a_symbol(tmp_path, monkeypatch):
     """The environment of whoever describes a graph is not part of it."""
     monkeypatch.setenv("DYNAMO_IMAGE", "registry.example/other:1")
-    graph = discover("hello_world:Frontend", GRAPHS)
+    graph = explore("hello_world:Frontend", GRAPHS).graph
     assert {service.image for service in graph.services} == {""}

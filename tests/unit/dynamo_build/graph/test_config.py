@@ -79,5 +79,5 @@ def test_what_begins_like_a_reference_and_is_none(text: str) -> None:
     """The worker would take it for the value."""
     with pytest.raises(GraphError) as caught:
         configure(GRAPH, {"Frontend": {"a": [text]}}, [])
-    assert "is no reference" in caught.value.problems[0].message
+    assert "invalid reference" in caught.value.problems[0].message
     assert configure(GRAPH, {"Frontend": {"a": "$x ${x} $env:x"}}, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dynamo.sdk.graph import Parameter, ServiceGraph
-from dynamo_build.graph.config_sources import shown
+from dynamo_build.graph.config import shown
 from support.projects import FRONTEND, GRAPH
 
 PARAMETERS = (Parameter(name="model", required=False, default="echo"), Parameter(name="size", required=True))

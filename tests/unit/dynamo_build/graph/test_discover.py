@@ -10,7 +10,7 @@ import pytest
 
 from dynamo_build.errors import GraphError
 from dynamo_build.events import Noted
-from dynamo_build.graph.discover import Found, find
+from dynamo_build.graph.discover import Found, find, settle_graph
 from dynamo_build.model.plan import BuildOptions, Lock, LockedPackage
 from dynamo_build.packages import lockfile
 from dynamo_build.packages.requirements import require
@@ -159,7 +159,7 @@ def test_an_undeclared_package_is_a_problem_installed_or_not(tmp_path: Path, sit
     code = "import transformers\nimport yaml\nfrom dynamo.sdk import service\n@service(resource={})\nclass A: ...\n"
     folder = written(tmp_path / "p", {"m.py": code})
     first, second, third = problems(folder)
-    assert first.startswith("m.py:1: `transformers` is imported, and no package that the project asks for has it")
+    assert first.startswith("m.py:1: `transformers` is imported, but no requirement of the project provides it")
     assert "Add `transformers` to requirements.txt" in first
     assert 'runtime_only = ["transformers"]' in first
     assert "Add `pyyaml` to requirements.txt" in second
@@ -309,3 +309,25 @@ def test_a_module_of_a_source_folder_is_named_with_what_to_do(tmp_path: Path) ->
     with pytest.raises(GraphError) as caught:
         find("app.graph:A", tmp_path, BuildOptions())
     assert caught.value.problems[0].hint == "`src` has one: run the command there."
+
+
+@pytest.mark.parametrize(("package", "drafts"), [("starlette", [1, 2]), ("h11", [1])])
+def test_a_graph_and_its_lock_settle_in_one_step(tmp_path: Path, package: str, drafts: list[int]) -> None:
+    """A draft is made again only for a graph that the lock changed; packages are locked once."""
+    code = "try:\n    import starlette\n    N = 2\nexcept ImportError:\n    N = 1\n"
+    text = f"{code}from dynamo.sdk import service\n@service(workers=N)\nclass A: ...\n"
+    folder = written(tmp_path, {"m.py": text, "requirements.txt": "fastapi\n"})
+    drafted: list[int] = []
+    asked: list[int] = []
+
+    def draft(one: Found) -> int:
+        drafted.append(one.graph.services[0].workers)
+        return drafted[-1]
+
+    def lock(one: int) -> Lock:
+        asked.append(one)
+        return Lock(python="3.11", packages={"linux/amd64": (LockedPackage(name=package, version="1.0"),)})
+
+    settled, last, _ = settle_graph("m:A", folder, BuildOptions(), draft, lock)
+    assert (drafted, asked) == (drafts, [1])
+    assert settled.settled and settled.graph.services[0].workers == last == drafts[-1]

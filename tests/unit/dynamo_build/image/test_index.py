@@ -14,7 +14,7 @@ from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import check, documents, layout
-from dynamo_build.pipeline import deploy
+from dynamo_build.pipeline.containerize import containerize
 from dynamo_build.seams import Surroundings
 from support import handmade
 from support.registry import running
@@ -55,7 +55,7 @@ def test_an_index_in_a_registry(tmp_path: Path, bento: Bento, around: Surroundin
         options = ContainerizeOptions(
             bases=(base(tmp_path / "base"),), references=(name,), push=True, platform=",".join(BOTH)
         )
-        (image,) = deploy.containerize(bento, options, around)
+        (image,) = containerize(bento, options, around)
         assert image.platform == "linux/amd64,linux/arm64" and image.reference == f"{address}/team/app@{image.digest}"
         held = ImageReference.parse(name)
         registry = around.registry(held)
@@ -63,9 +63,9 @@ def test_an_index_in_a_registry(tmp_path: Path, bento: Bento, around: Surroundin
         found = {platform: registry.pull(held, platform) for platform in BOTH}
         assert [check.problems(one) for one in found.values()] == [(), ()]
         alone = replace(options, platform="linux/arm64", references=(f"{address}/team/app:arm",))
-        assert deploy.containerize(bento, alone, around)[0].digest == found["linux/arm64"].digest
+        assert containerize(bento, alone, around)[0].digest == found["linux/arm64"].digest
         content.requests.clear()
-        assert deploy.containerize(bento, options, around)[0].digest == image.digest
+        assert containerize(bento, options, around)[0].digest == image.digest
         assert content.blobs_sent() == 0
 
 
@@ -75,7 +75,7 @@ def test_an_index_in_a_folder(tmp_path: Path, bento: Bento, around: Surroundings
     options = ContainerizeOptions(
         bases=(base(tmp_path / "base"),), references=("app:v1",), folder=str(folder), platform=",".join(BOTH)
     )
-    (image,) = deploy.containerize(bento, options, around)
+    (image,) = containerize(bento, options, around)
     assert layout.resolve(folder, "v1") == image.digest
     for platform in BOTH:
         found = layout.read(folder, platform, "v1")

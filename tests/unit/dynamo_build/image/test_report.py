@@ -9,8 +9,8 @@ import pytest
 
 from dynamo_build.errors import RegistryError, UsageError
 from dynamo_build.image.diff import contrast
+from dynamo_build.image.diff_page import HEIGHT, WIDTH, Area, treemap, treemap_page
 from dynamo_build.image.report import own_layers, report
-from dynamo_build.image.treemap import HEIGHT, WIDTH, Area, page, treemap
 from dynamo_build.oci.budget import exceeded, parsed
 from dynamo_build.oci.compression import ZSTD, compressor
 from dynamo_build.oci.contents import held
@@ -157,7 +157,7 @@ def test_areas_are_as_large_as_what_they_stand_for() -> None:
     for size, x, y, width, height in (map(float, box) for box in boxes):
         assert x + width <= WIDTH + 0.2 and y + height <= HEIGHT + 0.2
         assert width * height == pytest.approx(WIDTH * HEIGHT * size / 1000, rel=0.02, abs=60)
-    assert "<table>" in page("sizes", areas) and "http://" not in page("sizes", areas).replace(
+    assert "<table>" in treemap_page("sizes", areas) and "http://" not in treemap_page("sizes", areas).replace(
         "http://www.w3.org/2000/svg", ""
     )
     assert treemap("nothing", [])

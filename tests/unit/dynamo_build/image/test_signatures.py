@@ -16,13 +16,14 @@ from dynamo_build.events import ignore
 from dynamo_build.image import signatures
 from dynamo_build.image.attestations import CYCLONEDX, IN_TOTO, SPDX, canonical, materials, provenance
 from dynamo_build.image.copy import copy
-from dynamo_build.image.referrers import attach, attached, beside
+from dynamo_build.image.referrers import attach, beside
 from dynamo_build.image.report import report
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.seams import Surroundings
 from support import handmade, registry
+from support.referrers import attached
 
 INFO = "app/packages/alpha-1.0.dist-info"
 
@@ -246,7 +247,7 @@ def test_bills_of_materials(image: OciImage) -> None:
     assert kind == SPDX and [item["name"] for item in document["packages"]] == ["hello:abc", "alpha", "torch"]
     names = {item["SPDXID"] for item in document["packages"]} | {"SPDXRef-DOCUMENT"}
     assert all({link["spdxElementId"], link["relatedSpdxElement"]} <= names for link in document["relationships"])
-    with pytest.raises(UsageError, match="not a form of bill"):
+    with pytest.raises(UsageError, match="unknown form of bill"):
         materials("csv", image, found)
 
 

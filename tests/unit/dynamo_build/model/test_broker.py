@@ -32,14 +32,14 @@ def test_several() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ftp://x", "`ftp://x` is no address"),
-        ("nats://", "is no address"),
-        ("nats://x:port", "is no address"),
-        ("nats://[x", "is no address"),
+        ("ftp://x", "invalid address of a NATS server: `ftp://x`"),
+        ("nats://", "invalid address"),
+        ("nats://x:port", "invalid address"),
+        ("nats://[x", "invalid address"),
         ("nats://user:hunter2@x:4222", r"`nats://…@x:4222` holds a secret"),
         ("a,nats://user:hunter2@b", r"`nats://…@b` holds a secret"),
-        ("http://user:hunter2@x", r"`http://…@x` is no address"),
-        ("nats://user:hunter2@x:port", "is no address"),
+        ("http://user:hunter2@x", r"invalid address of a NATS server: `http://…@x`"),
+        ("nats://user:hunter2@x:port", "invalid address"),
     ],
 )
 def test_what_is_wrong_is_shown_without_its_password(text: str, message: str) -> None:

@@ -155,9 +155,9 @@ def test_damaged_metadata_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("dependencies = 3", "`dependencies` is no list of texts"),
-        ('dependencies = ["a", 3]', "`dependencies` is no list of texts"),
-        ('dynamic = ["dependencies"]', "`dependencies` is dynamic, and nothing is run to learn what they are"),
+        ("dependencies = 3", "`dependencies` is not a list of strings"),
+        ('dependencies = ["a", 3]', "`dependencies` is not a list of strings"),
+        ('dynamic = ["dependencies"]', "`dependencies` is dynamic, and the build backend is not run to compute them"),
         ("dynamic = 3", ""),
     ],
 )

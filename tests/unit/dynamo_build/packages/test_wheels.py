@@ -189,7 +189,7 @@ def test_what_cannot_travel_is_one_line(tmp_path: Path) -> None:
     found, wanted = locked(project, tmp_path / "cache", Resolver())
     (kept,) = (tmp_path / "cache/wheels").glob("*/my_lib*.whl")
     kept.write_bytes(content)
-    with pytest.raises(LockError, match="another wheel than was locked"):
+    with pytest.raises(LockError, match="different wheel than the lock has"):
         carried(found, wanted, project, wheels(tmp_path / "cache"))
 
 

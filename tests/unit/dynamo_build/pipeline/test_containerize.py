@@ -15,8 +15,7 @@ from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import Event, Noted, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions, SetupCommand, SystemPackages, ToFolder
-from dynamo_build.pipeline import containerize as imaging
-from dynamo_build.pipeline.containerize import choose, containerize
+from dynamo_build.pipeline.containerize import choose, containerize, plan_images
 from dynamo_build.seams import Surroundings
 from support import handmade
 
@@ -48,7 +47,7 @@ def test_auto_takes_the_daemonless_one(bento: Bento, options: ContainerizeOption
     heard: list[Event] = []
     (image,) = containerize(bento, options, around, heard.append)
     assert image.builder == "oci"
-    assert told(heard) == ["building with `oci`: nothing of this plan needs a daemon or root"]
+    assert told(heard) == ["building with `oci`: this plan needs neither a daemon nor root"]
 
 
 def test_auto_says_why_none_can(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
@@ -64,7 +63,7 @@ def test_auto_goes_on_to_the_next(
     bento: Bento, options: ContainerizeOptions, around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the first builder cannot, the next one does; the reason is told."""
-    (planned,) = imaging.plan_images(bento, options, around)
+    (planned,) = plan_images(bento, options, around)
 
     class Willing:
         def __init__(self, _: Surroundings) -> None: ...
@@ -73,14 +72,14 @@ def test_auto_goes_on_to_the_next(
             return ()
 
     monkeypatch.setitem(catalog.BUILDERS, "docker", f"{__name__}:Willing")
-    monkeypatch.setattr(catalog, "_make", lambda kind, group, known, name, around, made=catalog._make: (
+    monkeypatch.setattr(catalog, "_make_implementation", lambda kind, group, known, name, around, made=catalog._make_implementation: (
         Willing(around) if name == "docker" else made(kind, group, known, name, around)
     ))  # fmt: skip
     heard: list[Event] = []
     layers = (SystemPackages(names=("ffmpeg",)), SetupCommand(command="true"))
     chosen = choose([(replace(planned[0], layers=layers), planned[1])], around, heard.append)
     assert isinstance(chosen, Willing)
-    assert told(heard)[0].startswith("building with `docker`, since `oci` cannot: system packages are installed by")
+    assert told(heard)[0].startswith("building with `docker`, since `oci` cannot: system packages need a command")
 
 
 def test_a_builder_that_is_not_there(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
@@ -111,7 +110,7 @@ def test_it_ends_with_the_code_of_a_missing_tool(
 
 def test_planning_writes_nothing(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
     """Only the base is looked up."""
-    ((plan, to),) = imaging.plan_images(bento, options, around)
+    ((plan, to),) = plan_images(bento, options, around)
     assert plan.base.digest and isinstance(to, ToFolder) and not Path(to.folder).exists()
 
 
@@ -127,8 +126,8 @@ def test_a_budget_fails_before_anything_is_delivered(
 
 def test_documents_are_attached_when_asked(bento: Bento, options: ContainerizeOptions, around: Surroundings) -> None:
     """A bill of materials and how it was made, in a folder too."""
-    from dynamo_build.image.referrers import attached
     from dynamo_build.model.reference import ImageReference
+    from support.referrers import attached
 
     (image,) = containerize(bento, replace(options, attest=True), around)
     named = ImageReference.parse(image.reference)

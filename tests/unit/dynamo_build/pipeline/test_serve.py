@@ -50,7 +50,7 @@ def test_mistakes(project, monkeypatch):
     """Unknown names are refused before anything is started."""
     with pytest.raises(UsageError, match="no service `Nobody`"):
         resolve("graph:Front", project, ServeOptions(service_name="Nobody"))
-    with pytest.raises(UsageError, match="no address of a dependency"):
+    with pytest.raises(UsageError, match="not the address of a dependency"):
         resolve("graph:Front", project, ServeOptions(depends=("Front",)))
     with pytest.raises(GraphError):
         resolve("graph:Front", project, ServeOptions(arguments=("--Nobody.x=1",)))
@@ -69,7 +69,7 @@ def test_ended_before_the_supervisor_heeds_it(project, monkeypatch, number):
         with subprocess.Popen(["sleep", "60"]) as process:
             yield process, lambda: os.kill(who.get("pid") or process.pid, number)
 
-    monkeypatch.setattr("dynamo_build.pipeline.serve._supervisor", deaf)
+    monkeypatch.setattr("dynamo_build.pipeline.serve._start_supervisor", deaf)
     assert serve("graph:Front", project, ServeOptions()) == 0
     who.clear()
     with pytest.raises(ServeError, match=f"the supervisor was killed by {number.name}"):

@@ -28,7 +28,7 @@ def test_a_pipeline_that_is_there_stays(tmp_path: Path) -> None:
     """Unless it is forced; an unknown system names the known."""
     path = write("gitlab", tmp_path, WANTED)
     path.write_text("mine")
-    with pytest.raises(UsageError, match=r"`\.gitlab-ci\.yml` is there already"):
+    with pytest.raises(UsageError, match=r"`\.gitlab-ci\.yml` already exists"):
         write("gitlab", tmp_path, WANTED)
     assert path.read_text() == "mine"
     write("gitlab", tmp_path, WANTED, force=True)

@@ -39,7 +39,7 @@ def test_dynamo_yaml(tmp_path: Path) -> None:
         ("[tool.dynamo.build]\npython = 3.12", "3.12"),
         ("[tool.dynamo]\nx = 1", "unknown setting"),
         ("[tool.dynamo.build", "cannot be read"),
-        ("[tool.dynamo.build]\nplatforms = ['linux/riscv']", "not a platform"),
+        ("[tool.dynamo.build]\nplatforms = ['linux/riscv']", "unsupported platform"),
         ("tool.dynamo = 3", "not a table"),
     ],
 )

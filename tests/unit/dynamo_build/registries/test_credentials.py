@@ -68,7 +68,7 @@ def test_a_helper_that_is_missing_or_broken_says_so(tmp_path: Path) -> None:
         credentials.find("host", config(tmp_path, {"credHelpers": {"host": "gone"}}))
     assert credentials.find("host", config(tmp_path, {"credsStore": "gone"})) is None
     helper(tmp_path, "bad", "echo nonsense")
-    with pytest.raises(RegistryError, match="no credentials"):
+    with pytest.raises(RegistryError, match="invalid answer"):
         credentials.find("host", config(tmp_path, {"credHelpers": {"host": "bad"}}))
     helper(tmp_path, "bad", "exit 1")
     assert credentials.find("host", config(tmp_path, {"credHelpers": {"host": "bad"}})) is None

@@ -17,12 +17,12 @@ from dynamo.engines.virtual_time import VirtualTimeLoop
 from dynamo.llm.disagg.jobs import prefill_queue
 from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.llm.kv.publisher import WorkerMetricsPublisher
+from dynamo.llm.kv_routing.router import RouterSettings
+from dynamo.llm.kv_routing.service import RoutingService
+from dynamo.llm.kv_routing.timings import RequestTimings
 from dynamo.llm.planner.plan import Observation, PlannerSettings, plan
 from dynamo.llm.planner.scalers import CannotScale, KubernetesScaler, SupervisorScaler
 from dynamo.llm.planner.service import Planner, planner_settings, scaler_of
-from dynamo.llm.routing.router import RouterSettings
-from dynamo.llm.routing.service import RoutingService
-from dynamo.llm.routing.timings import RequestTimings
 
 SETTINGS = PlannerSettings(first_token_seconds=0.5, token_seconds=0.05)
 

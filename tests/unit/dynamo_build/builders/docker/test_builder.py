@@ -138,7 +138,7 @@ def test_a_base_says_what_it_is_not_for(running: double.Engine, plan: ImagePlan)
     running.images["base:1"] = {"Id": "sha256:1", "Config": {"Labels": {"dynamo.production": "false"}}}
     heard: list[Event] = []
     builder(running).build(plan, HERE, heard.append)
-    assert Warned(text="the base base:1 says that it is not for production") in heard
+    assert Warned(text="the base base:1 is marked as not for production") in heard
 
 
 def test_a_push(running: double.Engine, plan: ImagePlan) -> None:

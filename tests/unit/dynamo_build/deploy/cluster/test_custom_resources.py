@@ -14,7 +14,7 @@ from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import Deployment
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 from support.cluster import Cluster
 from support.deployments import deployment, hello_graph, multi_node_graph
 
@@ -22,8 +22,13 @@ GRAPHS = ("nvidia.com/v1beta1", "dynamographdeployments", "DynamoGraphDeployment
 GROUPS = ("leaderworkerset.x-k8s.io/v1", "leaderworkersets", "LeaderWorkerSet")
 
 
-def deploy(connection: Connection, target: Any, made: Deployment, **options: str) -> None:
-    apply(target.render(made), Surroundings(options=options, cache=Path("/nowhere")), lambda event: None, connection)
+def deploy(connection: Connection, target: Any, made: Deployment, **options: Any) -> None:
+    apply(
+        target.render(made),
+        Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")),
+        lambda event: None,
+        connection,
+    )
 
 
 def seen(connection: Connection, name: str) -> status.DeploymentStatus:
@@ -51,7 +56,7 @@ def test_the_operators_status(double: Cluster, connection: Connection) -> None:
     live["status"] = {"state": "failed"}
     assert seen(connection, "hello-world").state == "failed"
     live["status"] = {"state": "successful", "conditions": [{"type": "Ready", "status": "True"}]}
-    deploy(connection, DynamoCrdTarget(Surroundings()), deployment(hello_graph()), wait="5")
+    deploy(connection, DynamoCrdTarget(Surroundings()), deployment(hello_graph()), wait=5.0)
     parent = members.parent_of(connection, "hello-world", "demo")
     assert alter.restart(connection, parent, ()) == ("DynamoGraphDeployment/hello-world",)
     assert double.get("dynamographdeployments", "hello-world")["spec"]["restart"]["id"]
@@ -67,10 +72,10 @@ def test_groups_of_pods(double: Cluster, connection: Connection) -> None:
     made = deployment(multi_node_graph(), name="large")
     target = KubernetesTarget(Surroundings())
     with pytest.raises(DeployError, match=r"LeaderWorkerSet/large-worker: 0 of 1 replicas are ready"):
-        deploy(connection, target, made, wait="0.2")
+        deploy(connection, target, made, wait=0.2)
     live = double.get("leaderworkersets", "large-worker")
     live["status"] = {"readyReplicas": 1, "updatedReplicas": 1, "replicas": 1}
-    deploy(connection, target, made, wait="5")
+    deploy(connection, target, made, wait=5.0)
     parent = members.parent_of(connection, "large", "demo")
     assert "LeaderWorkerSet/large-worker" in alter.restart(connection, parent, ("Worker",))
     template = double.get("leaderworkersets", "large-worker")["spec"]["leaderWorkerTemplate"]["workerTemplate"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,15 +13,15 @@ from dynamo_build.deploy.kubernetes.objects.graph import objects
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event, Warned
 from dynamo_build.model.deployment import Deployment, Manifests
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 from support.cluster import Cluster
 from support.deployments import deployment, hello_graph
 
 
-def run(connection: Connection, made: Deployment, **options: str) -> list[Event]:
+def run(connection: Connection, made: Deployment, **options: Any) -> list[Event]:
     said: list[Event] = []
     manifests = Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=objects(made))
-    apply(manifests, Surroundings(options=options, cache=Path("/nowhere")), said.append, connection)
+    apply(manifests, Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")), said.append, connection)
     return said
 
 
@@ -38,7 +39,7 @@ def test_one_change_is_one_write(double: Cluster, connection: Connection) -> Non
     run(connection, deployment(hello_graph()))
     double.get("services", "hello-world-middle")["spec"]["ports"][0]["port"] = 1
     double.requests.clear()
-    run(connection, deployment(hello_graph()), force="yes")
+    run(connection, deployment(hello_graph()), force=True)
     assert [path.rpartition("/")[2] for _, path in double.writes()] == ["hello-world-middle"]
 
 
@@ -66,7 +67,7 @@ def test_warnings_of_the_server_are_passed_on(double: Cluster, connection: Conne
 def test_a_dry_run_leaves_no_trace(double: Cluster, connection: Connection) -> None:
     """Not even the token."""
     before = set(double.store.objects)
-    run(connection, deployment(hello_graph()), **{"dry-run": "yes"})
+    run(connection, deployment(hello_graph()), dry_run=True)
     assert set(double.store.objects) == before
 
 

@@ -17,7 +17,7 @@ from dynamo_build.deploy.cluster.forward import forward
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Event
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 from support.cluster import Cluster
 from support.deployments import deployment, hello_graph
 
@@ -47,7 +47,12 @@ def pod() -> Iterator[tuple[str, int]]:
 def deployed(double: Cluster, connection: Connection) -> None:
     """Hello world."""
     manifests = KubernetesTarget(Surroundings()).render(deployment(hello_graph()))
-    apply(manifests, Surroundings(options={"wait": "20"}, cache=Path("/nowhere")), lambda event: None, connection)
+    apply(
+        manifests,
+        Surroundings(applying=ApplyOptions(wait=20.0), cache=Path("/nowhere")),
+        lambda event: None,
+        connection,
+    )
 
 
 def ask(port: int, body: bytes) -> bytes:

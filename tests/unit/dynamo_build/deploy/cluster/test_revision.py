@@ -14,16 +14,16 @@ from dynamo_build.deploy.kubernetes.objects.graph import objects
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event, Warned
 from dynamo_build.model.deployment import Manifests
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 from support.cluster import Cluster
 from support.deployments import deployment, hello_graph
 
 
-def deploy(connection: Connection, number: int = 0, **options: str) -> list[Event]:
+def deploy(connection: Connection, number: int = 0, **options: Any) -> list[Event]:
     said: list[Event] = []
     made = deployment(hello_graph(), config={"A": {"n": number}})
     manifests = Manifests(deployment=made.name, namespace=made.namespace, target="k8s", items=objects(made))
-    apply(manifests, Surroundings(options=options, cache=Path("/nowhere")), said.append, connection)
+    apply(manifests, Surroundings(applying=ApplyOptions(**options), cache=Path("/nowhere")), said.append, connection)
     return said
 
 
@@ -45,7 +45,7 @@ def test_only_what_differs_makes_a_revision(connection: Connection) -> None:
 def test_a_dry_run_keeps_none(connection: Connection) -> None:
     """Nothing is written."""
     deploy(connection)
-    deploy(connection, 1, **{"dry-run": "yes"})
+    deploy(connection, 1, dry_run=True)
     assert kept(connection) == [(1, True)]
 
 

@@ -14,7 +14,7 @@ from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.errors import DeployError, ToolMissing
 from dynamo_build.events import ignore
 from dynamo_build.model.deployment import Deployment, SecretReference
-from dynamo_build.seams import Surroundings
+from dynamo_build.seams import ApplyOptions, Surroundings
 from support.deployments import deployment, disaggregated_graph, hello_graph
 
 
@@ -75,7 +75,9 @@ def test_apply_hands_the_file_to_the_engine(tmp_path: Path, monkeypatch: pytest.
     script = 'echo "$@" >> $OUT/said; [ "$2" = version ] || { cat > $OUT/file; echo $DYNAMO_TRANSPORT_TOKEN >> $OUT/tokens; }'
     environment = fake_docker(tmp_path, script)
     monkeypatch.setenv("PATH", environment["PATH"])
-    target = ComposeTarget(Surroundings(environment=environment, cache=tmp_path / "cache", options={"wait": "30"}))
+    target = ComposeTarget(
+        Surroundings(environment=environment, cache=tmp_path / "cache", applying=ApplyOptions(wait=30.0))
+    )
     manifests = target.render(deployment(hello_graph()))
     assert target.apply(manifests, ignore) == target.apply(manifests, ignore) == "hello-world"
     assert "up -d --remove-orphans --wait --wait-timeout 30" in (tmp_path / "said").read_text()

@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from dynamo_build.deploy.kubernetes.objects.files import write
+from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import UsageError
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.pipeline import deploy
 from dynamo_build.seams import Surroundings
-from support import chart
 from support.deployments import aggregated_graph, deployment, disaggregated_graph, hello_graph, multi_node_graph
+from unit.dynamo_build.deploy.targets import chart
 
 EVERYTHING = {
     "architecture": "amd64",
@@ -53,7 +54,7 @@ def keyed(documents: Any) -> dict[str, Any]:
 
 def tree(made: Deployment, form: str, folder: Path) -> Path:
     manifests = KubernetesTarget(Surroundings()).render(made)
-    write(deploy.texts(manifests, made, form), folder)
+    write(deploy.format_files(KubernetesTarget(Surroundings()), manifests, made, form), folder)
     return folder
 
 
@@ -114,7 +115,7 @@ def test_a_tree_follows_the_graph(tmp_path: Path) -> None:
     tree(CASES["multi_node"], "kustomize", tmp_path)
     tree(CASES["hello"], "helm", tmp_path)
     assert not [path for path in (tmp_path / "base").rglob("*") if path.is_file()]
-    with pytest.raises(UsageError, match="compose has no form `helm`"):
-        made = CASES["hello"]
-        manifests = replace(KubernetesTarget(Surroundings()).render(made), target="compose")
-        deploy.texts(manifests, made, "helm")
+    with pytest.raises(UsageError, match="target `compose` has no form `helm`"):
+        made = replace(CASES["hello"], target="compose", options={})
+        target = ComposeTarget(Surroundings())
+        deploy.format_files(target, target.render(made), made, "helm")

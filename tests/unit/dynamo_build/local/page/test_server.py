@@ -13,8 +13,7 @@ import pytest
 
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import UsageError
-from dynamo_build.local.page.page import page
-from dynamo_build.local.page.server import Server
+from dynamo_build.local.page.server import Server, page
 from dynamo_build.local.page.watch import State, Watch
 
 GRAPH = ServiceGraph(target="app:<A>", entry="<A>", services=(ServiceSpec(name="<A>", module="app", qualname="A"),))

@@ -18,7 +18,7 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 from dynamo_build.registries.http import HttpRegistry
 from dynamo_build.registries.http.client import pause
-from dynamo_build.registries.http.unfinished import Unfinished
+from dynamo_build.registries.http.upload import Unfinished
 from dynamo_build.seams import Surroundings
 from support import handmade
 from support.registry import Content, Fault, running

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.events import Event, Finished, ignore
+from dynamo_build.events import Event, LayerPushed, ignore
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
@@ -50,7 +50,7 @@ def test_nothing_is_sent_twice(tmp_path: Path) -> None:
         pulled = client(tmp_path).pull(at(host), "linux/amd64")
         heard: list[Event] = []
         client(tmp_path).push(pulled, (at(host, "other/place:v1"),), heard.append)
-        assert [event.detail for event in heard if isinstance(event, Finished)] == ["mounted", "mounted"]
+        assert [event.how for event in heard if isinstance(event, LayerPushed)] == ["mounted", "mounted"]
         assert content.blobs_sent() == before + 1
 
 
@@ -149,7 +149,7 @@ def test_a_lying_registry_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(RegistryError, match="another manifest"):
             client(tmp_path).resolve(replace(at(host), tag="", digest=image.digest))
         content.blobs["team/app", image.config_digest] = b"{}"
-        with pytest.raises(RegistryError, match="another config"):
+        with pytest.raises(RegistryError, match="a config with another digest"):
             client(tmp_path).pull(at(host), "linux/amd64")
         content.blobs["team/app", image.config_digest] = image.config
         content.blobs["team/app", image.layers[0].digest] = b"x" * image.layers[0].size

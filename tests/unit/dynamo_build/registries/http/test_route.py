@@ -13,8 +13,9 @@ from dynamo_build.model.reference import ImageReference
 from dynamo_build.registries.http import HttpRegistry
 from dynamo_build.registries.http.route import Routes, authorization
 from dynamo_build.seams import Surroundings
-from support import certificates, handmade, proxy
+from support import handmade
 from support.registry import running
+from unit.dynamo_build.registries.http import certificates, proxy
 
 HOST = "registry.test:5000"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dynamo_build.deploy.kubernetes.checks import finding
+from dynamo_build.model.deployment import Finding
 
 
 def test_any_shape_can_be_read() -> None:
@@ -15,5 +16,5 @@ def test_any_shape_can_be_read() -> None:
 
 def test_a_finding_is_one_line() -> None:
     """Object, field, message."""
-    made = finding.Finding(where="Service/a", path="spec.selector", message="selects nothing")
+    made = Finding(where="Service/a", path="spec.selector", message="selects nothing")
     assert str(made) == "Service/a: spec.selector: selects nothing"

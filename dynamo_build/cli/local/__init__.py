@@ -1,0 +1,1 @@
+"""Commands for graphs that run on this machine."""
