@@ -54,6 +54,25 @@ def test_the_architecture_lists_every_folder_of_the_code() -> None:
     assert sorted(rows) == sorted(f"{folder.relative_to(ROOT).as_posix()}/" for folder in parents)
 
 
+def test_the_glossary_has_each_term_once() -> None:
+    """One meaning per term, in alphabetical order."""
+    page = (ROOT / "docs/glossary.md").read_text()
+    terms = re.findall(r"(?m)^\| \*\*([^|]+)\*\* \| \S", page)
+    assert terms == sorted(set(terms), key=str.casefold)
+    assert len(terms) >= 40
+
+
+def test_the_decisions_are_indexed() -> None:
+    """Each record is short, has the three parts, and stands in the index under its title."""
+    folder = ROOT / "docs/decisions"
+    index = (folder / "README.md").read_text()
+    for record in sorted(folder.glob("0*.md")):
+        number, _, title = record.read_text().partition("\n")[0].removeprefix("# ").partition(". ")
+        assert f"| {int(number):04} | [{title}]({record.name}) |" in index
+        assert headings(record) >= {"context", "decision", "consequences"}
+        assert len(record.read_text().splitlines()) <= 25, record.name
+
+
 def lines() -> list[tuple[Block, str]]:
     """Every line of a shell block that runs `dynamo`."""
     found = []
