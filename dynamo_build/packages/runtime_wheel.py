@@ -54,10 +54,8 @@ def build_runtime_wheel(layers: Iterable[str] = ()) -> Wheel:
     package, wanted = _locate_package(), frozenset(layers)
     version = str(dynamo.__version__)
     stem = f"{DISTRIBUTION.replace('-', '_')}-{version}"
-    members = {
     names = (name for name in _list_members(package) if _is_wanted(name, wanted))
     members = {f"dynamo/{name}": (package / name).read_bytes() for name in names}
-    }
     members[f"{stem}.dist-info/METADATA"] = _format_metadata(version)
     members[f"{stem}.dist-info/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: dynamo-build\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
