@@ -15,7 +15,7 @@ NAME = "bento.yaml"
 
 def format_manifest(manifest: BentoManifest) -> bytes:
     """The manifest as YAML; the same manifest gives the same bytes."""
-    return emit_yaml(codec.plain(manifest), _write_key, quote_yaml).encode()
+    return emit_yaml(codec.to_plain(manifest), _write_key, quote_yaml).encode()
 
 
 def read_manifest(folder: Path) -> BentoManifest:

@@ -57,7 +57,9 @@ def diff_bentos(before: Bento, after: Bento) -> Comparison:
         after=two.tag,
         files=_list_changes(_read_file_digests(before), _read_file_digests(after)),
         packages=_list_changes(_list_packages(one), _list_packages(two)),
-        config=_list_changes(_flatten_mapping(codec.plain(one.config)), _flatten_mapping(codec.plain(two.config))),
+        config=_list_changes(
+            _flatten_mapping(codec.to_plain(one.config)), _flatten_mapping(codec.to_plain(two.config))
+        ),
         api=_list_changes(
             _flatten_mapping(apis.describe_endpoints(one.graph)), _flatten_mapping(apis.describe_endpoints(two.graph))
         ),
@@ -115,25 +117,27 @@ def _digest_layers(manifest: BentoManifest) -> dict[str, str]:
     for platform, packages in manifest.lock.packages.items():
         found[f"packages ({platform})"] = digest_bytes(lockfile.format_requirements(packages).encode())[7:19]
     found["runtime"] = manifest.runtime_digest[7:19]
-    found["config"] = _digest_value([codec.canonical(manifest.graph).decode(), codec.ordered(manifest.config).decode()])
+    found["config"] = _digest_value(
+        [codec.encode_canonical(manifest.graph).decode(), codec.encode_ordered(manifest.config).decode()]
+    )
     found["code"] = _digest_value([manifest.files_digest, manifest.executables])
     return found
 
 
 def _digest_value(value: Json) -> str:
-    return digest_bytes(codec.canonical(value))[7:19]
+    return digest_bytes(codec.encode_canonical(value))[7:19]
 
 
 def _flatten_services(manifest: BentoManifest) -> dict[str, Any]:
     services = {
-        service.name: {key: value for key, value in codec.plain(service).items() if key not in _OWN}
+        service.name: {key: value for key, value in codec.to_plain(service).items() if key not in _OWN}
         for service in manifest.graph.services
     }
     return _flatten_mapping({"entry": manifest.graph.entry, "services": services})
 
 
 def _flatten_rest(manifest: BentoManifest) -> dict[str, Any]:
-    return _flatten_mapping({key: value for key, value in codec.plain(manifest).items() if key not in _ELSEWHERE})
+    return _flatten_mapping({key: value for key, value in codec.to_plain(manifest).items() if key not in _ELSEWHERE})
 
 
 def _flatten_mapping(value: Any, prefix: str = "") -> dict[str, Any]:

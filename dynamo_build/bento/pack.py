@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec, compatible
-from dynamo.sdk.config import configured
+from dynamo.sdk.config import apply_config
 from dynamo_build.bento import bento_yaml, sbom
 from dynamo_build.bento.stat_cache import Reading, Stamps
 from dynamo_build.bento.store import Store, compute_version
@@ -45,7 +45,7 @@ def pack(
     env/docker once the rest is in place; what is read is noted in `stamps`. Raises StoreError, GraphError for a file
     that cannot be read any more.
     """
-    wheel = runtime_wheel.build_runtime_wheel(compatible.layers(plan.graph.services))
+    wheel = runtime_wheel.build_runtime_wheel(compatible.find_layers(plan.graph.services))
     if all(file.digest for file in plan.files):
         if stamps is not None:
             stamps.approve_rules(plan.ruling)
@@ -142,7 +142,7 @@ def _build_manifest(plan: BuildPlan, lock: Lock, wheel: runtime_wheel.Wheel, lis
     manifest = BentoManifest(
         name=plan.name,
         version="",
-        graph=configured(plan.graph, plan.config),
+        graph=apply_config(plan.graph, plan.config),
         python=lock.python,
         platforms=tuple(sorted(lock.packages)),
         files_digest=listing,
@@ -170,18 +170,20 @@ def _write_derived_files(
 ) -> BentoManifest:
     """Write everything but the project's files; gives the manifest with the digests of what was derived."""
     written = {
-        "config/graph.json": codec.canonical(manifest.graph),
-        "config/config.json": codec.ordered(manifest.config),
+        "config/graph.json": codec.encode_canonical(manifest.graph),
+        "config/config.json": codec.encode_ordered(manifest.config),
         f"runtime/{wheel.name}": wheel.content,
     }
     for platform, packages in manifest.lock.packages.items():
         name = f"env/python/requirements-{platform.replace('/', '-')}.txt"
         written[name] = lockfile.format_requirements(packages).encode()
     derived = {
-        "apis/schema.json": codec.pretty(apis.describe_endpoints(manifest.graph)).encode() + b"\n",
-        "apis/openapi.json": codec.pretty(apis.build_openapi(manifest.graph, manifest.name, manifest.version)).encode()
+        "apis/schema.json": codec.encode_pretty(apis.describe_endpoints(manifest.graph)).encode() + b"\n",
+        "apis/openapi.json": codec.encode_pretty(
+            apis.build_openapi(manifest.graph, manifest.name, manifest.version)
+        ).encode()
         + b"\n",
-        sbom.NAME: codec.pretty(sbom.build_sbom(manifest)).encode() + b"\n",
+        sbom.NAME: codec.encode_pretty(sbom.build_sbom(manifest)).encode() + b"\n",
     }
     for name, content in {**written, **derived}.items():
         _write_file(staged / name, content)

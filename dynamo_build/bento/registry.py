@@ -66,7 +66,7 @@ def _copy_stream(read: Callable[[int], bytes], write: Callable[[bytes], object])
 def _build_artifact(bento: Bento, layer: Layer) -> OciImage:
     system, _, architecture = _PLATFORM.partition("/")
     config = {"os": system, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]}}
-    written = codec.canonical(config)
+    written = codec.encode_canonical(config)
     manifest = {
         "schemaVersion": 2,
         "mediaType": documents.MANIFEST,
@@ -78,4 +78,4 @@ def _build_artifact(bento: Bento, layer: Layer) -> OciImage:
             "org.opencontainers.image.version": bento.manifest.version,
         },
     }
-    return OciImage(manifest=codec.canonical(manifest), config=written, layers=(layer,))
+    return OciImage(manifest=codec.encode_canonical(manifest), config=written, layers=(layer,))

@@ -242,11 +242,11 @@ class Store:
 
 def compute_identity(manifest: BentoManifest) -> str:
     """The digest of everything that decides a version, the order of the configuration's keys too."""
-    config = {"ordered": codec.ordered(manifest.config).decode()}
-    deciding = codec.plain(replace(manifest, version="", derived={}, config=config))
+    config = {"ordered": codec.encode_ordered(manifest.config).decode()}
+    deciding = codec.to_plain(replace(manifest, version="", derived={}, config=config))
     if not manifest.dockerfile_template:
         del deciding["dockerfile_template"]
-    return digest_bytes(codec.canonical(deciding))
+    return digest_bytes(codec.encode_canonical(deciding))
 
 
 def compute_version(manifest: BentoManifest) -> str:

@@ -72,8 +72,8 @@ def list_expected_digests(folder: Path, manifest: BentoManifest) -> Mapping[str,
     if not all(name.startswith("src/") for name in wanted):
         raise StoreError("files.sha256 names a file outside src/")
     fixed = {
-        "config/graph.json": codec.canonical(manifest.graph),
-        "config/config.json": codec.ordered(manifest.config),
+        "config/graph.json": codec.encode_canonical(manifest.graph),
+        "config/config.json": codec.encode_ordered(manifest.config),
     }
     for platform, packages in manifest.lock.packages.items():
         name = f"env/python/requirements-{platform.replace('/', '-')}.txt"

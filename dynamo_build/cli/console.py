@@ -173,11 +173,11 @@ def print_result(value: Any, output: str, *, text: Callable[[], str] | str, name
     from dynamo.sdk import codec
 
     if output == "json":
-        print(codec.pretty(value))
+        print(codec.encode_pretty(value))
     elif output == "yaml":
         import yaml
 
-        print(yaml.safe_dump(codec.plain(value), sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(codec.to_plain(value), sort_keys=False, allow_unicode=True), end="")
     elif output == "name":
         print(name)
     elif output == "text":

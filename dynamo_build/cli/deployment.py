@@ -220,7 +220,7 @@ def logs(
     space = str(parent["metadata"]["namespace"])
     wanted = tuple(services or ())
     for line in lines(connection, space, name, wanted, follow=follow, tail=tail, since=age, previous=previous):
-        shown = codec.canonical(line).decode() if output in ("json", "yaml") else f"{line.pod}  {line.text}"
+        shown = codec.encode_canonical(line).decode() if output in ("json", "yaml") else f"{line.pod}  {line.text}"
         print(line.text if output == "name" else shown, flush=follow)
 
 

@@ -63,8 +63,8 @@ def place_bento(bento: Bento, images: Mapping[str, str], options: PlaceOptions) 
     namespace that no cluster takes, or an address that is none of NATS.
     """
     manifest = bento.manifest
-    resolved = service_config.merge(manifest.config, options.config)
-    graph = service_config.configured(manifest.graph, resolved)
+    resolved = service_config.merge_values(manifest.config, options.config)
+    graph = service_config.apply_config(manifest.graph, resolved)
     _check_images(graph, images)
     _check_environment(options)
     _check_namespace(options.namespace)

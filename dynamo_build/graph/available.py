@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dynamo.sdk.graph import Problem
-from dynamo.sdk.suggestions import closest
+from dynamo.sdk.suggestions import find_closest
 from dynamo_build.graph.imports import Import, Reached
 from dynamo_build.graph.module_names import ADDED, MODULES, PREFIXES, REMOVED
 from dynamo_build.model.plan import Lock, Requirements
@@ -95,7 +95,7 @@ def explain_missing_import(each: Import, has: Provided, project: Path, python: s
         return Problem(where=each.where, message=message, hint="Import what took its place.")
     message = f"`{each.top}` is imported, but no requirement of the project provides it"
     own = {path.stem for path in project.glob("*.py")}
-    best = closest(each.top, {*own, *has.stand_ins, *REAL, *_select_public(has.standard)}, cutoff=0.8)
+    best = find_closest(each.top, {*own, *has.stand_ins, *REAL, *_select_public(has.standard)}, cutoff=0.8)
     if best:
         return Problem(where=each.where, message=message, hint=f"Did you mean `{best}`?")
     name = next(

@@ -121,7 +121,7 @@ def _read_report(report: IO[bytes], code: int, timeout: float, said: Sequence[st
     if code == _BUG:
         raise RuntimeError("describing the graph failed:\n" + "\n".join(said))
     if document:
-        return codec.loads(Discovery, document)
+        return codec.decode_json(Discovery, document)
     if code == -signal.SIGALRM:
         message, hint = f"the import did not finish within {timeout:g} seconds", "Look for code that waits at import."
     elif code < 0:

@@ -15,10 +15,10 @@ from dynamo.sdk.config import (
     OVERRIDES,
     SUBSCRIPTION,
     ArgumentError,
-    configured,
-    merge,
+    apply_config,
+    merge_values,
     parse_arguments,
-    validate,
+    validate_config,
 )
 from dynamo.sdk.graph import Position, Problem, ServiceGraph, ServiceSpec
 from dynamo.sdk.references import REFERENCE
@@ -76,9 +76,9 @@ def resolve_config(graph: ServiceGraph, file: Mapping[str, Any], arguments: Sequ
         given = parse_arguments(arguments)
     except ArgumentError as error:
         raise UsageError(str(error), ["See `dynamo serve --help`."]) from error
-    config: Mapping[str, Any] = merge(dict(file), given)
+    config: Mapping[str, Any] = merge_values(dict(file), given)
     problems = [
-        *validate(graph, config),
+        *validate_config(graph, config),
         *_find_literal_secrets(graph, config),
         *_find_malformed_references(graph, config),
     ]
@@ -173,9 +173,9 @@ def trace_values(graph: ServiceGraph, layers: Sequence[tuple[str, Mapping[str, A
     marked: dict[str, Any] = {}
     plain: dict[str, Any] = {}
     for source, layer in layers:
-        marked = merge(marked, _mark_source(dict(layer), source))
-        plain = merge(plain, dict(layer))
-    after = {service.name: service for service in configured(graph, plain).services}
+        marked = merge_values(marked, _mark_source(dict(layer), source))
+        plain = merge_values(plain, dict(layer))
+    after = {service.name: service for service in apply_config(graph, plain).services}
     found: list[ConfigValue] = []
     for service in graph.services:
         found += _trace_service(service, after[service.name], marked)
@@ -212,7 +212,7 @@ def _trace_service(before: ServiceSpec, after: ServiceSpec, marked: Mapping[str,
 
 def _collect_arguments(service: ServiceSpec) -> dict[str, Any]:
     """What a decorator says, under the names that it and `ServiceArgs` have for it."""
-    resources = {name: value for name, value in codec.plain(service.resources).items() if value != {}}
+    resources = {name: value for name, value in codec.to_plain(service.resources).items() if value != {}}
     resources |= resources.pop("custom", {})
     found = {
         "dynamo": {"enabled": service.dynamo, "namespace": service.namespace},

@@ -102,7 +102,7 @@ def find_graph(
         has = find_provided_modules(
             wanted,
             locked,
-            runtime_only=(*options.runtime_only, *compatible.used(project, reached.files)),
+            runtime_only=(*options.runtime_only, *compatible.find_used(project, reached.files)),
             base=options.base_modules,
             imports=reached.imports,
             recorded=recorded,

@@ -74,7 +74,7 @@ def _list_base_layers(image: OciImage) -> dict[str, str]:
 
 
 def _format_value(value: Any) -> str:
-    return value if isinstance(value, str) else codec.canonical(value).decode()
+    return value if isinstance(value, str) else codec.encode_canonical(value).decode()
 
 
 def _list_changes(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:

@@ -53,7 +53,7 @@ def join_images(images: Sequence[Image], to: Destination, surroundings: Surround
                 "platform": {"os": system, "architecture": architecture},
             }
         )
-    index = codec.canonical({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": entries})
+    index = codec.encode_canonical({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": entries})
     digest = str(registry.push_index(index, names, on))
     first = images[0]
     return replace(

@@ -100,7 +100,7 @@ def plan_image(
 
 def digest_schema(graph: ServiceGraph) -> str:
     """The digest of a graph's canonical form."""
-    return f"sha256:{hashlib.sha256(codec.canonical(graph)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(codec.encode_canonical(graph)).hexdigest()}"
 
 
 def _plan_layers(bento: Bento, platform: str, given: Mapping[str, str], *, override: bool) -> tuple[PlannedLayer, ...]:
@@ -141,7 +141,7 @@ def _build_labels(manifest: BentoManifest, base: ImageReference) -> Mapping[str,
         **({"org.opencontainers.image.base.digest": base.digest} if base.digest else {}),
         "dynamo.bento": manifest.tag,
         "dynamo.graph": digest_schema(manifest.graph),
-        "dynamo.lock": f"sha256:{hashlib.sha256(codec.canonical(manifest.lock)).hexdigest()}",
+        "dynamo.lock": f"sha256:{hashlib.sha256(codec.encode_canonical(manifest.lock)).hexdigest()}",
     }
 
 

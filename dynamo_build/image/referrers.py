@@ -60,7 +60,7 @@ def attach_document(
             "size": len(described),
         },
     }
-    written = codec.canonical(manifest)
+    written = codec.encode_canonical(manifest)
     artifact = OciImage(manifest=written, config=b"{}", layers=(make_document_layer(content, kind),))
     digest = documents.digest_of(described)
     named = derive_tag(subject, digest, suffix)
@@ -111,4 +111,4 @@ def _add_to_index(
     ]
     entries = sorted([*kept, added], key=lambda item: (str(item.get("artifactType")), str(item["digest"])))
     index = {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": entries}
-    registry.push_index(codec.canonical(index), (derive_tag(subject, digest),), on)
+    registry.push_index(codec.encode_canonical(index), (derive_tag(subject, digest),), on)

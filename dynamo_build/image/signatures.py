@@ -36,7 +36,7 @@ def sign_image(
     Signatures that are there already stay. Raises UsageError for the key, RegistryError.
     """
     digest = str(registry.resolve(image))
-    payload = codec.canonical(
+    payload = codec.encode_canonical(
         {
             "critical": {
                 "identity": {"docker-reference": _format_identity(image)},
@@ -57,7 +57,7 @@ def sign_image(
         "annotations": {SIGNATURE: signature},
     }
     layers = [*(make_document_layer(content, PAYLOAD) for _, content in kept), added]
-    config = codec.canonical(
+    config = codec.encode_canonical(
         {
             "architecture": "",
             "config": {},
@@ -73,7 +73,7 @@ def sign_image(
         "config": {"mediaType": documents.CONFIG, "digest": documents.digest_of(config), "size": len(config)},
         "layers": [*(dict(entry) for entry, _ in kept), entry],
     }
-    registry.push(OciImage(manifest=codec.canonical(manifest), config=config, layers=tuple(layers)), (to,), on)
+    registry.push(OciImage(manifest=codec.encode_canonical(manifest), config=config, layers=tuple(layers)), (to,), on)
     return digest, str(to)
 
 

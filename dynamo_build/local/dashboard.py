@@ -34,13 +34,13 @@ class Door:
     def read_graph(self) -> ServiceGraph:
         """What runs. Raises ServeError."""
         (line,) = running.ask_supervisor(self._pid, {"do": "graph"})
-        return codec.loads(ServiceGraph, line)
+        return codec.decode_json(ServiceGraph, line)
 
     def read_status(self) -> Mapping[str, Any]:
         """The workers. Raises OSError."""
         with _wrap_serve_error():
             (line,) = running.ask_supervisor(self._pid, {"do": "status"})
-        found: Mapping[str, Any] = codec.plain(codec.loads(running.RunningGraph, line))
+        found: Mapping[str, Any] = codec.to_plain(codec.decode_json(running.RunningGraph, line))
         return found
 
     def read_logs(self, lines: int) -> Sequence[str]:

@@ -47,7 +47,7 @@ def list_graphs() -> tuple[RunningGraph, ...]:
     for pid in _list_pids():
         with contextlib.suppress(ServeError, ValueError):
             (line,) = ask_supervisor(pid, {"do": "status"})
-            found.append(codec.loads(RunningGraph, line))
+            found.append(codec.decode_json(RunningGraph, line))
     return tuple(found)
 
 
@@ -70,9 +70,9 @@ def ask_supervisor(pid: int, request: Mapping[str, Any], *, patience: float | No
 
 def stream_lines(pid: int, request: Mapping[str, Any], *, patience: float | None = ANSWER_SECONDS) -> Iterator[str]:
     """The lines of an answer as they come; between two of them at most `patience` seconds. Raises ServeError."""
-    path = running.folder(os.environ) / f"{pid}{running.CONTROL}"
+    path = running.locate_folder(os.environ) / f"{pid}{running.CONTROL}"
     try:
-        with control_socket.connect(path) as connection:
+        with control_socket.connect_control(path) as connection:
             connection.settimeout(patience)
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile(encoding="utf-8", errors="replace") as answer:
@@ -87,4 +87,4 @@ def stream_lines(pid: int, request: Mapping[str, Any], *, patience: float | None
 
 
 def _list_pids() -> list[int]:
-    return [int(path.stem) for path in running.files(os.environ, running.CONTROL) if path.stem.isdigit()]
+    return [int(path.stem) for path in running.list_files(os.environ, running.CONTROL) if path.stem.isdigit()]

@@ -39,9 +39,9 @@ def iterate_pieces(image: OciImage, references: tuple[str, ...], leave_out: Coll
             for reference in references
         ],
     }
-    yield from _build_member("manifest.json", codec.canonical(named))
+    yield from _build_member("manifest.json", codec.encode_canonical(named))
     yield from _build_member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    yield from _build_member("index.json", codec.canonical(index))
+    yield from _build_member("index.json", codec.encode_canonical(index))
     yield from _build_member(_blob_path(image.digest), image.manifest)
     yield from _build_member(_blob_path(image.config_digest), image.config)
     written = set(leave_out)

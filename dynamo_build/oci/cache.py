@@ -51,7 +51,7 @@ class LayerCache:
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
             digest, diff_id, size = self._write_blob(entries)
             with open_replacement(self._key_path(key)) as out:
-                out.write(codec.canonical({"digest": digest, "diff_id": diff_id, "size": size}))
+                out.write(codec.encode_canonical({"digest": digest, "diff_id": diff_id, "size": size}))
         except OSError as error:
             raise ImageBuildError(f"the cache `{self.folder}` cannot be written: {error.strerror or error}") from error
         return self._build_layer(digest, diff_id, size, name)

@@ -56,7 +56,7 @@ class OciImage:
     ) -> OciImage:
         """An image of these layers; the manifest and the config's rootfs are written from them, canonically."""
         ids = [layer.diff_id for layer in layers]
-        written = codec.canonical({**config, "rootfs": {"type": "layers", "diff_ids": ids}})
+        written = codec.encode_canonical({**config, "rootfs": {"type": "layers", "diff_ids": ids}})
         manifest: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": documents.MANIFEST,
@@ -65,7 +65,7 @@ class OciImage:
         }
         if annotations:
             manifest["annotations"] = dict(annotations)
-        return cls(manifest=codec.canonical(manifest), config=written, layers=tuple(layers))
+        return cls(manifest=codec.encode_canonical(manifest), config=written, layers=tuple(layers))
 
     @property
     def digest(self) -> str:

@@ -81,7 +81,7 @@ def write_image(
             "size": len(image.manifest),
             "platform": {"os": system, "architecture": architecture},
         }
-        _replace_file(folder / "index.json", codec.canonical(_build_index(folder, entry, tags)))
+        _replace_file(folder / "index.json", codec.encode_canonical(_build_index(folder, entry, tags)))
     except OSError as error:
         raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
     return image.digest
@@ -93,7 +93,7 @@ def write_index(folder: Path, content: bytes, tags: tuple[str, ...]) -> str:
     try:
         _replace_file(folder / "blobs" / "sha256" / digest.removeprefix("sha256:"), content)
         entry = {"mediaType": documents.INDEX, "digest": digest, "size": len(content)}
-        _replace_file(folder / "index.json", codec.canonical(_build_index(folder, entry, tags)))
+        _replace_file(folder / "index.json", codec.encode_canonical(_build_index(folder, entry, tags)))
     except OSError as error:
         raise RegistryError(f"`{folder}` cannot be written: {error.strerror or error}") from error
     return digest

@@ -46,7 +46,7 @@ def digest_requirements(wanted: Requirements) -> str:
     }
     if wanted.local:
         question["local"] = sorted([each.name, each.digest] for each in wanted.local)
-    return digest_bytes(codec.canonical(question))
+    return digest_bytes(codec.encode_canonical(question))
 
 
 def format_requirements(packages: Iterable[LockedPackage]) -> str:

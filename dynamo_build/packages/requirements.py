@@ -57,7 +57,7 @@ def collect_requirements(
     sources = []
     local: dict[str, LocalPackage] = {}
     modules = tuple(modules)
-    not_locked = _OURS | compatible.used(project, modules)
+    not_locked = _OURS | compatible.find_used(project, modules)
     for source, where, line in _collect_lines(project, modules, options, problems, warnings):
         if path := local_path(line):
             found = local_package(project, path)

@@ -59,6 +59,6 @@ def draw(project: Path, options: DrawOptions, on: Listener = ignore) -> Drawing:
     else:
         graph = select_bento(options.tag, project.resolve(), on=on).manifest.graph
     if form == "json":
-        document = {**codec.plain(graph), **({"now": notes} if notes else {})}
-        return Drawing(graph=graph, text=codec.pretty(document) + "\n")
+        document = {**codec.to_plain(graph), **({"now": notes} if notes else {})}
+        return Drawing(graph=graph, text=codec.encode_pretty(document) + "\n")
     return Drawing(graph=graph, text=FORMS[form](graph, notes))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo.sdk.config import configured, merge, near_misses, parse_arguments
+from dynamo.sdk.config import apply_config, merge_values, near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
 from dynamo_build.errors import DynamoError, GraphError, ServeError, UsageError
 from dynamo_build.events import Listener, Warned, ignore
@@ -164,8 +164,8 @@ def format_failure(error: DynamoError) -> str:
 
 def _write_graph(folder: Path, resolved: Resolved) -> None:
     for name, content in (
-        ("graph.json", codec.canonical(resolved.graph)),
-        ("config.json", codec.ordered(resolved.config)),
+        ("graph.json", codec.encode_canonical(resolved.graph)),
+        ("config.json", codec.encode_ordered(resolved.config)),
     ):
         temporary = folder / f"{name}.new"
         temporary.write_bytes(content)
@@ -194,13 +194,13 @@ def resolve_target(
         layers.insert(0, (bento.tag, bento.manifest.config))
     lower: dict[str, Any] = {}
     for _, layer in layers:
-        lower = merge(lower, dict(layer))
+        lower = merge_values(lower, dict(layer))
     config = resolve_config(graph, lower, options.arguments)
     for problem in near_misses(graph, config):
         on(Warned(text=format_problem(problem)))
     _check_names(graph, options)
     values = trace_values(graph, [*layers, (ARGUMENT, parse_arguments(options.arguments))])
-    return Resolved(graph=graph, configured=configured(graph, config), config=config, values=values)
+    return Resolved(graph=graph, configured=apply_config(graph, config), config=config, values=values)
 
 
 def effective_config(resolved: Resolved) -> Mapping[str, Any]:
@@ -218,7 +218,7 @@ def _effective_service_config(service: ServiceSpec, config: Mapping[str, Any]) -
     arguments = {
         "dynamo": {"enabled": service.dynamo, "namespace": service.namespace, "name": service.name},
         "workers": service.workers,
-        "resources": codec.plain(service.resources),
+        "resources": codec.to_plain(service.resources),
         "envs": dict(service.envs),
     }
     return {**defaults, **own, "ServiceArgs": arguments}

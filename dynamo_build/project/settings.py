@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from dynamo.sdk.suggestions import closest
+from dynamo.sdk.suggestions import find_closest
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.model.deployment import DEFAULT_TARGET
 from dynamo_build.model.plan import BuildOptions
@@ -189,7 +189,7 @@ def _flatten_sections(section: Any, where: str, prefix: str) -> dict[str, tuple[
 
 
 def _suggest_setting(name: str) -> str:
-    close = closest(name, KNOWN, 0.5)
+    close = find_closest(name, KNOWN, 0.5)
     return f"Did you mean `{close}`?" if close else f"There are {', '.join(KNOWN)}."
 
 

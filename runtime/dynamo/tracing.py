@@ -24,7 +24,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 TRACEPARENT = "dynamo.traceparent"
 
 
-def configured(environment: Mapping[str, str]) -> bool:
+def is_configured(environment: Mapping[str, str]) -> bool:
     """Whether traces are wanted."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
@@ -32,9 +32,9 @@ def configured(environment: Mapping[str, str]) -> bool:
     return exporter == "console" or (exporter != "none" and any(environment.get(name) for name in _ENDPOINTS))
 
 
-def start(service: ServiceSpec, instance: int, environment: Mapping[str, str]) -> Tracing | None:
+def start_tracing(service: ServiceSpec, instance: int, environment: Mapping[str, str]) -> Tracing | None:
     """What traces this worker; None when nothing is configured, or the packages are not there (which is a warning)."""
-    if not configured(environment):
+    if not is_configured(environment):
         return None
     try:
         return Tracing(service, instance, environment)
@@ -68,7 +68,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("dynamo")
         self._carry = self._propagation.TraceContextTextMapPropagator()
 
-    def handler(self, handler: Handler) -> Handler:
+    def wrap_handler(self, handler: Handler) -> Handler:
         """A span around every call of an endpoint; the calls it makes are its children."""
 
         async def traced(request: Request, answer: Answer) -> None:
@@ -80,7 +80,7 @@ class Tracing:
                 "rpc.method": endpoint,
                 "dynamo.request_id": request.headers.get(context.REQUEST_ID, ""),
             }
-            span, headers = self._begin(f"{component}/{endpoint}", request.headers, attributes)
+            span, headers = self._start_span(f"{component}/{endpoint}", request.headers, attributes)
             try:
                 await handler(msgspec.structs.replace(request, headers=headers), Watched(answer, self, span))
             finally:
@@ -88,7 +88,7 @@ class Tracing:
 
         return traced
 
-    def app(self, app: Any) -> Any:
+    def wrap_app(self, app: Any) -> Any:
         """A span around every HTTP request."""
 
         async def traced(scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,27 +97,27 @@ class Tracing:
                 return
             given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             attributes = {"http.request.method": scope["method"], "url.path": scope["path"]}
-            span, headers = self._begin(f"{scope['method']} {scope['path']}", given, attributes)
+            span, headers = self._start_span(f"{scope['method']} {scope['path']}", given, attributes)
             scope[TRACEPARENT] = headers[context.TRACE]
 
             async def noting(message: Any) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
                     if message["status"] >= 500:
-                        self.failed(span, str(message["status"]))
+                        self.mark_failed(span, str(message["status"]))
                 await send(message)
 
             try:
                 await app(scope, receive, noting)
             except BaseException as error:
-                self.failed(span, type(error).__name__)
+                self.mark_failed(span, type(error).__name__)
                 raise
             finally:
                 span.end()
 
         return traced
 
-    def failed(self, span: Any, what: str) -> None:
+    def mark_failed(self, span: Any, what: str) -> None:
         """Mark a span as failed."""
         span.set_status(self._api.Status(self._api.StatusCode.ERROR, what))
 
@@ -125,7 +125,7 @@ class Tracing:
         """Send what was not sent yet."""
         self._provider.shutdown()
 
-    def _begin(
+    def _start_span(
         self, name: str, headers: Mapping[str, str], attributes: Mapping[str, str]
     ) -> tuple[Any, dict[str, str]]:
         parent = self._carry.extract(headers)
@@ -143,10 +143,10 @@ class Watched:
         self._answer = answer
         self._tracing = tracing
         self._span = span
-        self.open, self.item, self.ready = answer.open, answer.item, answer.ready
-        self.value, self.end = answer.value, answer.end
+        self.open_stream, self.send_item, self.wait_ready = answer.open_stream, answer.send_item, answer.wait_ready
+        self.send_value, self.end_stream = answer.send_value, answer.end_stream
 
-    def fail(self, code: str, message: str, kind: str) -> None:
+    def send_error(self, code: str, message: str, kind: str) -> None:
         """As the answer's own."""
-        self._tracing.failed(self._span, f"{code}: {message}")
-        self._answer.fail(code, message, kind)
+        self._tracing.mark_failed(self._span, f"{code}: {message}")
+        self._answer.send_error(code, message, kind)

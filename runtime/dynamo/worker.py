@@ -6,8 +6,8 @@ import os
 import socket
 import sys
 
-from dynamo.http.server import listen
-from dynamo.process.run_service import CANNOT_START, FAILED, Assignment, StartError, read_bento, say, start
+from dynamo.http.server import open_listener
+from dynamo.process.run_service import CANNOT_START, FAILED, Assignment, StartError, print_line, read_bento, run_worker
 from dynamo.sdk.graph import ServiceSpec
 
 
@@ -18,28 +18,28 @@ def main(arguments: list[str]) -> int:
 
         return int(supervisor.main([]))
     if len(arguments) > 1 or arguments[0].startswith("-"):
-        say("usage: python -m dynamo.worker [SERVICE]")
+        print_line("usage: python -m dynamo.worker [SERVICE]")
         return 2
     try:
         graph, _ = read_bento(os.environ)
         if arguments[0] not in graph.names:
             raise StartError(f"the graph has no service `{arguments[0]}`; it has {', '.join(graph.names)}")
-        http, system = _sockets(graph.service(arguments[0]))
+        http, system = _open_sockets(graph.service(arguments[0]))
     except StartError as error:
-        say(f"error: {error}")
+        print_line(f"error: {error}")
         return FAILED
-    code = start(Assignment(service=arguments[0], http=http, system=system))
+    code = run_worker(Assignment(service=arguments[0], http=http, system=system))
     return FAILED if code == CANNOT_START else code
 
 
-def _sockets(service: ServiceSpec) -> tuple[socket.socket | None, socket.socket | None]:
+def _open_sockets(service: ServiceSpec) -> tuple[socket.socket | None, socket.socket | None]:
     host, port = os.environ.get("DYNAMO_HOST", "127.0.0.1"), os.environ.get("DYNAMO_PORT", "8000")
     system, system_port = os.environ.get("DYNAMO_SYSTEM_HOST", "127.0.0.1"), os.environ.get("DYNAMO_SYSTEM_PORT", "0")
     try:
         where = f"{host}:{port}"
-        http = listen(host, int(port)) if service.http else None
+        http = open_listener(host, int(port)) if service.http else None
         where = f"{system}:{system_port}"
-        return http, listen(system, int(system_port)) if int(system_port) else None
+        return http, open_listener(system, int(system_port)) if int(system_port) else None
     except (OSError, ValueError) as error:
         raise StartError(f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}") from error
 

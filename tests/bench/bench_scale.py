@@ -133,7 +133,7 @@ async def entries() -> dict:
             async with await calling() as runtime:
                 begun = time.perf_counter()
                 watch = await runtime.discovery.watch("bench", "Simulated")
-                while len(watch.instances()) < count:
+                while len(watch.list_instances()) < count:
                     await asyncio.sleep(0.005)
                 known = time.perf_counter() - begun
                 before = processor()
@@ -144,11 +144,11 @@ async def entries() -> dict:
                 for _ in range(50):
                     begun = time.perf_counter()
                     for _ in range(1000):
-                        component.random(watch.instances("echo"))
+                        component.pick_random(watch.list_instances("echo"))
                     spent.append(time.perf_counter() - begun)
                     await asyncio.sleep(0.02)
                 pick = statistics.mean(spent) / 1000 * 1e6
-                assert len(watch.instances()) == count, len(watch.instances())
+                assert len(watch.list_instances()) == count, len(watch.list_instances())
                 line.append((count, pick))
                 rows.append([f"{count:,}", f"{pick:.2f} µs", f"{known * 1e3:.0f} ms", f"{idle:.1%} of a core"])
     picture = drawn("calls_entries.svg", "entries", "µs to choose an instance", {"ours": line})

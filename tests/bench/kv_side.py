@@ -38,10 +38,10 @@ class Ours:
 
     def stored(self, number: int, worker: int, hashes: list[int]) -> bytes:
         event = self.events.Stored(hashes)
-        return self.events.encode(self.events.KvMessage(worker, 1, number, [event]))
+        return self.events.encode_message(self.events.KvMessage(worker, 1, number, [event]))
 
     def apply(self, message: bytes) -> None:
-        told = self.events.decode(message)
+        told = self.events.decode_message(message)
         for event in told.events:
             if isinstance(event, self.events.Stored):
                 self.index.stored(told.worker, event.hashes)
@@ -62,7 +62,7 @@ class Ours:
 
     def removed(self, number: int, worker: int, prompt: list[int], start: int, end: int) -> Any:
         event = self.events.Removed(prompt[start:end], self.before(prompt, start))
-        return self.events.encode(self.events.KvMessage(worker, 1, number, [event]))
+        return self.events.encode_message(self.events.KvMessage(worker, 1, number, [event]))
 
 
 class Bare(Ours):

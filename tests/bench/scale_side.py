@@ -33,7 +33,7 @@ async def instances(count: int) -> None:
         for _ in range(count):
             dispatcher = Dispatcher()
             for name, function in (("echo", echo), ("stream", stream)):
-                dispatcher.add(naming.path("bench", "Scale", name), name, function)
+                dispatcher.add_method(naming.format_path("bench", "Scale", name), name, function)
             serving = await runtime.transport.serve(dispatcher)
             await runtime.discovery.register(
                 Instance(namespace="bench", component="Scale", id=new_id(), address=serving.address, endpoints=NAMES)
@@ -57,7 +57,7 @@ async def simulated(count: int) -> None:
             begun = time.monotonic()
             for start in range(0, count, 100):
                 for instance in made[start : start + 100]:
-                    await runtime.discovery.beat(instance)
+                    await runtime.discovery.send_heartbeat(instance)
                 await asyncio.sleep(max(0.0, begun + HEARTBEAT_SECONDS * start / count - time.monotonic()))
             if first:
                 print("ready", flush=True)

@@ -110,7 +110,7 @@ def ours(role: str) -> None:
         async with await distributed.connect({**os.environ, "DYNAMO_TRANSPORT_TOKEN": "shared"}) as runtime:
             dispatcher, service = Dispatcher(), Service()
             for name in names:
-                dispatcher.add(naming.path("bench", component, name), name, getattr(service, name))
+                dispatcher.add_method(naming.format_path("bench", component, name), name, getattr(service, name))
             serving = await runtime.transport.serve(dispatcher)
             instance = Instance(
                 namespace="bench", component=component, id=new_id(), address=serving.address, endpoints=names

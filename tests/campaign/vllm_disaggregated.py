@@ -50,7 +50,7 @@ async def main(part: str, model: str) -> None:
                 "tokens": tokens,
                 "cached": cached,
                 "first": first,
-                "transferred": engine.transferred,
+                "transferred": engine.transferred_tokens,
                 "handoff": handoff and handoff.parameters,
             }
         )

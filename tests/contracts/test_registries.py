@@ -191,7 +191,7 @@ def test_documents_and_blobs_come_back_as_they_are(place: str) -> None:
     of(to).push(image, (to,), ignore)
     entry = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
     entry["platform"] = {"os": "linux", "architecture": "amd64"}
-    index = codec.canonical({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": [entry]})
+    index = codec.encode_canonical({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": [entry]})
     several = reference(place, "several")
     digest = str(of(several).push_index(index, (several,), ignore))
     assert of(to).document(to) == image.manifest

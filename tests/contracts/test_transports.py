@@ -122,7 +122,7 @@ async def running(transport: Any, workers: int = 1) -> AsyncIterator[tuple[Any, 
     for _ in range(workers):
         worker, dispatcher = Worker(), Dispatcher()
         for name in names:
-            dispatcher.add(f"test/Worker/{name}", name, getattr(worker, name))
+            dispatcher.add_method(f"test/Worker/{name}", name, getattr(worker, name))
         serving = await transport.serve(dispatcher)
         instance = Instance(
             namespace="test", component="Worker", id=new_id(), address=serving.address, endpoints=tuple(names)
@@ -272,7 +272,7 @@ async def test_least_loaded(transport):
     async with running(transport, workers=4) as (_, runtime, _):
         client = await runtime.namespace("test").component("Worker").endpoint("slow").client()
         tasks = [asyncio.ensure_future(_await(client.least_loaded({"text": "a"}))) for _ in range(8)]
-        load = runtime.callee("test", "Worker").load
+        load = runtime.get_callee("test", "Worker").load
         await eventually(lambda: sum(load.values()) == 8, lambda: load)
         assert sorted(load.values()) == [2, 2, 2, 2]
         for task in tasks:
@@ -304,7 +304,7 @@ async def test_retry(transport):
         for _ in range(10):
             assert (await client.value({"text": "a"})).text == "A"
         with pytest.raises(Unavailable):
-            await (await transport.request(address, Request("a/b/c", msgspec.Raw(b"\xc0")))).receive()
+            await (await transport.request(address, Request("a/b/c", msgspec.Raw(b"\xc0")))).receive_frame()
 
 
 async def _await(call: Any) -> Any:

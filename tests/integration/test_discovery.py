@@ -37,12 +37,12 @@ async def test_register_watch_withdraw(server):
         first, second = instance(), instance()
         await one.discovery.register(first)
         watch = await other.discovery.watch("n s", "Worker")
-        assert watch.instances() == [first]
+        assert watch.list_instances() == [first]
         lease = await one.discovery.register(second)
-        await eventually(lambda: len(watch.instances("e/x")) == 2)
+        await eventually(lambda: len(watch.list_instances("e/x")) == 2)
         await lease.close()
-        await eventually(lambda: watch.instances() == [first])
-        assert (await other.discovery.watch("n s", "Work")).instances() == []
+        await eventually(lambda: watch.list_instances() == [first])
+        assert (await other.discovery.watch("n s", "Work")).list_instances() == []
 
 
 async def test_a_silent_instance_is_forgotten(server):
@@ -50,15 +50,15 @@ async def test_a_silent_instance_is_forgotten(server):
     async with await connect(environment(server)) as one:
         watch = await one.discovery.watch("n s", "Silent")
         await one.discovery.put(instance("Silent"))
-        await eventually(lambda: len(watch.instances()) == 1)
-        await eventually(lambda: not watch.instances())
+        await eventually(lambda: len(watch.list_instances()) == 1)
+        await eventually(lambda: not watch.list_instances())
 
 
 async def test_everyone_gets_the_same_token(server):
     """Those who share a server and are given no token share the one kept there."""
     async with await connect(environment(server)) as one, await connect(environment(server)) as other:
         dispatcher = Dispatcher()
-        dispatcher.add("n s/Echo/e/x", "e/x", lambda request: request)
+        dispatcher.add_method("n s/Echo/e/x", "e/x", lambda request: request)
         serving = await one.transport.serve(dispatcher)
         await one.discovery.register(instance("Echo", address=serving.address))
         client = await other.namespace("n s").component("Echo").endpoint("e/x").client()
@@ -79,13 +79,13 @@ async def test_a_restarted_server_knows_everything_again():
             watch = await other.discovery.watch("n s", "Worker")
             server.stop(kill=True)
             await asyncio.sleep(5)
-            assert watch.instances() == [known]
+            assert watch.list_instances() == [known]
             server.start()
             later = await connect({"NATS_SERVER": server.url})
             fresh = await later.discovery.watch("n s", "Worker")
-            await eventually(lambda: fresh.instances() == [known])
+            await eventually(lambda: fresh.list_instances() == [known])
             await asyncio.sleep(5)
-            assert watch.instances() == [known]
+            assert watch.list_instances() == [known]
             await later.close()
 
 
@@ -115,7 +115,7 @@ def test_it_closes_with_the_loop(server, capfd, plane, factory):
         given = {**environment(server), "DYN_REQUEST_PLANE": plane}
         worker, caller = await connect(given), await connect(given)
         dispatcher = Dispatcher()
-        dispatcher.add("n s/Open/e/x", "e/x", endless)
+        dispatcher.add_method("n s/Open/e/x", "e/x", endless)
         serving = await worker.transport.serve(dispatcher)
         await worker.discovery.register(instance("Open", address=serving.address))
         items = caller.service("n s", "Open", {"e/x": "e/x"})["e/x"]().__aiter__()

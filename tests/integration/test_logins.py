@@ -26,7 +26,7 @@ async def called(environment: dict[str, str], worker: dict[str, str] | None = No
     """What a call between two processes of this environment gives."""
     async with await connect(worker or environment, 5) as one, await connect(environment, 5) as other:
         dispatcher = Dispatcher()
-        dispatcher.add("n/Echo/e", "e", lambda request: request)
+        dispatcher.add_method("n/Echo/e", "e", lambda request: request)
         serving = await one.transport.serve(dispatcher)
         lease = await one.discovery.register(
             Instance(namespace="n", component="Echo", id=new_id(), address=serving.address, endpoints=("e",))

@@ -34,9 +34,9 @@ def healthy(port: int) -> bool:
 async def instances(namespace: str) -> int:
     async with await connect() as runtime:
         watch = await runtime.discovery.watch(namespace, "Backend")
-        while await watch.changed(1):
+        while await watch.wait_for_change(1):
             pass
-        return len(watch.instances())
+        return len(watch.list_instances())
 
 
 def test_only_the_first_process_is_called(tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_only_the_first_process_is_called(tmp_path: Path, nats_url: str, monkeyp
     namespace = f"test-{secrets.token_hex(4)}"
     graph = explore_graph("hello_world:Frontend", project).graph
     graph = replace(graph, services=tuple(replace(service, namespace=namespace) for service in graph.services))
-    (tmp_path / "graph.json").write_bytes(codec.canonical(graph))
+    (tmp_path / "graph.json").write_bytes(codec.encode_canonical(graph))
     (tmp_path / "config.json").write_text("{}")
     monkeypatch.setenv("NATS_SERVER", nats_url)
     started: dict[int, subprocess.Popen[bytes]] = {}

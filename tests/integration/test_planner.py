@@ -84,11 +84,11 @@ def test_a_graph_grows_and_shrinks(serve):
     until(0.01, 1)
     assert "`Worker` has 3 workers, 2 before" in started.said()
     assert "`Worker` has 1 worker, 2 before" in started.said()
-    folder = running.folder({"XDG_RUNTIME_DIR": str(started.runtime)})
+    folder = running.locate_folder({"XDG_RUNTIME_DIR": str(started.runtime)})
     (path,) = folder.glob(f"*{running.CONTROL}")
 
     def ask(**request):
-        with control_socket.connect(path) as connection:
+        with control_socket.connect_control(path) as connection:
             connection.sendall(json.dumps({"do": "scale", **request}).encode() + b"\n")
             return connection.makefile().read().strip()
 

@@ -10,7 +10,7 @@ import signal
 
 import pytest
 
-from dynamo.bench.stream import Endpoint, ask
+from dynamo.bench.stream import Endpoint, send_request
 from support.hello import ROOT
 from support.nats import binary
 from support.serving import Serve
@@ -43,7 +43,7 @@ def served(tmp_path):
 
 async def answers(endpoint, count, limit):
     prompts = [[{"role": "user", "content": f"{number} " + "tell me more " * (20 + number)}] for number in range(count)]
-    return await asyncio.gather(*(ask(endpoint, prompt, limit) for prompt in prompts))
+    return await asyncio.gather(*(send_request(endpoint, prompt, limit) for prompt in prompts))
 
 
 def lives(served):

@@ -91,7 +91,7 @@ async def test_prefixes_stay_with_their_worker(server, start):
                     decision = router.service.router.decide(range(stem * 1000, stem * 1000 + 64), [1, 2], hashes(stem))
                     assert decision.overlap_blocks == 4
                     assert chosen.setdefault(stem, decision.worker) == decision.worker
-            assert late.service.replicas.others == 1
+            assert late.service.replicas.other_count == 1
 
 
 def hashes(stem):
@@ -105,14 +105,14 @@ async def test_a_worker_is_killed_in_mid_stream(server, start):
         asked = [request(f"r{number}", number * 1000, limit=120) for number in range(6)]
         streams = [asyncio.ensure_future(answer(client, one)) for one in asked]
         prediction = client.service.router.prediction
-        await eventually(lambda: sum(prediction.of(number).requests for number in workers) == 6)
-        work = {number: prediction.of(number).requests for number in workers}
+        await eventually(lambda: sum(prediction.get_work(number).requests for number in workers) == 6)
+        work = {number: prediction.get_work(number).requests for number in workers}
         victim = max(work, key=work.__getitem__)
         assert work[victim] >= 3
         await asyncio.sleep(0.3)
         workers[victim].kill()
         assert await asyncio.gather(*streams) == [await alone(one) for one in asked]
-        assert all(client.service.router.prediction.of(number).requests == 0 for number in workers)
+        assert all(client.service.router.prediction.get_work(number).requests == 0 for number in workers)
         start(3)
         await eventually(lambda: set(client.service._workers()) == {3 - victim, 3})
 

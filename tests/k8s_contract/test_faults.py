@@ -23,7 +23,7 @@ def test_apply(server: Any, fault: Fault) -> None:
     _, document = broken(resolved(fault))
     answer = server.apply(moved(document, server.namespace, fault), **DRY)
     assert answer.status == fault.apply, answer.message
-    assert answer.manifest_mistake == (fault.apply == 500)
+    assert answer.is_manifest_mistake == (fault.apply == 500)
     if fault.apply == 422 and fault.cause:
         assert fault.cause in {cause.partition(": ")[0] for cause in answer.causes}
     assert bool(answer.warnings) == fault.warns

@@ -58,7 +58,7 @@ async def main(component: str) -> None:
         dispatcher, service = Dispatcher(), Service()
         names = [name for name in vars(Service) if not name.startswith("_")]
         for name in names:
-            dispatcher.add(naming.path(NAMESPACE, component, name), name, getattr(service, name))
+            dispatcher.add_method(naming.format_path(NAMESPACE, component, name), name, getattr(service, name))
         serving = await runtime.transport.serve(dispatcher)
         instance = Instance(
             namespace=NAMESPACE, component=component, id=new_id(), address=serving.address, endpoints=tuple(names)

@@ -291,7 +291,9 @@ async def test_connections_are_cut_and_half_open(monkeypatch):
                 namespace=fault_worker.NAMESPACE, component="C", id=new_id(), address=proxy.address, endpoints=ENDPOINTS
             )
             # The worker knows its endpoints under its own component's name, so calls go there by the other's address.
-            runtime.callee(fault_worker.NAMESPACE, "C").path = lambda name: f"{fault_worker.NAMESPACE}/Behind/{name}"
+            runtime.get_callee(fault_worker.NAMESPACE, "C").format_path = lambda name: (
+                f"{fault_worker.NAMESPACE}/Behind/{name}"
+            )
             await runtime.discovery.register(instance)
             requests = Requests(runtime, deadline=3.0)
             await seen(requests, 1)
@@ -305,7 +307,7 @@ async def test_connections_are_cut_and_half_open(monkeypatch):
             assert set(cut) <= {"unary right", "stream right", "stream unavailable"}, cut
             proxy.swallowing = True
             await asyncio.sleep(2)
-            waiting = asyncio.ensure_future(requests.client.hang()._result())
+            waiting = asyncio.ensure_future(requests.client.hang()._fetch_result())
             await asyncio.sleep(5)
             assert not waiting.done()  # it was sent again
             proxy.swallowing = False
@@ -449,9 +451,9 @@ async def test_the_broker_is_absent_at_the_start():
 @pytest.mark.parametrize("plane", PLANES)
 async def test_every_worker_is_restarted(plane, tmp_path):
     """Real workers, one after the other, each ended by SIGTERM under load when its successor is there: nothing fails."""
-    spec = rolling_service.C.spec(str(tmp_path))
+    spec = rolling_service.C.build_spec(str(tmp_path))
     graph = ServiceGraph(target="scenarios.rolling_service:C", entry="C", services=(spec,))
-    (tmp_path / "graph.json").write_bytes(codec.canonical(graph))
+    (tmp_path / "graph.json").write_bytes(codec.encode_canonical(graph))
     (tmp_path / "config.json").write_text("{}")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "DYNAMO_BENTO": str(tmp_path)}
     command = [sys.executable, "-m", "dynamo.worker", "C"]

@@ -14,7 +14,7 @@ import yaml
 from dynamo.sdk import config
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import Service, endpoints_of
-from dynamo.sdk.describe.assemble import assemble
+from dynamo.sdk.describe.assemble import assemble_graph
 from support.in_process import ended, made, running
 from support.seeds import FOLDER, blocks, execute, framed
 
@@ -114,7 +114,7 @@ def graph_of(name: str):
     for each in vars(sys.modules["block"]).values():
         if isinstance(each, Service):
             each.inner.__qualname__ = each.inner.__name__
-    found = assemble(f"block:{name}", entry, ".", frozenset(), ())
+    found = assemble_graph(f"block:{name}", entry, ".", frozenset(), ())
     assert found.graph is not None, found.problems
     return found.graph
 
@@ -142,9 +142,9 @@ def test_a_configuration_is_valid_as_printed(name):
     (service,) = given
     code = execute(framed("2-16.py" if service == "LLMService" else "2-08.py"), "block", made=made)
     graph = graph_from(code[service])
-    assert config.validate(graph, given) == ()
+    assert config.validate_config(graph, given) == ()
     assert config.near_misses(graph, given) == ()
-    spec = config.configured(graph, given).service(service)
+    spec = config.apply_config(graph, given).service(service)
     wanted = given[service]["ServiceArgs"]
     assert spec.workers == wanted["workers"]
     assert spec.resources.gpu == str(wanted["resources"]["gpu"])
@@ -156,7 +156,7 @@ def graph_from(service: Service):
     """A graph of one service."""
     sys.modules.setdefault("block", importlib.import_module("types").ModuleType("block"))
     try:
-        found = assemble("block:S", service, ".", frozenset(), ()).graph
+        found = assemble_graph("block:S", service, ".", frozenset(), ()).graph
     finally:
         sys.modules.pop("block", None)
     assert found is not None

@@ -82,7 +82,7 @@ def bento(
     for part in ("config", "runtime", "env/python"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "files.sha256").write_text("".join(lines))
-    (folder / "config/graph.json").write_bytes(codec.canonical(graph))
+    (folder / "config/graph.json").write_bytes(codec.encode_canonical(graph))
     (folder / "config/config.json").write_bytes(b"{}")
     content = wheel(runtime or {"dynamo/__init__.py": b"", "dynamo/worker.py": b"print('worker')\n"})
     (folder / "runtime" / WHEEL).write_bytes(content)

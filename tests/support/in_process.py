@@ -19,12 +19,12 @@ async def running(*services: Service[Any]) -> DistributedRuntime:
     """A runtime in which one instance of each service answers."""
     runtime = DistributedRuntime(MemoryTransport(), MemoryDiscovery())
     for service in services:
-        spec = service.spec(".")
+        spec = service.build_spec(".")
         instance = await made(service, runtime)
         dispatcher = Dispatcher()
         for endpoint in spec.endpoints:
-            path = naming.path(spec.namespace, spec.name, endpoint.name)
-            dispatcher.add(path, endpoint.name, getattr(instance, endpoint.method))
+            path = naming.format_path(spec.namespace, spec.name, endpoint.name)
+            dispatcher.add_method(path, endpoint.name, getattr(instance, endpoint.method))
         serving = await runtime.transport.serve(dispatcher)
         names = tuple(endpoint.name for endpoint in spec.endpoints)
         await runtime.discovery.register(
@@ -41,7 +41,7 @@ async def made(service: Service[Any], runtime: DistributedRuntime | None = None)
     for attribute, dependency in service.dependencies.items():
         callee = as_service(dependency.on)
         if runtime is not None and callee is not None:
-            spec = callee.spec(".")
+            spec = callee.build_spec(".")
             names = {endpoint.method: endpoint.name for endpoint in spec.endpoints}
             clients[attribute] = runtime.service(spec.namespace, spec.name, names)
     bind(service, clients)

@@ -28,7 +28,7 @@ async def offer(
         return engine(request)
 
     dispatcher = Dispatcher()
-    dispatcher.add(naming.path("ns", "Worker", "generate"), "generate", generate)
+    dispatcher.add_method(naming.format_path("ns", "Worker", "generate"), "generate", generate)
     serving = await runtime.transport.serve(dispatcher)
     await runtime.discovery.register(
         Instance(namespace="ns", component="Worker", id=number, address=serving.address, endpoints=("generate",))

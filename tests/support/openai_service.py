@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from dynamo.http.openai.access import Access
-from dynamo.http.openai.models import ModelRegistry, registration
+from dynamo.http.openai.models import ModelRegistry, parse_registration
 from dynamo.http.openai.service import OpenAIService
-from dynamo.http.server import HttpServer, listen
+from dynamo.http.server import HttpServer, open_listener
 from dynamo.sdk import dynamo_endpoint, service
 from support.in_process import running
 
@@ -79,8 +79,8 @@ async def serving(
     runtime = await running(*(services or (Words,)))
     registry = ModelRegistry(runtime)
     for kind, name, endpoint in models:
-        await registry.add(registration(kind, name, endpoint))
-    listening = listen("127.0.0.1", 0)
+        await registry.add_model(parse_registration(kind, name, endpoint))
+    listening = open_listener("127.0.0.1", 0)
     server = HttpServer(OpenAIService(lambda: registry, access, timeout, own), listening, 1.0)
     await server.start()
     try:

@@ -208,11 +208,11 @@ class Simulation:
         """Before the clock starts each of these beginnings is on one worker."""
         for tenant, hashes in enumerate(held):
             batcher = self.workers[tenant % len(self.workers) + 1]
-            batcher.pool.take(len(hashes))
-            batcher.pool.fill(hashes)
-            batcher.pool.leave(hashes, 0)
+            batcher.pool.take_blocks(len(hashes))
+            batcher.pool.fill_blocks(hashes)
+            batcher.pool.release_blocks(hashes, 0)
         for worker, batcher in self.workers.items():
-            self._heard(worker, batcher.pool.events())
+            self._heard(worker, batcher.pool.drain_events())
 
     def _push(self, when: float, kind: str, what: object) -> None:
         heapq.heappush(self._heap, (when, next(self._order), kind, what))
@@ -227,7 +227,7 @@ class Simulation:
         worker = self.router.route(arrival.name, arrival.tokens, numbers, arrival.hashes).worker
         request = EngineRequest(id=arrival.name, tokens=arrival.tokens, max_tokens=arrival.output)
         try:
-            self.workers[worker].add(request, arrival.hashes)
+            self.workers[worker].add_request(request, arrival.hashes)
         except RequestTooLong:
             self.outcome.rejected += counted
             self.router.finished(arrival.name)
@@ -238,7 +238,7 @@ class Simulation:
             self._start(worker)
 
     def _start(self, worker: int) -> None:
-        done = self.workers[worker].run()
+        done = self.workers[worker].run_pass()
         self._push(self.now + done.seconds, "pass", (worker, done))
 
     def _passed(self, worker: int, done: Pass) -> None:
@@ -265,11 +265,11 @@ class Simulation:
                 again = max(self.now + arrival.pause, arrival.not_before)
                 if arrival.then is not None and again < self.workload.seconds:
                     self._push(again, "turn", arrival.then)
-        events = batcher.pool.events()
+        events = batcher.pool.drain_events()
         if events:
             self._push(self.now + EVENT_SECONDS, "events", (worker, events))
-        self.router.aggregator.heard(worker, batcher.metrics())
-        if batcher.busy:
+        self.router.aggregator.heard(worker, batcher.build_metrics())
+        if batcher.is_busy:
             self._start(worker)
         else:
             self._busy.discard(worker)

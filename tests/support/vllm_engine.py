@@ -51,8 +51,8 @@ async def main(model: str) -> dict[str, object]:
     await asyncio.sleep(0.5)
     blocks = EngineBlocks(32)
     for event in events:
-        blocks.apply(event)
-    seen["blocks_of_prompt"] = sum(key in blocks.held() for key in block_hashes(PROMPT, 32))
+        blocks.apply_event(event)
+    seen["blocks_of_prompt"] = sum(key in blocks.list_hashes() for key in block_hashes(PROMPT, 32))
     seen["slots"] = metrics[-1].request_total_slots
     seen["blocks"] = metrics[-1].kv_total_blocks
     seen["hit_rate"] = metrics[-1].gpu_prefix_cache_hit_rate
@@ -77,7 +77,7 @@ async def main(model: str) -> dict[str, object]:
         *(answer(engine, request(f"m{n}", max_tokens=64, stop_tokens=frozenset())) for n in range(8))
     )
     seen["tokens_a_second"] = round(sum(len(tokens) for tokens, _ in many) / (time.monotonic() - began))
-    files = model_files.read(model)
+    files = model_files.read_model(model)
     processor = OpenAIProcessor(Preprocessor(files, 1024), engine.generate)
     chunks = [
         chunk async for chunk in processor.chat({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5})
@@ -94,7 +94,7 @@ async def main(model: str) -> dict[str, object]:
 
 def old_paths(model: str) -> dict[str, object]:
     """The imports of code that was written for vLLM's paths of 2025."""
-    moved.install()
+    moved.install_finder()
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.openai.api_server import build_async_engine_client_from_engine_args
     from vllm.entrypoints.openai.protocol import ChatCompletionRequest, CompletionRequest, ErrorResponse

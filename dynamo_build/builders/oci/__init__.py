@@ -63,7 +63,7 @@ class OciBuilder:
             )
             image = base.with_layers(making.make_layers(ahead.start_upload))
             sent = ahead.wait_for_uploads()
-        labels = {"dynamo.bytecode": compiled.version, LABEL: codec.canonical(making.keys).decode()}
+        labels = {"dynamo.bytecode": compiled.version, LABEL: codec.encode_canonical(making.keys).decode()}
         image = image.with_config(
             configuration.image_settings(base, plan, labels), configuration.image_annotations(plan, compressor)
         )

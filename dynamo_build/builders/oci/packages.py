@@ -46,7 +46,7 @@ def cache_key(wanted: PackagesLayer, interpreter: str, bytecode: str = "none") -
         "interpreter": interpreter,
         "bytecode": bytecode,
     }
-    return f"packages {hashlib.sha256(codec.canonical(decides)).hexdigest()}"
+    return f"packages {hashlib.sha256(codec.encode_canonical(decides)).hexdigest()}"
 
 
 def install_packages(

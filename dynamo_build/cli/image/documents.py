@@ -83,4 +83,4 @@ def _write_document(document: Described, *, attach: bool) -> None:
     from dynamo.sdk import codec
     from dynamo_build.pipeline.images import attach_document
 
-    print(attach_document(document, console.create_listener()) if attach else codec.pretty(document.content))
+    print(attach_document(document, console.create_listener()) if attach else codec.encode_pretty(document.content))

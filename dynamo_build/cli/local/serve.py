@@ -107,7 +107,7 @@ def serve(
 
         resolved = serve.preview_config(target, Path(working_dir), options, listener)
         console.print_line(format_config_values(resolved.values))
-        console.print_line(f"DYNAMO_SERVICE_CONFIG={codec.ordered(resolved.config).decode()}")
+        console.print_line(f"DYNAMO_SERVICE_CONFIG={codec.encode_ordered(resolved.config).decode()}")
         console.print_result(serve.effective_config(resolved), "json", text="")
         return
     raise typer.Exit(serve.serve(target, Path(working_dir), options, on=listener))

@@ -121,4 +121,4 @@ def _set_replicas(document: Mapping[str, Any], service: str, count: int) -> dict
         ]
     else:
         spec["replicas"] = count
-    return {**codec.plain(document), "spec": spec}
+    return {**codec.to_plain(document), "spec": spec}

@@ -15,7 +15,7 @@ APPLIED = "dynamo/applied"
 
 def add_digest(document: Mapping[str, Any]) -> dict[str, Any]:
     """The object with the digest of itself as an annotation."""
-    digest = hashlib.sha256(codec.canonical(document)).hexdigest()[:32]
+    digest = hashlib.sha256(codec.encode_canonical(document)).hexdigest()[:32]
     metadata = dict(document["metadata"])
     metadata["annotations"] = {**metadata.get("annotations", {}), APPLIED: digest}
     return {**document, "metadata": metadata}

@@ -161,7 +161,7 @@ class _Apply:
         query |= {"dryRun": "All"} if self.dry_run else {}
         name = str(document["metadata"]["name"])
         path = resource.build_path(name, self.namespace)
-        answer = self.connection.request("PATCH", path, query=query, body=codec.plain(document), kind=APPLY_PATCH)
+        answer = self.connection.request("PATCH", path, query=query, body=codec.to_plain(document), kind=APPLY_PATCH)
         what = f"{document['kind']}/{name}"
         if not answer.is_ok:
             raise build_answer_error(answer, what)

@@ -43,7 +43,7 @@ class Revision:
 
 def digest_documents(documents: Sequence[Mapping[str, Any]]) -> str:
     """The digest of manifests."""
-    return hashlib.sha256(codec.canonical(documents)).hexdigest()
+    return hashlib.sha256(codec.encode_canonical(documents)).hexdigest()
 
 
 def record_revision(
@@ -53,7 +53,7 @@ def record_revision(
 
     Raises DeployError.
     """
-    packed = gzip.compress(codec.canonical(documents), 9, mtime=0)
+    packed = gzip.compress(codec.encode_canonical(documents), 9, mtime=0)
     if len(packed) > _LARGEST:
         return 0
     metadata = parent["metadata"]

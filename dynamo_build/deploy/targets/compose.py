@@ -150,7 +150,7 @@ def _build_environment(deployment: Deployment, workload: Workload) -> dict[str, 
         taken = {}
     ours = {
         _TOKEN: f"${{{_TOKEN}:?set it to a long random text}}",
-        "DYN_DEPLOYMENT_CONFIG": _escape_dollars(codec.canonical(deployment.config).decode()),
+        "DYN_DEPLOYMENT_CONFIG": _escape_dollars(codec.encode_canonical(deployment.config).decode()),
         "DYN_REQUEST_PLANE": "tcp",
         "DYNAMO_DRAIN_SECONDS": str(workload.drain),
         "NATS_SERVER": _escape_dollars(deployment.nats or "nats://nats:4222"),

@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_answer(200, "text/html; charset=utf-8", self.server.page)
         elif path == "/state.json":
             state = self.server.watch.state
-            self._send_answer(503 if state.error else 200, "application/json", codec.canonical(state))
+            self._send_answer(503 if state.error else 200, "application/json", codec.encode_canonical(state))
         else:
             self._send_answer(404, "text/plain; charset=utf-8", b"there is nothing here\n")
 

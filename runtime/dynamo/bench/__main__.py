@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dynamo.bench import workloads
-from dynamo.bench.load import Load, run
-from dynamo.bench.report import draw, report, table
+from dynamo.bench.load import Load, run_load
+from dynamo.bench.report import build_report, draw_charts, format_table
 from dynamo.bench.stream import Endpoint, Measured
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The arguments."""
     made = argparse.ArgumentParser(
         prog="python -m dynamo.bench",
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit code is 0 when every request was answered, 1 when some were not, 2 when none could be made."""
-    given = parser().parse_args(arguments)
+    given = build_parser().parse_args(arguments)
     shape = workloads.Shape(
         kind=given.workload,
         prefixes=given.prefixes,
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if timed and not Path(given.workload).is_file():
             raise ValueError(f"`{given.workload}` is no workload or file; there are {', '.join(workloads.KINDS)}")
-        talks = workloads.trace(Path(given.workload)) if timed else workloads.talks(shape)
+        talks = workloads.read_trace(Path(given.workload)) if timed else workloads.make_talks(shape)
         endpoint = Endpoint(
             url=given.url,
             model=given.model,
@@ -80,20 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             timed=timed and not given.rate,
             seed=given.seed,
         )
-        answers, seconds = asyncio.run(run(endpoint, talks, load))
+        answers, seconds = asyncio.run(run_load(endpoint, talks, load))
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
         return 130
-    return _show(answers, seconds, given)
+    return _print_report(answers, seconds, given)
 
 
-def _show(answers: list[Measured], seconds: float, given: argparse.Namespace) -> int:
-    found = report(answers, seconds)
-    sys.stdout.write((json.dumps(asdict(found)) if given.output == "json" else table(found)) + "\n")
+def _print_report(answers: list[Measured], seconds: float, given: argparse.Namespace) -> int:
+    found = build_report(answers, seconds)
+    sys.stdout.write((json.dumps(asdict(found)) if given.output == "json" else format_table(found)) + "\n")
     if given.plots is not None:
-        for path in draw(answers, given.plots):
+        for path in draw_charts(answers, given.plots):
             sys.stderr.write(f"wrote {path}\n")
     return 1 if found.failed or not answers else 0
 

@@ -35,11 +35,11 @@ def line_chart(title: str, x: str, y: str, series: Mapping[str, Points], *, log_
         f'<text x="14" y="{HEIGHT / 2:.0f}" text-anchor="middle" '
         f'transform="rotate(-90 14 {HEIGHT / 2:.0f})">{escape(y)}</text>',
     ]
-    for value in upward.ticks():
+    for value in upward.list_ticks():
         at = upward(value)
         parts.append(f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for value in across.ticks():
+    for value in across.list_ticks():
         at = across(value)
         parts.append(f'<path d="M{at:.1f} {HEIGHT - BOTTOM}v5" stroke="#333333"/>')
         parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{value:g}</text>')
@@ -63,18 +63,18 @@ class _Scale:
     def __init__(self, values: Sequence[float], start: float, end: float, log: bool) -> None:
         self._log = log
         self._start, self._end = start, end
-        self._low, self._high = min(map(self._of, values)), max(map(self._of, values))
+        self._low, self._high = min(map(self._transform_value, values)), max(map(self._transform_value, values))
         if self._high - self._low < 1e-12:
             self._high = self._low + 1
 
-    def _of(self, value: float) -> float:
+    def _transform_value(self, value: float) -> float:
         return math.log10(value) if self._log else value
 
     def __call__(self, value: float) -> float:
-        share = (self._of(value) - self._low) / (self._high - self._low)
+        share = (self._transform_value(value) - self._low) / (self._high - self._low)
         return self._start + share * (self._end - self._start)
 
-    def ticks(self) -> list[float]:
+    def list_ticks(self) -> list[float]:
         """A few round values."""
         if self._log:
             return [10.0**power for power in range(math.ceil(self._low - 1e-9), math.floor(self._high + 1e-9) + 1)]

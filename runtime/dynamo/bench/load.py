@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
-from dynamo.bench.stream import Endpoint, Measured, ask
+from dynamo.bench.stream import Endpoint, Measured, send_request
 from dynamo.bench.workloads import Talk
 
 
@@ -25,7 +25,7 @@ class Load:
     seed: int = 1
 
 
-async def run(
+async def run_load(
     endpoint: Endpoint, talks: Iterator[Talk], load: Load, on_answer: Callable[[Measured], None] = lambda one: None
 ) -> tuple[list[Measured], float]:
     """All answers in the order of their beginning, and the seconds it took."""
@@ -41,13 +41,13 @@ async def run(
                 return
             left -= 1
             begun = loop.time() - start
-            found = await ask(endpoint, talk.messages(turn), talk.max_tokens)
+            found = await send_request(endpoint, talk.build_messages(turn), talk.max_tokens)
             found.begun = begun
             answers.append(found)
             on_answer(found)
             if found.problem:
                 return
-            talk.answered(turn, found.text)
+            talk.add_answer(turn, found.text)
 
     async def serve() -> None:
         while left > 0:
@@ -57,13 +57,13 @@ async def run(
             await have(talk)
 
     if load.rate or load.timed:
-        await _in_time(have, talks, load, lambda: left > 0)
+        await _run_timed(have, talks, load, lambda: left > 0)
     else:
         await asyncio.gather(*(serve() for _ in range(max(1, load.concurrency))))
     return sorted(answers, key=lambda one: one.begun), loop.time() - start
 
 
-def arrivals(load: Load) -> Iterator[float]:
+def draw_arrivals(load: Load) -> Iterator[float]:
     """When talks come, in seconds from the beginning, without an end; the same for the same seed."""
     at, chance = 0.0, random.Random(load.seed)
     while True:
@@ -71,13 +71,13 @@ def arrivals(load: Load) -> Iterator[float]:
         yield at
 
 
-async def _in_time(
+async def _run_timed(
     have: Callable[[Talk], Coroutine[None, None, None]], talks: Iterator[Talk], load: Load, more: Callable[[], bool]
 ) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     running: set[asyncio.Task[None]] = set()
-    timed = ((talk.at, talk) for talk in talks) if load.timed else zip(arrivals(load), talks, strict=False)
+    timed = ((talk.at, talk) for talk in talks) if load.timed else zip(draw_arrivals(load), talks, strict=False)
     for at, talk in timed:
         await asyncio.sleep(max(0.0, start + at - loop.time()))
         running.add(asyncio.create_task(have(talk)))

@@ -31,7 +31,7 @@ class Report:
     problems: dict[str, int]
 
 
-def report(answers: Sequence[Measured], seconds: float) -> Report:
+def build_report(answers: Sequence[Measured], seconds: float) -> Report:
     """A run in figures."""
     good = [one for one in answers if not one.problem]
     told = [one for one in good if one.cached_tokens is not None and one.prompt_tokens]
@@ -42,9 +42,9 @@ def report(answers: Sequence[Measured], seconds: float) -> Report:
         requests=len(answers),
         failed=len(answers) - len(good),
         seconds=round(seconds, 3),
-        first_token_ms=quantiles([one.first for one in good]),
-        between_tokens_ms=quantiles([gap for one in good for gap in one.gaps]),
-        request_ms=quantiles([one.total for one in good]),
+        first_token_ms=compute_quantiles([one.first for one in good]),
+        between_tokens_ms=compute_quantiles([gap for one in good for gap in one.gaps]),
+        request_ms=compute_quantiles([one.total for one in good]),
         requests_a_second=round(len(good) / span, 3),
         output_tokens_a_second=round(output / span, 2),
         prompt_tokens=sum(one.prompt_tokens for one in good),
@@ -54,7 +54,7 @@ def report(answers: Sequence[Measured], seconds: float) -> Report:
     )
 
 
-def quantiles(values: Sequence[float]) -> tuple[float, ...]:
+def compute_quantiles(values: Sequence[float]) -> tuple[float, ...]:
     """p50, p90 and p99 in milliseconds."""
     ordered = sorted(values)
     if not ordered:
@@ -62,15 +62,15 @@ def quantiles(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3, 3) for share in SHARES)
 
 
-def table(found: Report) -> str:
+def format_table(found: Report) -> str:
     """The figures as text."""
     rate = "not told" if found.prefix_hit_rate is None else f"{found.prefix_hit_rate:.1%}"
     lines = [
         f"{found.requests} requests in {found.seconds:.1f} s, {found.failed} failed",
         f"{'':24}{'p50':>10}{'p90':>10}{'p99':>10}",
-        _row("time to first token, ms", found.first_token_ms),
-        _row("between tokens, ms", found.between_tokens_ms),
-        _row("whole request, ms", found.request_ms),
+        _format_row("time to first token, ms", found.first_token_ms),
+        _format_row("between tokens, ms", found.between_tokens_ms),
+        _format_row("whole request, ms", found.request_ms),
         f"{'requests/s':24}{found.requests_a_second:>10.2f}",
         f"{'output tokens/s':24}{found.output_tokens_a_second:>10.1f}",
         f"{'prefix hit rate':24}{rate:>10}",
@@ -78,19 +78,19 @@ def table(found: Report) -> str:
     return "\n".join([*lines, *(f"{count} x {problem}" for problem, count in found.problems.items())])
 
 
-def _row(name: str, values: Sequence[float]) -> str:
+def _format_row(name: str, values: Sequence[float]) -> str:
     return f"{name:24}" + "".join(f"{value:>10.1f}" for value in values)
 
 
-def draw(answers: Sequence[Measured], folder: Path) -> list[Path]:
+def draw_charts(answers: Sequence[Measured], folder: Path) -> list[Path]:
     """Two pictures: how the times are spread, and the first token over the run. Raises OSError."""
     good = [one for one in answers if not one.problem]
     if not good:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     spread = {
-        "first token": _spread([one.first for one in good]),
-        "between tokens": _spread([gap for one in good for gap in one.gaps]),
+        "first token": _compute_spread([one.first for one in good]),
+        "between tokens": _compute_spread([gap for one in good for gap in one.gaps]),
     }
     over = {"first token": [(one.begun, one.first * 1e3) for one in good]}
     pictures = {
@@ -102,7 +102,7 @@ def draw(answers: Sequence[Measured], folder: Path) -> list[Path]:
     return [folder / name for name in pictures]
 
 
-def _spread(values: Sequence[float]) -> list[tuple[float, float]]:
+def _compute_spread(values: Sequence[float]) -> list[tuple[float, float]]:
     ordered = sorted(values)
     return [
         (share, ordered[min(len(ordered) * share // 100, len(ordered) - 1)] * 1e3) for share in range(101) if ordered

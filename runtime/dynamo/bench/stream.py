@@ -50,7 +50,7 @@ class Endpoint:
         prefix = urlsplit(self.url).path.rstrip("/").removesuffix("/v1")
         return f"{prefix}/v1/{'chat/completions' if self.chat else 'completions'}"
 
-    def body(self, messages: list[dict[str, str]], max_tokens: int) -> bytes:
+    def build_body(self, messages: list[dict[str, str]], max_tokens: int) -> bytes:
         """A request as JSON."""
         asked: dict[str, Any] = {
             "model": self.model,
@@ -66,16 +66,16 @@ class Endpoint:
         return json.dumps(asked, ensure_ascii=False).encode()
 
 
-async def ask(endpoint: Endpoint, messages: list[dict[str, str]], max_tokens: int) -> Measured:
+async def send_request(endpoint: Endpoint, messages: list[dict[str, str]], max_tokens: int) -> Measured:
     """Send a request and read its answer to the end; a failure is in `problem`."""
     found = Measured()
     start = perf_counter()
     try:
         async with asyncio.timeout(endpoint.timeout):
             last = 0.0
-            async for data in _events(endpoint, endpoint.body(messages, max_tokens)):
+            async for data in _stream_events(endpoint, endpoint.build_body(messages, max_tokens)):
                 now = perf_counter() - start
-                piece = _piece(data, found)
+                piece = _read_piece(data, found)
                 if piece is None:
                     continue
                 found.text += piece
@@ -94,7 +94,7 @@ async def ask(endpoint: Endpoint, messages: list[dict[str, str]], max_tokens: in
     return found
 
 
-def _piece(data: str, found: Measured) -> str | None:
+def _read_piece(data: str, found: Measured) -> str | None:
     """The text of a chunk, None when it has none; usage is noted."""
     chunk = json.loads(data)
     if not isinstance(chunk, dict):
@@ -117,7 +117,7 @@ def _piece(data: str, found: Measured) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-async def _events(endpoint: Endpoint, body: bytes) -> AsyncIterator[str]:
+async def _stream_events(endpoint: Endpoint, body: bytes) -> AsyncIterator[str]:
     """The data of server-sent events, up to `[DONE]`."""
     parts = urlsplit(endpoint.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -126,10 +126,10 @@ async def _events(endpoint: Endpoint, body: bytes) -> AsyncIterator[str]:
     port = parts.port or (443 if secure else 80)
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure, limit=MOST_LINE_BYTES)
     try:
-        writer.write(_head(endpoint, parts.netloc.rpartition("@")[2], len(body)) + body)
+        writer.write(_format_head(endpoint, parts.netloc.rpartition("@")[2], len(body)) + body)
         await writer.drain()
-        status, chunked = await _answer(reader)
-        lines = _lines(reader, chunked)
+        status, chunked = await _read_head(reader)
+        lines = _read_lines(reader, chunked)
         if status != 200:
             text = "".join([line async for line in lines])[:300]
             raise RequestFailed(f"{status}: {text}")
@@ -144,7 +144,7 @@ async def _events(endpoint: Endpoint, body: bytes) -> AsyncIterator[str]:
         writer.close()
 
 
-def _head(endpoint: Endpoint, host: str, length: int) -> bytes:
+def _format_head(endpoint: Endpoint, host: str, length: int) -> bytes:
     lines = [
         f"POST {endpoint.path} HTTP/1.1",
         f"Host: {host}",
@@ -158,7 +158,7 @@ def _head(endpoint: Endpoint, host: str, length: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+async def _read_head(reader: asyncio.StreamReader) -> tuple[int, bool]:
     """The status, and whether the body comes in chunks."""
     first = (await reader.readline()).split()
     if len(first) < 2 or not first[0].startswith(b"HTTP/1."):
@@ -170,9 +170,9 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
     return int(first[1]), chunked
 
 
-async def _lines(reader: asyncio.StreamReader, chunked: bool) -> AsyncIterator[str]:
+async def _read_lines(reader: asyncio.StreamReader, chunked: bool) -> AsyncIterator[str]:
     left = b""
-    async for part in _parts(reader, chunked):
+    async for part in _read_parts(reader, chunked):
         *whole, left = (left + part).split(b"\n")
         for line in whole:
             yield line.decode(errors="replace").rstrip("\r")
@@ -180,7 +180,7 @@ async def _lines(reader: asyncio.StreamReader, chunked: bool) -> AsyncIterator[s
         yield left.decode(errors="replace")
 
 
-async def _parts(reader: asyncio.StreamReader, chunked: bool) -> AsyncIterator[bytes]:
+async def _read_parts(reader: asyncio.StreamReader, chunked: bool) -> AsyncIterator[bytes]:
     while True:
         if not chunked:
             part = await reader.read(1 << 16)

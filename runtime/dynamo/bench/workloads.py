@@ -24,12 +24,12 @@ class Talk:
     at: float = 0.0
     said: list[dict[str, str]] = field(default_factory=list)
 
-    def messages(self, turn: int) -> list[dict[str, str]]:
+    def build_messages(self, turn: int) -> list[dict[str, str]]:
         """What is sent in a turn."""
         system = [{"role": "system", "content": self.system}] if self.system else []
         return [*system, *self.said, {"role": "user", "content": self.turns[turn]}]
 
-    def answered(self, turn: int, text: str) -> None:
+    def add_answer(self, turn: int, text: str) -> None:
         """The answer to a turn."""
         self.said += [{"role": "user", "content": self.turns[turn]}, {"role": "assistant", "content": text}]
 
@@ -47,33 +47,33 @@ class Shape:
     seed: int = 1
 
 
-def words(chance: random.Random, count: int) -> str:
+def make_words(chance: random.Random, count: int) -> str:
     """That many words that nobody said before."""
     return " ".join("".join(chance.choices(_SYLLABLES, k=chance.randint(1, 3))) for _ in range(count))
 
 
-def talks(shape: Shape) -> Iterator[Talk]:
+def make_talks(shape: Shape) -> Iterator[Talk]:
     """Conversations without end. `shared`: one of some prefixes before each question; `talks`: several turns;
     `unshared`: nothing in common. Raises ValueError for another kind.
     """
     if shape.kind not in KINDS:
         raise ValueError(f"`{shape.kind}` is not a workload; there are {', '.join(KINDS)}")
     chance = random.Random(shape.seed)
-    prefixes = [words(chance, shape.prefix_words) for _ in range(max(shape.prefixes, 1))]
+    prefixes = [make_words(chance, shape.prefix_words) for _ in range(max(shape.prefixes, 1))]
     weights = list(itertools.accumulate(1 / (rank + 1) ** 0.6 for rank in range(len(prefixes))))
     while True:
         count = max(1, int(chance.uniform(0.5, 1.5) * shape.words))
         if shape.kind == "shared":
             (prefix,) = chance.choices(prefixes, cum_weights=weights)
-            yield Talk(prefix, [words(chance, count)], shape.max_tokens)
+            yield Talk(prefix, [make_words(chance, count)], shape.max_tokens)
         elif shape.kind == "talks":
-            turns = [words(chance, count) for _ in range(max(1, shape.turns))]
+            turns = [make_words(chance, count) for _ in range(max(1, shape.turns))]
             yield Talk(prefixes[0], turns, shape.max_tokens)
         else:
-            yield Talk("", [words(chance, count + shape.prefix_words)], shape.max_tokens)
+            yield Talk("", [make_words(chance, count + shape.prefix_words)], shape.max_tokens)
 
 
-def trace(path: Path, block_words: int = 200, limit: int = 0) -> Iterator[Talk]:
+def read_trace(path: Path, block_words: int = 200, limit: int = 0) -> Iterator[Talk]:
     """A trace in the form of Mooncake's: JSON lines with `timestamp` (ms), `hash_ids` and `output_length`.
 
     Equal ids become equal words, so prefixes are shared as they were. Raises ValueError for a line that is none.
@@ -88,5 +88,5 @@ def trace(path: Path, block_words: int = 200, limit: int = 0) -> Iterator[Talk]:
                 at = float(entry["timestamp"]) / 1000
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(f"{path.name}:{number} is not a line of a trace: {error!r}") from error
-            text = " ".join(words(random.Random(key), block_words) for key in ids)
+            text = " ".join(make_words(random.Random(key), block_words) for key in ids)
             yield Talk("", [text or "go"], max(output, 1), at)

@@ -64,7 +64,7 @@ class Watch:
         self._usable_until = 0.0
         self._changed = asyncio.Event()
 
-    def seen(self, instance: Instance) -> None:
+    def record_instance(self, instance: Instance) -> None:
         """An instance is there, or still is."""
         now = self._clock()
         known = self._known.get(instance.id)
@@ -74,7 +74,7 @@ class Watch:
             self._usable_until = 0.0
             self._changed.set()
 
-    def heard(self, instance: int) -> bool:
+    def renew_instance(self, instance: int) -> bool:
         """An instance is as it was; False when it is not known."""
         known = self._known.get(instance)
         if known is None:
@@ -82,7 +82,7 @@ class Watch:
         self._known[instance] = (known[0], self._clock())
         return True
 
-    def gone(self, instance: int) -> None:
+    def remove_instance(self, instance: int) -> None:
         """An instance left."""
         if self._known.pop(instance, None) is not None:
             self._usable_until = 0.0
@@ -96,7 +96,7 @@ class Watch:
         self._aside[instance] = (time.monotonic() + ASIDE_SECONDS, self._clock())
         self._usable_until = 0.0
 
-    def instances(self, endpoint: str = "") -> list[Instance]:
+    def list_instances(self, endpoint: str = "") -> list[Instance]:
         """The usable instances that have the endpoint, those known longest first; not to be changed."""
         now = self._clock()
         if now >= self._usable_until:
@@ -104,10 +104,10 @@ class Watch:
             self._usable_until = now + GLANCE_SECONDS
         found = self._usable.get(endpoint)
         if found is None:
-            found = self._usable[endpoint] = self._look(endpoint, now)
+            found = self._usable[endpoint] = self._list_usable(endpoint, now)
         return found
 
-    def _look(self, endpoint: str, now: float) -> list[Instance]:
+    def _list_usable(self, endpoint: str, now: float) -> list[Instance]:
         if self._lease:
             for late in [key for key, (_, heard) in self._known.items() if now - heard > self._lease]:
                 del self._known[late]
@@ -122,7 +122,7 @@ class Watch:
                 usable.append(instance)
         return usable
 
-    async def changed(self, timeout: float) -> bool:
+    async def wait_for_change(self, timeout: float) -> bool:
         """Wait until something changed; False when the time passed."""
         self._changed.clear()
         try:
@@ -165,7 +165,7 @@ class MemoryLease:
         self._instance = instance
 
     async def close(self) -> None:
-        self._discovery.withdraw(self._instance)
+        self._discovery.withdraw_instance(self._instance)
 
 
 class MemoryDiscovery:
@@ -179,24 +179,24 @@ class MemoryDiscovery:
         self._instances[instance.key] = instance
         for namespace, component, watch in self._watches:
             if (namespace, component) == (instance.namespace, instance.component):
-                watch.seen(instance)
+                watch.record_instance(instance)
         return MemoryLease(self, instance)
 
-    def withdraw(self, instance: Instance) -> None:
+    def withdraw_instance(self, instance: Instance) -> None:
         """Forget an instance."""
         self._instances.pop(instance.key, None)
         for _, _, watch in self._watches:
-            watch.gone(instance.id)
+            watch.remove_instance(instance.id)
 
     async def watch(self, namespace: str, component: str) -> Watch:
-        watch = Watch(self._forget, asyncio.get_running_loop().time)
+        watch = Watch(self._forget_watch, asyncio.get_running_loop().time)
         self._watches.append((namespace, component, watch))
         for instance in self._instances.values():
             if (instance.namespace, instance.component) == (namespace, component):
-                watch.seen(instance)
+                watch.record_instance(instance)
         return watch
 
-    def _forget(self, watch: Watch) -> None:
+    def _forget_watch(self, watch: Watch) -> None:
         self._watches = [entry for entry in self._watches if entry[2] is not watch]
 
     async def close(self) -> None:

@@ -85,29 +85,29 @@ class MemoryJob:
         self.value = value
         self.attempt = 0
 
-    def lend(self) -> None:
+    def mark_taken(self) -> None:
         """Somebody took it."""
         self.attempt += 1
-        self._watch()
+        self._start_timer()
 
-    def _watch(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._queue.patience, self._queue.back, self)
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._queue.patience, self._queue.return_job, self)
 
-    def _stop(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
     async def done(self) -> None:
-        self._stop()
+        self._stop_timer()
         self._queue.taken.discard(self)
 
     async def again(self, delay: float = 0.0) -> None:
-        self._stop()
-        self._timer = asyncio.get_running_loop().call_later(delay, self._queue.back, self)
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(delay, self._queue.return_job, self)
 
     async def working(self) -> None:
-        self._stop()
-        self._watch()
+        self._stop_timer()
+        self._start_timer()
 
 
 class MemoryQueue:
@@ -134,10 +134,10 @@ class MemoryQueue:
         except TimeoutError:
             return None
         self.taken.add(job)
-        job.lend()
+        job.mark_taken()
         return job
 
-    def back(self, job: MemoryJob) -> None:
+    def return_job(self, job: MemoryJob) -> None:
         """A job was given back, or its taker is taken for dead."""
         if job in self.taken:
             self.taken.discard(job)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Records(Protocol):
-    """Records of one kind. Keys are NATS tokens joined by dots (`dynamo.messages.naming.token`)."""
+    """Records of one kind. Keys are NATS tokens joined by dots (`dynamo.messages.naming.encode_token`)."""
 
     async def create(self, key: str, value: bytes) -> bool:
         """Write a record; False when there is one of that key. Raises Unavailable."""
@@ -18,7 +18,7 @@ class Records(Protocol):
     async def delete(self, key: str) -> bool:
         """Take a record away; False when there is none. Raises Unavailable."""
 
-    async def all(self) -> dict[str, bytes]:
+    async def read_all(self) -> dict[str, bytes]:
         """All records by key. Raises Unavailable."""
 
 
@@ -37,14 +37,14 @@ class MemoryRecords:
     async def delete(self, key: str) -> bool:
         return self._records.pop(key, None) is not None
 
-    async def all(self) -> dict[str, bytes]:
+    async def read_all(self) -> dict[str, bytes]:
         return dict(self._records)
 
 
 _in_memory: WeakKeyDictionary[Discovery, dict[str, MemoryRecords]] = WeakKeyDictionary()
 
 
-def records(discovery: Discovery, name: str) -> Records:
+def open_records(discovery: Discovery, name: str) -> Records:
     """The records of that name: in the graph's NATS server, or in memory where the graph has none."""
     connection = getattr(discovery, "connection", None)
     if connection is not None:

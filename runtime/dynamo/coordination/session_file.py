@@ -23,9 +23,9 @@ class Session:
     pid: int
 
 
-def write(session: Session, environment: Mapping[str, str]) -> Path:
+def write_session(session: Session, environment: Mapping[str, str]) -> Path:
     """Write the file. Raises OSError, also when the folder is someone else's."""
-    place = running.made(environment)
+    place = running.make_folder(environment)
     path = place / f"{session.pid}.json"
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -34,16 +34,16 @@ def write(session: Session, environment: Mapping[str, str]) -> Path:
     return path
 
 
-def remove(path: Path) -> None:
+def remove_session(path: Path) -> None:
     """Remove the file, and its folder when it was the last."""
     with contextlib.suppress(OSError):
         path.unlink()
         path.parent.rmdir()
 
 
-def newest(environment: Mapping[str, str]) -> Session | None:
+def find_newest_session(environment: Mapping[str, str]) -> Session | None:
     """The session of the graph that was started last and still runs."""
-    for path in running.files(environment, ".json"):
+    for path in running.list_files(environment, ".json"):
         try:
             session = Session(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

@@ -57,7 +57,7 @@ class Events(Protocol):
         """The topic of that name; the first to use it decides how much it keeps."""
 
 
-def decoded(body: bytes) -> Any:
+def decode_event(body: bytes) -> Any:
     """What was published. Raises Internal when it is not MessagePack."""
     try:
         return payload.decode(body)

@@ -87,7 +87,7 @@ class Batcher:
         self._prompt_tokens = 0
         self._cached_tokens = 0
 
-    def add(self, request: EngineRequest, hashes: Sequence[int] | None = None, received: int = 0) -> None:
+    def add_request(self, request: EngineRequest, hashes: Sequence[int] | None = None, received: int = 0) -> None:
         """Take a request; `hashes` when they are known already, `received` so many tokens that arrived computed.
 
         Raises RequestTooLong.
@@ -103,32 +103,32 @@ class Batcher:
         known = block_hashes(request.tokens, settings.block_size) if hashes is None else list(hashes)
         self._waiting.append(Running(request, known, received))
 
-    def cancel(self, request: str) -> None:
+    def cancel_request(self, request: str) -> None:
         """Forget a request and free what it has."""
         for running in self._running:
             if running.request.id == request and not running.done:
-                self._release(running)
+                self._release_blocks(running)
         self._running = [running for running in self._running if not running.done]
         self._waiting = deque(waiting for waiting in self._waiting if waiting.request.id != request)
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether there is anything to compute."""
         return bool(self._running or self._waiting)
 
-    def metrics(self) -> ForwardPassMetrics:
+    def build_metrics(self) -> ForwardPassMetrics:
         """The seven numbers."""
         return ForwardPassMetrics(
             request_active_slots=len(self._running),
             request_total_slots=self.settings.slots,
-            kv_active_blocks=self.pool.active,
+            kv_active_blocks=self.pool.active_blocks,
             kv_total_blocks=self.pool.total,
             num_requests_waiting=len(self._waiting),
-            gpu_cache_usage_perc=self.pool.active / self.pool.total,
+            gpu_cache_usage_perc=self.pool.active_blocks / self.pool.total,
             gpu_prefix_cache_hit_rate=self._cached_tokens / self._prompt_tokens if self._prompt_tokens else 0.0,
         )
 
-    def run(self) -> Pass:
+    def run_pass(self) -> Pass:
         """One pass over what runs, and over what waits as far as there is room."""
         settings = self.settings
         budget, seconds = settings.pass_tokens, settings.pass_seconds
@@ -141,36 +141,36 @@ class Batcher:
             if not self._make_room(running, count):
                 continue
             budget -= count
-            seconds += self._compute(running, count, steps)
+            seconds += self._compute_tokens(running, count, steps)
         while self._waiting and budget > 0 and len(self._running) < settings.slots:
             running = self._waiting[0]
-            if not self._admit(running, budget):
+            if not self._admit_request(running, budget):
                 break
             self._waiting.popleft()
             self._running.append(running)
             count = min(len(running.tokens) - running.computed, budget)
             budget -= count
-            seconds += self._compute(running, count, steps)
+            seconds += self._compute_tokens(running, count, steps)
         self._running = [running for running in self._running if not running.done]
         return Pass(seconds=seconds, steps=steps)
 
-    def _admit(self, running: Running, budget: int) -> bool:
+    def _admit_request(self, running: Running, budget: int) -> bool:
         """Give a request the blocks that are here already, and room for its first chunk."""
         size, pool = self.settings.block_size, self.pool
         # The last token is always computed: it is what the next one is made of.
         reusable = running.hashes[: (len(running.tokens) - 1) // size]
-        held = running.hashes[: pool.prefix(reusable)]
+        held = running.hashes[: pool.count_prefix(reusable)]
         begun = max(len(held) * size, min(running.received, len(running.tokens) - 1))
         first = min(len(running.tokens) - begun, budget)
         needed = -(-(begun + first) // size) - len(held)
-        if needed > pool.free - pool.kept_among(held):
+        if needed > pool.free_blocks - pool.count_kept(held):
             return False
-        pool.share(held)
-        pool.take(needed)
+        pool.share_blocks(held)
+        pool.take_blocks(needed)
         running.full = begun // size
         running.computed = begun
         running.loose = needed - (running.full - len(held))
-        pool.fill(running.hashes[len(held) : running.full])
+        pool.fill_blocks(running.hashes[len(held) : running.full])
         if running.cached < 0:
             running.cached = begun
             self._prompt_tokens += running.prompt
@@ -181,25 +181,25 @@ class Batcher:
         """Blocks for so many more tokens; others start over when that is what it takes, the youngest first."""
         size = self.settings.block_size
         needed = -(-(running.computed + count) // size) - running.full - running.loose
-        while needed > 0 and not self.pool.take(needed):
+        while needed > 0 and not self.pool.take_blocks(needed):
             youngest = next(other for other in reversed(self._running) if not other.done)
-            self._restart(youngest)
+            self._restart_request(youngest)
             if youngest is running:
                 return False
         running.loose += max(needed, 0)
         return True
 
-    def _restart(self, running: Running) -> None:
-        self._release(running)
+    def _restart_request(self, running: Running) -> None:
+        self._release_blocks(running)
         again = Running(running.request, running.hashes)
         again.tokens, again.cached = running.tokens, running.cached
         self._waiting.appendleft(again)
 
-    def _release(self, running: Running) -> None:
-        self.pool.leave(running.hashes[: running.full], running.loose)
+    def _release_blocks(self, running: Running) -> None:
+        self.pool.release_blocks(running.hashes[: running.full], running.loose)
         running.done = True
 
-    def _compute(self, running: Running, count: int, steps: list[tuple[str, EngineStep]]) -> float:
+    def _compute_tokens(self, running: Running, count: int, steps: list[tuple[str, EngineStep]]) -> float:
         """The time of computing so many tokens of a request; its step when one comes out."""
         settings, size = self.settings, self.settings.block_size
         before = running.computed
@@ -210,17 +210,17 @@ class Batcher:
                 parent = running.hashes[-1] if running.hashes else ROOT
                 start = len(running.hashes) * size
                 running.hashes += block_hashes(running.tokens[start : full * size], size, parent=parent)
-            self.pool.fill(running.hashes[running.full : full])
+            self.pool.fill_blocks(running.hashes[running.full : full])
             running.loose -= full - running.full
             running.full = full
         if after == len(running.tokens):
-            steps.append((running.request.id, self._step(running)))
+            steps.append((running.request.id, self._build_step(running)))
         if count == 1:
             return settings.decode_seconds * (running.full + running.loose)
         pairs = count * (before + count / 2)
         return settings.prefill_seconds * count + settings.attention_seconds * pairs
 
-    def _step(self, running: Running) -> EngineStep:
+    def _build_step(self, running: Running) -> EngineStep:
         token = next_token(running.tokens[-1], len(running.tokens), self.settings.vocabulary)
         reason: FinishReason | None = None
         if token in running.request.stop_tokens:
@@ -230,7 +230,7 @@ class Batcher:
             if len(running.tokens) >= running.goal:
                 reason = "length"
         if reason:
-            self._release(running)
+            self._release_blocks(running)
         made = () if reason == "stop" else (token,)
         handoff = None
         if running.request.prefill_only:

@@ -20,20 +20,20 @@ class BlockPool:
         self._events: list[KvEvent] = []
 
     @property
-    def active(self) -> int:
+    def active_blocks(self) -> int:
         """Blocks that requests use."""
         return self._loose + len(self._used)
 
     @property
-    def free(self) -> int:
+    def free_blocks(self) -> int:
         """Blocks that can be had, those kept for later included."""
-        return self.total - self.active
+        return self.total - self.active_blocks
 
-    def held(self) -> list[int]:
+    def list_hashes(self) -> list[int]:
         """The hashes of all full blocks, in use or kept."""
         return [*self._used, *self._kept]
 
-    def prefix(self, hashes: Iterable[int]) -> int:
+    def count_prefix(self, hashes: Iterable[int]) -> int:
         """How many blocks from the start of a prompt are here."""
         depth = 0
         for key in hashes:
@@ -42,11 +42,11 @@ class BlockPool:
             depth += 1
         return depth
 
-    def kept_among(self, hashes: Iterable[int]) -> int:
+    def count_kept(self, hashes: Iterable[int]) -> int:
         """How many of these are kept and unused: using them takes that many from what is free."""
         return sum(1 for key in hashes if key in self._kept)
 
-    def share(self, hashes: Iterable[int]) -> None:
+    def share_blocks(self, hashes: Iterable[int]) -> None:
         """Use these full blocks, which are here."""
         for key in hashes:
             if key in self._kept:
@@ -55,12 +55,12 @@ class BlockPool:
             else:
                 self._used[key] += 1
 
-    def take(self, count: int) -> bool:
+    def take_blocks(self, count: int) -> bool:
         """Have that many empty blocks; False, and nothing, when there are not enough."""
-        if count > self.free:
+        if count > self.free_blocks:
             return False
         self._loose += count
-        over = self.active + len(self._kept) - self.total
+        over = self.active_blocks + len(self._kept) - self.total
         if over > 0:
             oldest: list[int] = []
             for key in self._kept:
@@ -72,25 +72,25 @@ class BlockPool:
             self._events.append(Removed(oldest))
         return True
 
-    def fill(self, hashes: Sequence[int]) -> None:
+    def fill_blocks(self, hashes: Sequence[int]) -> None:
         """So many of the empty blocks are full now, and these are their names."""
         new: list[int] = []
         for key in hashes:
             self._loose -= 1
             if key in self._used or key in self._kept:
-                self.share([key])  # somebody else computed the same: one of the two is given back
-                self._tell(new)
+                self.share_blocks([key])  # somebody else computed the same: one of the two is given back
+                self._record_stored(new)
                 new = []
             else:
                 self._used[key] = 1
                 new.append(key)
-        self._tell(new)
+        self._record_stored(new)
 
-    def _tell(self, new: list[int]) -> None:
+    def _record_stored(self, new: list[int]) -> None:
         if new:
             self._events.append(Stored(new))
 
-    def leave(self, hashes: Sequence[int], loose: int) -> None:
+    def release_blocks(self, hashes: Sequence[int], loose: int) -> None:
         """A request ended: it used these full blocks and so many others. The ends of prompts are forgotten first."""
         self._loose -= loose
         for key in reversed(hashes):
@@ -100,7 +100,7 @@ class BlockPool:
                 del self._used[key]
                 self._kept[key] = None
 
-    def events(self) -> list[KvEvent]:
+    def drain_events(self) -> list[KvEvent]:
         """What happened since the last call."""
         events, self._events = self._events, []
         return events

@@ -11,9 +11,9 @@ from dynamo.engines.engine import Engine, EngineSetup
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
-from dynamo.sdk.config import setting
+from dynamo.sdk.config import read_setting
 from dynamo.sdk.errors import BadConfiguration
-from dynamo.sdk.suggestions import closest
+from dynamo.sdk.suggestions import find_closest
 
 GROUP = "dynamo.engines"
 """The entry point group in which other distributions offer engines: NAME = module:factory."""
@@ -40,11 +40,11 @@ async def start_engine(
     `arguments` are the same keys as arguments, for vLLM's parser. Raises BadConfiguration, and what the engine raises
     when it cannot start.
     """
-    name = setting(values, "engine", "embedded")
+    name = read_setting(values, "engine", "embedded")
     setup = EngineSetup(
         values=values,
         arguments=tuple(arguments),
-        block_size=setting(values, "block-size", BLOCK_SIZE, least=1),
+        block_size=read_setting(values, "block-size", BLOCK_SIZE, least=1),
         on_events=on_events,
         on_engine_events=on_engine_events,
         on_metrics=on_metrics,
@@ -62,7 +62,7 @@ def _load_factory(name: str) -> Callable[[EngineSetup], Any]:
     foreign = metadata.entry_points(group=GROUP)
     if name not in foreign.names:
         known = [*ENGINES, *sorted(foreign.names - set(ENGINES))]
-        best = closest(name, known)
+        best = find_closest(name, known)
         hint = f"; did you mean `{best}`?" if best else ""
         raise BadConfiguration(f"there is no engine `{name}`; there are {', '.join(known)}{hint}")
     point = foreign[name]

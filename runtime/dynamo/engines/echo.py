@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep
-from dynamo.sdk.config import setting
+from dynamo.sdk.config import read_setting
 
 
 class EchoEngine:
@@ -33,4 +33,4 @@ class EchoEngine:
 
 def start_configured(setup: EngineSetup) -> EchoEngine:
     """The engine of a configuration. Raises BadConfiguration."""
-    return EchoEngine(setting(setup.values, "delay", 0.0, least=0))
+    return EchoEngine(read_setting(setup.values, "delay", 0.0, least=0))

@@ -22,9 +22,9 @@ from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.load import ForwardPassMetrics
-from dynamo.llm.text.model_files import ModelMissing, locate
-from dynamo.llm.text.tokenizer import Tokenizer, of_gguf
-from dynamo.sdk.config import setting
+from dynamo.llm.text.model_files import ModelMissing, locate_model
+from dynamo.llm.text.tokenizer import Tokenizer, load_gguf
+from dynamo.sdk.config import read_setting
 from dynamo.sdk.errors import CannotStart
 
 # By their names here and in llama.cpp's server.
@@ -64,10 +64,10 @@ class EmbeddedSettings:
     second_cache: int = 8192
 
 
-def weights(model: str) -> Path:
+def find_weights(model: str) -> Path:
     """The GGUF file of a model. Raises NoEngine."""
     try:
-        path = locate(model)
+        path = locate_model(model)
     except ModelMissing as error:
         raise NoEngine(str(error)) from error
     if not path.is_file():
@@ -122,10 +122,10 @@ class EmbeddedEngine:
             package = importlib.import_module("xllamacpp")
         except ImportError as error:
             raise NoEngine("the embedded engine is not installed; install dynamo-build[cpu]") from error
-        path = weights(model)
+        path = find_weights(model)
         try:
-            tokenizer = await asyncio.to_thread(of_gguf, path)
-            server = await asyncio.to_thread(package.Server, _parameters(package, path, settings))
+            tokenizer = await asyncio.to_thread(load_gguf, path)
+            server = await asyncio.to_thread(package.Server, _build_parameters(package, path, settings))
         except (RuntimeError, ValueError) as error:
             raise NoEngine(f"`{path}` cannot be loaded: {error}") from error
         return cls(server, tokenizer, settings, on_events, on_metrics)
@@ -139,24 +139,26 @@ class EmbeddedEngine:
         limit = 1 if request.prefill_only else min(request.max_tokens, room)
         stop = threading.Event()
         self._running[request.id] = stop
-        self._tell_metrics()
+        self._report_metrics()
         try:
-            async with self._places.take(0):
+            async with self._places.take_place(0):
                 hashes = block_hashes(request.tokens, self._settings.block_size)
-                place = self._memory.take(hashes)
-                self._tell(place.events)
+                place = self._memory.take_slot(hashes)
+                self._report_events(place.events)
                 computed: list[int] = []
                 try:
-                    async with aclosing(self._compute(request, limit, place, stop, computed)) as steps:
+                    async with aclosing(self._compute_steps(request, limit, place, stop, computed)) as steps:
                         async for step in steps:
                             yield step
                 finally:
                     # Before the place is: whoever has it next may take the slot.
-                    self._tell(self._memory.leave(place.slot, block_hashes(computed, self._settings.block_size)))
+                    self._report_events(
+                        self._memory.release_slot(place.slot, block_hashes(computed, self._settings.block_size))
+                    )
         finally:
             stop.set()
             del self._running[request.id]
-            self._tell_metrics()
+            self._report_metrics()
 
     async def close(self) -> None:
         """End all requests and let the model go."""
@@ -165,33 +167,37 @@ class EmbeddedEngine:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._server = None
 
-    async def _compute(
+    async def _compute_steps(
         self, request: EngineRequest, limit: int, place: Place, stop: threading.Event, computed: list[int]
     ) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer from one slot; `computed` is what the slot holds."""
         came, tokens = time.monotonic(), request.tokens
         computed += tokens[: place.blocks * self._settings.block_size]
         cached: int | None = None
-        for end in pieces(len(computed), len(tokens)):
-            async with self._prefills.take(came + PATIENCE * (len(tokens) - len(computed))):
-                async with aclosing(self._ask(_piece(tokens[:end], place.slot), stop)) as chunks:
+        for end in split_prompt(len(computed), len(tokens)):
+            async with self._prefills.take_place(came + PATIENCE * (len(tokens) - len(computed))):
+                async with aclosing(
+                    self._request_completion(_build_piece_body(tokens[:end], place.slot), stop)
+                ) as chunks:
                     async for chunk in chunks:
                         if cached is None and chunk.get("usage"):
-                            cached = _cached(chunk["usage"])
+                            cached = _count_cached(chunk["usage"])
             computed[:] = tokens[:end]
         async with AsyncExitStack() as turn:
-            await turn.enter_async_context(self._prefills.take(came + PATIENCE * (len(tokens) - len(computed))))
-            async with aclosing(self._ask(_body(request, limit, place.slot), stop)) as chunks:
+            await turn.enter_async_context(self._prefills.take_place(came + PATIENCE * (len(tokens) - len(computed))))
+            async with aclosing(self._request_completion(_build_body(request, limit, place.slot), stop)) as chunks:
                 async for chunk in chunks:
                     await turn.aclose()
-                    step = self._step(chunk, request, cached)
+                    step = self._build_step(chunk, request, cached)
                     if step is not None:
                         computed += [*tokens[len(computed) :], *step.tokens]
                         yield step
         if stop.is_set():
             yield EngineStep(tokens=(), finish_reason="cancelled")
 
-    async def _ask(self, body: dict[str, Any], stop: threading.Event) -> AsyncGenerator[dict[str, Any], None]:
+    async def _request_completion(
+        self, body: dict[str, Any], stop: threading.Event
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """What llama.cpp says. Raises RequestTooLong."""
         loop = asyncio.get_running_loop()
         arriving: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
@@ -221,7 +227,7 @@ class EmbeddedEngine:
             yield chunk
         await working
 
-    def _step(self, chunk: dict[str, Any], request: EngineRequest, before: int | None) -> EngineStep | None:
+    def _build_step(self, chunk: dict[str, Any], request: EngineRequest, before: int | None) -> EngineStep | None:
         choice = chunk["choices"][0] if chunk.get("choices") else {}
         entries = (choice.get("logprobs") or {}).get("content") or []
         reason = choice.get("finish_reason")
@@ -229,30 +235,30 @@ class EmbeddedEngine:
             return None
         cached, handoff = 0, None
         if chunk.get("usage"):
-            cached = _cached(chunk["usage"]) if before is None else before
+            cached = _count_cached(chunk["usage"]) if before is None else before
             self._prompt_tokens += len(request.tokens)
             self._cached_tokens += cached
         if reason and request.prefill_only:
             # There is no way to hand llama.cpp's blocks on: who gets this computes the prompt again.
             handoff = KvHandoff(request=request.id, parameters={"recompute": True})
         return EngineStep(
-            tokens=self._tokens(choice.get("text") or "", entries),
+            tokens=self._read_tokens(choice.get("text") or "", entries),
             finish_reason=("length" if reason == "length" else "stop") if reason else None,
             cached_tokens=cached,
             handoff=handoff,
-            logprobs=tuple(_likely(entry) for entry in entries) if "logprobs" in request.sampling else (),
+            logprobs=tuple(_read_logprobs(entry) for entry in entries) if "logprobs" in request.sampling else (),
         )
 
-    def _tokens(self, text: str, entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    def _read_tokens(self, text: str, entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         # It tells text, and of a character that is made of several tokens only the last one's id.
         tokens = tuple(entry["id"] for entry in entries)
         return tokens if self._tokenizer.decode(tokens) == text else tuple(self._tokenizer.encode(text, begun=True))
 
-    def _tell(self, events: list[KvEvent]) -> None:
+    def _report_events(self, events: list[KvEvent]) -> None:
         if events:
             self._on_events(events)
 
-    def _tell_metrics(self) -> None:
+    def _report_metrics(self) -> None:
         slots, running = self._settings.slots, len(self._running)
         used = min(running / slots, 1.0)
         self._on_metrics(
@@ -268,7 +274,7 @@ class EmbeddedEngine:
         )
 
 
-def _parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
+def _build_parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
     parameters = package.CommonParams()
     parameters.model.path = str(path)
     parameters.n_ctx = settings.slots * settings.context
@@ -284,7 +290,7 @@ def _parameters(package: Any, path: Path, settings: EmbeddedSettings) -> Any:
     return parameters
 
 
-def pieces(done: int, length: int) -> Iterator[int]:
+def split_prompt(done: int, length: int) -> Iterator[int]:
     """Where the pieces of a prompt end of which so much is held, but for the last one, which the answer follows. They
     grow with what is before them, so that a long prompt has not hundreds.
     """
@@ -293,16 +299,16 @@ def pieces(done: int, length: int) -> Iterator[int]:
         yield done
 
 
-def _piece(tokens: Sequence[int], slot: int) -> dict[str, Any]:
+def _build_piece_body(tokens: Sequence[int], slot: int) -> dict[str, Any]:
     return {"prompt": list(tokens), "max_tokens": 0, "stream": True, "cache_prompt": True, "id_slot": slot}
 
 
-def _cached(usage: Mapping[str, Any]) -> int:
+def _count_cached(usage: Mapping[str, Any]) -> int:
     """How many tokens of a prompt were not computed."""
     return int((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0))
 
 
-def _body(request: EngineRequest, limit: int, slot: int) -> dict[str, Any]:
+def _build_body(request: EngineRequest, limit: int, slot: int) -> dict[str, Any]:
     sampling = request.sampling
     body: dict[str, Any] = {
         "prompt": list(request.tokens),
@@ -325,7 +331,7 @@ def _body(request: EngineRequest, limit: int, slot: int) -> dict[str, Any]:
     return body
 
 
-def _likely(entry: Mapping[str, Any]) -> dict[int, float]:
+def _read_logprobs(entry: Mapping[str, Any]) -> dict[int, float]:
     found = {entry["id"]: entry["logprob"]}
     for other in entry.get("top_logprobs") or ():
         found.setdefault(other["id"], other["logprob"])
@@ -336,11 +342,11 @@ async def start_configured(setup: EngineSetup) -> EmbeddedEngine:
     """The engine of a configuration. Raises BadConfiguration, and what EmbeddedEngine.start raises."""
     values = setup.values
     settings = EmbeddedSettings(
-        slots=setting(values, "slots", 4, least=1),
-        context=setting(values, "max-model-len", 4096, least=1),
-        threads=setting(values, "threads", 0, least=0),
+        slots=read_setting(values, "slots", 4, least=1),
+        context=read_setting(values, "max-model-len", 4096, least=1),
+        threads=read_setting(values, "threads", 0, least=0),
         block_size=setup.block_size,
-        second_cache=setting(values, "second-cache", 8192),
+        second_cache=read_setting(values, "second-cache", 8192),
     )
-    model = setting(values, "model", "smollm2")
+    model = read_setting(values, "model", "smollm2")
     return await EmbeddedEngine.start(model, settings, on_events=setup.on_events, on_metrics=setup.on_metrics)

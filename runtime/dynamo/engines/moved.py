@@ -82,7 +82,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         return left
 
 
-def install() -> None:
+def install_finder() -> None:
     """Answer for moved names from now on; costs nothing until one is imported."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

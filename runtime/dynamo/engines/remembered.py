@@ -37,10 +37,10 @@ class Place:
 class Memory(Protocol):
     """Which slot a prompt is given, and what is held since it was computed."""
 
-    def take(self, hashes: Sequence[int]) -> Place:
+    def take_slot(self, hashes: Sequence[int]) -> Place:
         """A slot for a prompt, by its chained block hashes. There is a free one."""
 
-    def leave(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
+    def release_slot(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
         """A slot is free again and holds this prompt with its answer."""
 
 
@@ -56,16 +56,16 @@ class _Blocks:
     def __contains__(self, key: int) -> bool:
         return key in self._users
 
-    def alone(self, hashes: Sequence[int]) -> int:
+    def count_unshared(self, hashes: Sequence[int]) -> int:
         """How many of these are in one prompt only."""
         return sum(self._users[key] == 1 for key in hashes)
 
-    def add(self, hashes: Sequence[int]) -> list[KvEvent]:
+    def add_prompt(self, hashes: Sequence[int]) -> list[KvEvent]:
         new = [key for key in hashes if key not in self._users]
         self._users.update(hashes)
         return [Stored(new)] if new else []
 
-    def drop(self, hashes: Sequence[int]) -> list[KvEvent]:
+    def drop_prompt(self, hashes: Sequence[int]) -> list[KvEvent]:
         gone = []
         for key in hashes:
             self._users[key] -= 1
@@ -84,29 +84,29 @@ class Slots:
         # The one that was least recently used first.
         self._free = list(range(count))
 
-    def take(self, hashes: Sequence[int]) -> Place:
+    def take_slot(self, hashes: Sequence[int]) -> Place:
         """The slot whose prompt goes on with this one, the one in use last where there are several; else one that holds
         little that others do not, else the least recently used. What follows the part that both have in common is gone.
         """
-        depths = {slot: _common(self._held[slot], hashes) for slot in self._free}
+        depths = {slot: _common_prefix(self._held[slot], hashes) for slot in self._free}
         alike = [slot for slot in reversed(self._free) if 0 < len(self._held[slot]) * MOST <= depths[slot]]
         spare = (slot for slot in self._free if self._is_copy(self._held[slot]))
         chosen = max(alike, key=depths.__getitem__) if alike else next(spare, self._free[0])
         self._free.remove(chosen)
         held, depth = self._held[chosen], depths[chosen]
         self._held[chosen] = held[:depth]
-        return Place(chosen, depth, self._blocks.drop(held[depth:]))
+        return Place(chosen, depth, self._blocks.drop_prompt(held[depth:]))
 
     def _is_copy(self, held: Sequence[int]) -> bool:
-        return self._blocks.alone(held) <= len(held) * (1 - MOST)
+        return self._blocks.count_unshared(held) <= len(held) * (1 - MOST)
 
-    def leave(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
+    def release_slot(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
         """What was computed is held, and what was held before is not, as far as it differs."""
         held = self._held[slot]
         self._held[slot] = hashes
         self._free.append(slot)
-        stored = self._blocks.add(hashes)
-        return [*self._blocks.drop(held), *stored]
+        stored = self._blocks.add_prompt(hashes)
+        return [*self._blocks.drop_prompt(held), *stored]
 
 
 class SecondCache:
@@ -117,14 +117,14 @@ class SecondCache:
     def __init__(self, told: int, kept: int = KEPT) -> None:
         self._told, self._kept = _Recent(told), _Recent(kept)
 
-    def take(self, hashes: Sequence[int]) -> Place:
+    def take_slot(self, hashes: Sequence[int]) -> Place:
         """Any slot, and what may be held: llama.cpp looks up the first piece, which must not end before that."""
-        return Place(ANY, self._kept.held(hashes))
+        return Place(ANY, self._kept.count_held(hashes))
 
-    def leave(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
+    def release_slot(self, slot: int, hashes: Sequence[int]) -> list[KvEvent]:
         """The prompt is held, in place of one that it goes on with."""
-        self._kept.add(hashes)
-        return self._told.add(hashes)
+        self._kept.add_prompt(hashes)
+        return self._told.add_prompt(hashes)
 
 
 class _Recent:
@@ -136,25 +136,25 @@ class _Recent:
         # By their last block; the one that was least recently used first.
         self._prompts: dict[int, Sequence[int]] = {}
 
-    def held(self, hashes: Sequence[int]) -> int:
+    def count_held(self, hashes: Sequence[int]) -> int:
         """How many of the first blocks of a prompt."""
         return bisect_left(range(len(hashes)), True, key=lambda place: hashes[place] not in self._blocks)
 
-    def add(self, hashes: Sequence[int]) -> list[KvEvent]:
+    def add_prompt(self, hashes: Sequence[int]) -> list[KvEvent]:
         """A prompt was used: what is held since then, and what is not any more."""
         if not hashes:
             return []
-        stored, gone = self._blocks.add(hashes), []
+        stored, gone = self._blocks.add_prompt(hashes), []
         before = next((key for key in reversed(hashes) if key in self._prompts), None)
         if before is not None:
-            gone += self._blocks.drop(self._prompts.pop(before))
+            gone += self._blocks.drop_prompt(self._prompts.pop(before))
         self._prompts[hashes[-1]] = hashes
         while len(self._prompts) > 1 and len(self._blocks) > self._total:
-            gone += self._blocks.drop(self._prompts.pop(next(iter(self._prompts))))
+            gone += self._blocks.drop_prompt(self._prompts.pop(next(iter(self._prompts))))
         return [*gone, *stored]
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
+def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     """How many blocks two prompts begin with in common; a hash that is the same stands for all before it."""
     return bisect_left(range(min(len(one), len(other))), True, key=lambda place: one[place] != other[place])
 
@@ -168,7 +168,7 @@ class Turns:
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
 
     @asynccontextmanager
-    async def take(self, number: float) -> AsyncIterator[None]:
+    async def take_place(self, number: float) -> AsyncIterator[None]:
         """Have a place, as soon as there is one."""
         if self._free:
             self._free -= 1
@@ -180,14 +180,14 @@ class Turns:
             except asyncio.CancelledError:
                 # Given and cancelled in one turn of the loop: nobody else would hear of the place.
                 if given.done() and not given.cancelled():
-                    self._leave()
+                    self._release_place()
                 raise
         try:
             yield
         finally:
-            self._leave()
+            self._release_place()
 
-    def _leave(self) -> None:
+    def _release_place(self) -> None:
         while self._waiting:
             _, _, given = heapq.heappop(self._waiting)
             if not given.done():

@@ -16,7 +16,7 @@ from dynamo.llm.disagg.prefill_side import PrefillLoop
 from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
 from dynamo.rpc.metrics import Metrics
 from dynamo.rpc.runtime import DistributedRuntime
-from dynamo.sdk.config import ServiceConfig, setting
+from dynamo.sdk.config import ServiceConfig, read_setting
 from dynamo.sdk.context import dynamo_context
 
 OWN = frozenset(
@@ -39,15 +39,15 @@ class EngineWorker:
 
         Raises what `start_engine` raises, and RemoteError.
         """
-        runtime, namespace, component, worker = _place()
-        values = configuration(component)
+        runtime, namespace, component, worker = _read_placement()
+        values = read_configuration(component)
         async with contextlib.AsyncExitStack() as closing:
-            size = setting(values, "block-size", BLOCK_SIZE)
+            size = read_setting(values, "block-size", BLOCK_SIZE)
             blocks = KvEventPublisher(runtime.events, namespace, component, worker, size)
             metrics = WorkerMetricsPublisher(runtime.events, namespace, component, worker, blocks)
             engine = await start_engine(
                 values,
-                arguments(component),
+                build_arguments(component),
                 on_events=blocks.publish,
                 on_engine_events=blocks.publish_engine,
                 on_metrics=metrics.publish,
@@ -59,8 +59,8 @@ class EngineWorker:
             closing.push_async_callback(metrics.close)
             _show_load(metrics)
             generates: Generates = engine
-            if prefill and setting(values, "remote-prefill", False):
-                remote = await _remote(runtime, namespace, worker, values, prefill)
+            if prefill and read_setting(values, "remote-prefill", False):
+                remote = await _start_remote_prefill(runtime, namespace, worker, values, prefill)
                 closing.push_async_callback(remote.close)
                 generates = DisaggregatedEngine(engine, remote)
                 _show_prefill(remote)
@@ -93,19 +93,19 @@ class EnginePrefillWorker:
 
         Raises what `start_engine` raises, and RemoteError.
         """
-        runtime, namespace, component, worker = _place()
-        values = configuration(component)
+        runtime, namespace, component, worker = _read_placement()
+        values = read_configuration(component)
         async with contextlib.AsyncExitStack() as closing:
-            engine = await start_engine(values, arguments(component))
+            engine = await start_engine(values, build_arguments(component))
             closing.push_async_callback(engine.close)
             loop = PrefillLoop(
                 runtime.events,
                 runtime.queues,
                 namespace,
-                model_of(values),
+                read_model_name(values),
                 worker,
                 engine,
-                at_once=setting(values, "prefill-at-once", 1),
+                at_once=read_setting(values, "prefill-at-once", 1),
             )
             await loop.start()
             closing.push_async_callback(loop.close)
@@ -116,12 +116,12 @@ class EnginePrefillWorker:
         await self._closing.aclose()
 
 
-def configuration(component: str) -> dict[str, Any]:
+def read_configuration(component: str) -> dict[str, Any]:
     """The keys of a service and those of `Common` that it subscribes to."""
     return ServiceConfig.get_instance().get_parsed_config(component)
 
 
-def arguments(component: str) -> Sequence[str]:
+def build_arguments(component: str) -> Sequence[str]:
     """The same as arguments for vLLM's parser, without the keys that are ours."""
     config = ServiceConfig.get_instance()
     own = config.get(component)
@@ -129,33 +129,33 @@ def arguments(component: str) -> Sequence[str]:
     return ServiceConfig({**config, component: kept}).as_args(component)
 
 
-def model_of(values: Mapping[str, Any]) -> str:
+def read_model_name(values: Mapping[str, Any]) -> str:
     """What workers of the same model call it."""
-    return setting(values, "model", "smollm2")
+    return read_setting(values, "model", "smollm2")
 
 
-def _place() -> tuple[DistributedRuntime, str, str, int]:
+def _read_placement() -> tuple[DistributedRuntime, str, str, int]:
     context = dynamo_context
     return context["runtime"], context["namespace"], context["service_name"], context["instance_id"]
 
 
-async def _remote(
+async def _start_remote_prefill(
     runtime: DistributedRuntime, namespace: str, worker: int, values: Mapping[str, Any], component: str
 ) -> RemotePrefill:
-    watch = await runtime.callee(namespace, component).watch()
+    watch = await runtime.get_callee(namespace, component).open_watch()
     settings = DisaggSettings(
-        conditional=setting(values, "conditional-disagg", False),
-        max_local_prefill_length=setting(values, "max-local-prefill-length", 1000),
-        max_prefill_queue_size=setting(values, "max-prefill-queue-size", 2),
+        conditional=read_setting(values, "conditional-disagg", False),
+        max_local_prefill_length=read_setting(values, "max-local-prefill-length", 1000),
+        max_prefill_queue_size=read_setting(values, "max-prefill-queue-size", 2),
     )
     remote = RemotePrefill(
         runtime.events,
         runtime.queues,
         namespace,
-        model_of(values),
+        read_model_name(values),
         worker,
         DisaggregatedRouter(settings),
-        prefill_workers=lambda: len(watch.instances()),
+        prefill_workers=lambda: len(watch.list_instances()),
     )
     await remote.start()
     return remote

@@ -10,7 +10,7 @@ from dynamo.engines.batching import Batcher, SimulationSettings
 from dynamo.engines.engine import EngineRequest, EngineSetup, EngineStep
 from dynamo.llm.kv.events import KvEvent
 from dynamo.llm.kv.load import ForwardPassMetrics
-from dynamo.sdk.config import setting
+from dynamo.sdk.config import read_setting
 
 
 class SimulatedEngine:
@@ -41,10 +41,10 @@ class SimulatedEngine:
         if request.handoff is not None:
             received = int(request.handoff.parameters.get("tokens", 0))
             await asyncio.sleep(received * self.batcher.settings.transfer_seconds / self._speed)
-        self.batcher.add(request, received=received)
+        self.batcher.add_request(request, received=received)
         answer = self._answers[request.id] = asyncio.Queue()
         if self._passes is None or self._passes.done():
-            self._passes = asyncio.ensure_future(self._run())
+            self._passes = asyncio.ensure_future(self._run_passes())
         step = None
         try:
             while step is None or step.finish_reason is None:
@@ -53,7 +53,7 @@ class SimulatedEngine:
         finally:
             del self._answers[request.id]
             if step is None or step.finish_reason is None:
-                self.batcher.cancel(request.id)
+                self.batcher.cancel_request(request.id)
 
     async def close(self) -> None:
         """End all requests."""
@@ -62,28 +62,28 @@ class SimulatedEngine:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._passes
         for request, answer in self._answers.items():
-            self.batcher.cancel(request)
+            self.batcher.cancel_request(request)
             answer.put_nowait(EngineStep(tokens=(), finish_reason="cancelled"))
 
-    async def _run(self) -> None:
-        while self.batcher.busy:
-            done = self.batcher.run()
+    async def _run_passes(self) -> None:
+        while self.batcher.is_busy:
+            done = self.batcher.run_pass()
             await asyncio.sleep(done.seconds / self._speed)
             for request, step in done.steps:
                 if request in self._answers:
                     self._answers[request].put_nowait(step)
-            events = self.batcher.pool.events()
+            events = self.batcher.pool.drain_events()
             if events:
                 self._on_events(events)
-            self._on_metrics(self.batcher.metrics())
+            self._on_metrics(self.batcher.build_metrics())
 
 
 def start_configured(setup: EngineSetup) -> SimulatedEngine:
     """The engine of a configuration. Raises BadConfiguration."""
-    blocks = setting(setup.values, "blocks", 8192, least=1)
+    blocks = read_setting(setup.values, "blocks", 8192, least=1)
     return SimulatedEngine(
         SimulationSettings(block_size=setup.block_size, blocks=blocks),
-        speed=setting(setup.values, "speed", 1.0),
+        speed=read_setting(setup.values, "speed", 1.0),
         on_events=setup.on_events,
         on_metrics=setup.on_metrics,
     )

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from dynamo.engines.engine import Engine, EngineRequest, EngineSetup, EngineStep, FinishReason, RequestTooLong
-from dynamo.engines.vllm_nodes import VllmNode, place
+from dynamo.engines.vllm_nodes import VllmNode, read_place
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.kv.engine_events import AllCleared, EngineEvent, decode_batch
 from dynamo.llm.kv.load import ForwardPassMetrics
@@ -49,8 +49,8 @@ class VllmMissing(CannotStart):
 
 def engine_arguments(arguments: Sequence[str]) -> Any:
     """vLLM's AsyncEngineArgs from arguments as `ServiceConfig.as_args` gives them. Raises VllmMissing."""
-    options = _vllm("vllm.engine.arg_utils").AsyncEngineArgs
-    parser = options.add_cli_args(_vllm("vllm.utils.argparse_utils").FlexibleArgumentParser())
+    options = _import_vllm("vllm.engine.arg_utils").AsyncEngineArgs
+    parser = options.add_cli_args(_import_vllm("vllm.utils.argparse_utils").FlexibleArgumentParser())
     try:
         return options.from_cli_args(parser.parse_args(list(arguments)))
     except SystemExit as error:
@@ -79,14 +79,14 @@ class VllmEngine:
         events = None
         if options.kv_events_config is None and options.enable_prefix_caching is not False:
             # vLLM connects to us, so that nothing of it listens to others.
-            events = EngineEvents(_vllm("zmq.asyncio"), on_events)
-            options.kv_events_config = _vllm("vllm.config.kv_events").KVEventsConfig(
+            events = EngineEvents(_import_vllm("zmq.asyncio"), on_events)
+            options.kv_events_config = _import_vllm("vllm.config.kv_events").KVEventsConfig(
                 enable_kv_cache_events=True, publisher="zmq", endpoint=events.address, topic="kv"
             )
         if options.kv_transfer_config is not None:
             os.environ.setdefault("VLLM_NIXL_SIDE_CHANNEL_HOST", os.environ.get("DYNAMO_TRANSPORT_HOST", "127.0.0.1"))
             os.environ.setdefault("VLLM_NIXL_SIDE_CHANNEL_PORT", str(_free_port()))
-        make = _vllm("vllm.v1.engine.async_llm").AsyncLLM.from_engine_args
+        make = _import_vllm("vllm.v1.engine.async_llm").AsyncLLM.from_engine_args
         numbers: list[_Numbers] = []
 
         def counting(config: Any, index: int = 0) -> _Numbers:
@@ -108,7 +108,7 @@ class VllmEngine:
             asked = f"{len(request.tokens)} tokens and {limit} more"
             raise RequestTooLong(f"{asked} do not fit into a context of {self._context}")
         made = False
-        async with contextlib.aclosing(self._attempt(request, request.handoff)) as steps:
+        async with contextlib.aclosing(self._generate_once(request, request.handoff)) as steps:
             async for step in steps:
                 failed = step.finish_reason == "cancelled" and not made and request.handoff is not None
                 if failed:
@@ -118,11 +118,13 @@ class VllmEngine:
                 yield step
             else:
                 return
-        async with contextlib.aclosing(self._attempt(request, None)) as steps:
+        async with contextlib.aclosing(self._generate_once(request, None)) as steps:
             async for step in steps:
                 yield step
 
-    async def _attempt(self, request: EngineRequest, handoff: KvHandoff | None) -> AsyncGenerator[EngineStep, None]:
+    async def _generate_once(
+        self, request: EngineRequest, handoff: KvHandoff | None
+    ) -> AsyncGenerator[EngineStep, None]:
         try:
             parameters = sampling_parameters(request, handoff)
             outputs = self._engine.generate(
@@ -130,7 +132,7 @@ class VllmEngine:
             )
             async with contextlib.aclosing(outputs):
                 async for output in outputs:
-                    yield _step(output, request)
+                    yield _build_step(output, request)
         except ValueError as error:
             raise BadRequest(str(error)) from error
         except Exception as error:
@@ -140,7 +142,7 @@ class VllmEngine:
             raise Unavailable(f"vLLM's engine died: {error}") from error
 
     @property
-    def transferred(self) -> int:
+    def transferred_tokens(self) -> int:
         """The tokens of prompts whose blocks came from another engine: an answer's `cached_tokens` leaves them out."""
         return sum(numbers.transferred for numbers in self._numbers)
 
@@ -159,7 +161,7 @@ class VllmEngine:
 
 def sampling_parameters(request: EngineRequest, handoff: KvHandoff | None) -> Any:
     """vLLM's SamplingParams of a request. Raises ValueError for values that vLLM refuses."""
-    parameters = _vllm("vllm.sampling_params")
+    parameters = _import_vllm("vllm.sampling_params")
     sampling = request.sampling
     given: dict[str, Any] = {name: sampling[name] for name in _SAMPLING if name in sampling}
     if isinstance(sampling.get("logit_bias"), Mapping):
@@ -183,7 +185,7 @@ def sampling_parameters(request: EngineRequest, handoff: KvHandoff | None) -> An
     )
 
 
-def _step(output: Any, request: EngineRequest) -> EngineStep:
+def _build_step(output: Any, request: EngineRequest) -> EngineStep:
     made = output.outputs[0]
     handoff = None
     if output.finished and request.prefill_only:
@@ -245,7 +247,7 @@ class _Numbers:
         """Nothing to say."""
 
 
-def _vllm(module: str) -> Any:
+def _import_vllm(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -262,10 +264,10 @@ def _free_port() -> int:
 
 async def start_configured(setup: EngineSetup) -> Engine:
     """The engine of a configuration, or this node's part of one over several. Raises what VllmEngine.start raises."""
-    here, arguments = place(os.environ), setup.arguments
-    if here is not None and not here.leads:
+    here, arguments = read_place(os.environ), setup.arguments
+    if here is not None and not here.is_leader:
         return await VllmNode.start(here, arguments)
-    arguments = tuple(here.arguments(arguments)) if here is not None else arguments
+    arguments = tuple(here.build_arguments(arguments)) if here is not None else arguments
     return await VllmEngine.start(arguments, on_events=setup.on_engine_events, on_metrics=setup.on_metrics)
 
 
@@ -281,7 +283,7 @@ class EngineEvents:
         self._socket.subscribe(b"")
         self.address = f"tcp://127.0.0.1:{self._socket.bind_to_random_port('tcp://127.0.0.1')}"
         self._expected = -1
-        self._task = asyncio.ensure_future(self._run())
+        self._task = asyncio.ensure_future(self._receive_messages())
 
     async def close(self) -> None:
         """Stop listening."""
@@ -290,12 +292,12 @@ class EngineEvents:
             await self._task
         self._socket.close()
 
-    async def _run(self) -> None:
+    async def _receive_messages(self) -> None:
         while True:
             frames = await self._socket.recv_multipart()
-            self.take(frames)
+            self.read_message(frames)
 
-    def take(self, frames: list[bytes]) -> None:
+    def read_message(self, frames: list[bytes]) -> None:
         """One message: topic, number, events. Source: vLLM's ZmqEventPublisher."""
         try:
             number, events = int.from_bytes(frames[1], "big"), decode_batch(frames[2])

@@ -28,11 +28,11 @@ class Place:
     leader: str
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this node is the one that is called."""
         return self.rank == 0
 
-    def arguments(self, given: Sequence[str]) -> list[str]:
+    def build_arguments(self, given: Sequence[str]) -> list[str]:
         """Arguments for vLLM with its own for several nodes behind them; what was given stands.
 
         Source: vLLM's ParallelConfig; without Ray it starts its workers itself, `mp`.
@@ -46,12 +46,12 @@ class Place:
         names = {argument.partition("=")[0].replace("_", "-") for argument in given}
         return [*given, *(part for name, value in own.items() if name not in names for part in (name, value))]
 
-    def command(self, given: Sequence[str]) -> list[str]:
+    def build_command(self, given: Sequence[str]) -> list[str]:
         """The program of a node that does not lead: vLLM's workers without an engine."""
-        return [sys.executable, "-m", "dynamo.engines.vllm_headless", *self.arguments(given)]
+        return [sys.executable, "-m", "dynamo.engines.vllm_headless", *self.build_arguments(given)]
 
 
-def place(environment: Mapping[str, str]) -> Place | None:
+def read_place(environment: Mapping[str, str]) -> Place | None:
     """Which node this is; None where there is one alone. Raises BadPlace."""
     text = environment.get(NODES, "") or "1"
     if not text.isdecimal() or not int(text):
@@ -77,7 +77,7 @@ class VllmNode:
     @classmethod
     async def start(cls, place: Place, arguments: Sequence[str]) -> VllmNode:
         """Start vLLM's workers; they wait for the leader. Raises OSError."""
-        command = place.command(arguments)
+        command = place.build_command(arguments)
         return cls(await asyncio.to_thread(subprocess.Popen, command, stdin=subprocess.DEVNULL))
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:

@@ -37,30 +37,30 @@ class Health:
         self._defaults = defaults
         self._probes = {"live": tuple(liveness), "health": tuple(readiness)}
 
-    async def page(self, path: str) -> tuple[int, str, bytes] | None:
+    async def render_page(self, path: str) -> tuple[int, str, bytes] | None:
         """Status, content type and body of a page; None when there is no such page."""
         if path == "/metrics":
-            text = self.metrics.text({"service": self.service})
+            text = self.metrics.render_text({"service": self.service})
             return 200, "text/plain; version=0.0.4; charset=utf-8", text.encode()
         if path in ("/live", "/livez") and (self._defaults or self._probes["live"]):
-            return self._verdict(await self._ask("live"))
+            return self._render_verdict(await self._run_probes("live"))
         if path in ("/health", "/healthz", "/ready", "/readyz") and (self._defaults or self._probes["health"]):
-            failed = await self._ask("health")
+            failed = await self._run_probes("health")
             if not self.started:
                 failed.append("starting")
             if self.draining:
                 failed.append("shutting down")
-            return self._verdict(failed)
+            return self._render_verdict(failed)
         return None
 
-    def _verdict(self, failed: list[str]) -> tuple[int, str, bytes]:
+    def _render_verdict(self, failed: list[str]) -> tuple[int, str, bytes]:
         body = {"status": "failed" if failed else "ok", "service": self.service, "failed": failed}
         return 503 if failed else 200, "application/json", json.dumps(body).encode()
 
-    async def _ask(self, kind: str) -> list[str]:
-        return [name for probe in self._probes[kind] if (name := await self._failed(probe))]
+    async def _run_probes(self, kind: str) -> list[str]:
+        return [name for probe in self._probes[kind] if (name := await self._run_probe(probe))]
 
-    async def _failed(self, probe: Callable[[], Any]) -> str:
+    async def _run_probe(self, probe: Callable[[], Any]) -> str:
         name = getattr(probe, "__name__", "probe")
         try:
             async with asyncio.timeout(PROBE_SECONDS):
@@ -77,7 +77,7 @@ def system_app(health: Health) -> Callable[..., Awaitable[None]]:
     """An ASGI application of the health pages alone."""
 
     async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        page = await health.page(scope["path"])
+        page = await health.render_page(scope["path"])
         if page is None:
             page = 404, "application/json", json.dumps({"error": {"code": "not_found"}}).encode()
         status, form, body = page

@@ -20,16 +20,16 @@ ERROR = {
 }
 
 
-def document(service: ServiceSpec) -> dict[str, Any]:
+def describe_routes(service: ServiceSpec) -> dict[str, Any]:
     """The service's routes as OpenAPI 3.1."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in service.endpoints:
         if endpoint.transport == "http":
-            paths.setdefault("/" + endpoint.name, {})[endpoint.http_method.lower()] = _operation(endpoint)
+            paths.setdefault("/" + endpoint.name, {})[endpoint.http_method.lower()] = _describe_operation(endpoint)
     return {"openapi": "3.1.0", "info": {"title": service.name, "version": "1"}, "paths": paths}
 
 
-def _operation(endpoint: EndpointSpec) -> dict[str, Any]:
+def _describe_operation(endpoint: EndpointSpec) -> dict[str, Any]:
     schema = dict(endpoint.request_schema) or {
         "type": "object",
         "properties": {parameter.name: {} for parameter in endpoint.parameters},
@@ -38,7 +38,7 @@ def _operation(endpoint: EndpointSpec) -> dict[str, Any]:
     answers = {
         "200": {
             "description": "the answer",
-            "content": {kind: {"schema": dict(endpoint.response_schema)} for kind in _kinds(endpoint)},
+            "content": {kind: {"schema": dict(endpoint.response_schema)} for kind in _list_content_types(endpoint)},
         },
         "default": {"description": "an error", "content": {"application/json": {"schema": ERROR}}},
     }
@@ -56,7 +56,7 @@ def _operation(endpoint: EndpointSpec) -> dict[str, Any]:
     }
 
 
-def _kinds(endpoint: EndpointSpec) -> tuple[str, ...]:
+def _list_content_types(endpoint: EndpointSpec) -> tuple[str, ...]:
     if endpoint.streaming:
         return ("text/plain", "application/x-ndjson", "text/event-stream")
     return ("text/plain",) if endpoint.response_schema.get("type") == "string" else ("application/json",)
@@ -96,20 +96,20 @@ def render_page(description: Mapping[str, Any]) -> str:
     """The page of an OpenAPI document."""
     title = html.escape(str(description["info"]["title"]))
     routes = [
-        _route(path, method.upper(), operation)
+        _render_route(path, method.upper(), operation)
         for path, operations in description["paths"].items()
         for method, operation in operations.items()
     ]
     return _HEAD.format(title=title) + "".join(routes) + _TAIL
 
 
-def _route(path: str, method: str, operation: Mapping[str, Any]) -> str:
+def _render_route(path: str, method: str, operation: Mapping[str, Any]) -> str:
     name = html.escape(path)
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     properties = body.get("properties", {}) or {
         each["name"]: each["schema"] for each in operation.get("parameters", ())
     }
-    example = html.escape(json.dumps({key: _example(schema) for key, schema in properties.items()}, indent=1))
+    example = html.escape(json.dumps({key: _build_example(schema) for key, schema in properties.items()}, indent=1))
     kinds = ", ".join(_media_types(operation))
     return (
         f"<section><h2><b>{html.escape(method)}</b> {name}</h2>"
@@ -123,7 +123,7 @@ def _media_types(operation: Mapping[str, Any]) -> Iterator[str]:
     yield from operation.get("responses", {}).get("200", {}).get("content", {})
 
 
-def _example(schema: Mapping[str, Any]) -> Any:
+def _build_example(schema: Mapping[str, Any]) -> Any:
     if "default" in schema:
         return schema["default"]
     return {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}.get(

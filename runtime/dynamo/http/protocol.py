@@ -26,19 +26,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
-        self._await_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._got_head()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._awaited is None:
-            self._await_head()
+            self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        self._got_head()
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -46,26 +46,28 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._awaited is not None:
             self._head += len(data)
             if self._head > LARGEST_HEAD:
-                self._refuse(b"431 Request Header Fields Too Large", b"the request's head is larger than 65536 bytes")
+                self._refuse_request(
+                    b"431 Request Header Fields Too Large", b"the request's head is larger than 65536 bytes"
+                )
 
-    def _await_head(self) -> None:
+    def _start_head_timer(self) -> None:
         self._head = 0
-        self._awaited = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+        self._awaited = self.loop.call_later(HEAD_SECONDS, self._on_head_timeout)
 
-    def _got_head(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._awaited is not None:
             self._awaited.cancel()
             self._awaited = None
 
-    def _too_slow(self) -> None:
+    def _on_head_timeout(self) -> None:
         self._awaited = None
         if self._head:
-            self._refuse(b"408 Request Timeout", b"the request's head did not come in 30 s")
+            self._refuse_request(b"408 Request Timeout", b"the request's head did not come in 30 s")
         else:
             self.transport.close()
 
-    def _refuse(self, status: bytes, message: bytes) -> None:
-        self._got_head()
+    def _refuse_request(self, status: bytes, message: bytes) -> None:
+        self._stop_head_timer()
         transport: Any = self.transport
         if transport.is_closing():
             return
@@ -89,15 +91,15 @@ class Gathering:
     def write(self, data: bytes) -> None:
         """Send with the next of this turn, or now what is much."""
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._send_held)
         self._held.append(data)
         self._size += len(data)
         if self._size >= MOST:
-            self._send()
+            self._send_held()
 
     def close(self) -> None:
         """Send what is held, then close when all is sent."""
-        self._send()
+        self._send_held()
         self._transport.close()
 
     def abort(self) -> None:
@@ -105,7 +107,7 @@ class Gathering:
         self._held.clear()
         self._transport.abort()
 
-    def _send(self) -> None:
+    def _send_held(self) -> None:
         if not self._held:
             return
         data = self._held[0] if len(self._held) == 1 else b"".join(self._held)

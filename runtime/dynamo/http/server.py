@@ -91,19 +91,19 @@ class HttpServer:
         self._server.config.encoded_headers.append(last)
         state.default_headers.append(last)  # the list of answers that are under way
         until = time.monotonic() + LINGER_SECONDS
-        while any(_idle(connection) for connection in state.connections) and time.monotonic() < until:
+        while any(_is_idle(connection) for connection in state.connections) and time.monotonic() < until:
             await asyncio.sleep(0.02)
         self._server.should_exit = True
         await self._task
         self._task = None
 
 
-def _idle(connection: Any) -> bool:
+def _is_idle(connection: Any) -> bool:
     cycle = getattr(connection, "cycle", None)
     return cycle is None or bool(cycle.response_complete)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError, also for a port that is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 
-from dynamo.llm.planner.service import Planner, planner, planner_settings, scaler_of
+from dynamo.llm.planner.service import Planner, create_scaler, planner, planner_settings
 
-__all__ = ["Planner", "planner", "planner_settings", "scaler_of"]
+__all__ = ["Planner", "create_scaler", "planner", "planner_settings"]
 
 warnings.warn("`dynamo.llm.planning` moved: import from `dynamo.llm.planner`", DeprecationWarning, stacklevel=2)

@@ -49,7 +49,7 @@ def value_of(value: Any) -> Any:
     return value
 
 
-def _simplify(value: Any) -> Any:
+def _simplify_value(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(by_alias=True)
     if isinstance(value, BaseException):
@@ -63,9 +63,9 @@ def _simplify(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} cannot be sent; return a pydantic model or plain data")
 
 
-_encode = msgspec.msgpack.Encoder(enc_hook=_simplify).encode
+_encode = msgspec.msgpack.Encoder(enc_hook=_simplify_value).encode
 _decode = msgspec.msgpack.Decoder().decode
-_json = msgspec.json.Encoder(enc_hook=_simplify).encode
+_json = msgspec.json.Encoder(enc_hook=_simplify_value).encode
 
 
 LARGE = 64 * 1024

@@ -16,7 +16,7 @@ from dynamo.process.control_socket import Conversation
 from dynamo.process.logs import Journal, Line
 from dynamo.process.placement import Lineup
 from dynamo.process.rolling_restart import Replacing
-from dynamo.process.worker_process import Slot, address
+from dynamo.process.worker_process import Slot, format_address
 from dynamo.sdk import codec
 from dynamo.sdk.graph import ServiceGraph
 
@@ -29,10 +29,10 @@ class Telling:
         self._to = to
         self.end = to.end
 
-    def say(self, text: str) -> None:
+    def send_line(self, text: str) -> None:
         """One line."""
-        self._journal.say(text)
-        self._to.say(text)
+        self._journal.write_line(text)
+        self._to.send_line(text)
 
 
 class Supervising(Protocol):
@@ -45,7 +45,7 @@ class Supervising(Protocol):
     replacing: tuple[Replacing, Telling] | None
     reload: Telling | None
 
-    def start(self, slot: Slot) -> None:
+    def start_worker(self, slot: Slot) -> None:
         """Start a worker there."""
 
 
@@ -55,7 +55,7 @@ class Answering:
     def __init__(self, supervisor: Supervising) -> None:
         self._supervisor = supervisor
 
-    def heed(self, request: Mapping[str, Any], to: Conversation) -> None:
+    def answer_request(self, request: Mapping[str, Any], to: Conversation) -> None:
         """Do what somebody at the control socket asks for."""
         wanted, service = request.get("do"), str(request.get("service", ""))
         if (
@@ -63,37 +63,39 @@ class Answering:
             and service
             and service not in {slot.service for slot in self._supervisor.slots}
         ):
-            to.say(f"error: no service `{service}` runs here")
+            to.send_line(f"error: no service `{service}` runs here")
             to.end()
         elif wanted == "status":
-            to.say(json.dumps(self.status()))
+            to.send_line(json.dumps(self.build_status()))
             to.end()
         elif wanted == "graph":
-            to.say(codec.canonical(self._supervisor.lineup.graph).decode())
+            to.send_line(codec.encode_canonical(self._supervisor.lineup.graph).decode())
             to.end()
         elif wanted == "logs":
-            self._tell_lines(request, service, to)
+            self._send_lines(request, service, to)
         elif wanted == "restart" and self._supervisor.replacing is None:
             chosen = [slot for slot in self._supervisor.slots if service in ("", slot.service)]
             telling = Telling(self._supervisor.journal, to)
-            replacing = Replacing(chosen, self._supervisor.start, telling.say, self._supervisor.leaving)
+            replacing = Replacing(chosen, self._supervisor.start_worker, telling.send_line, self._supervisor.leaving)
             self._supervisor.replacing = replacing, telling
         elif wanted == "scale" and self._supervisor.replacing is None:
-            self._scale(service, request.get("workers"), to)
+            self._scale_service(service, request.get("workers"), to)
         elif wanted == "reload" and self._supervisor.reload is None:
             self._supervisor.reload = Telling(self._supervisor.journal, to)
         else:
             busy = wanted in ("restart", "reload", "scale")
-            to.say("error: the graph is being restarted" if busy else "error: what?")
+            to.send_line("error: the graph is being restarted" if busy else "error: what?")
             to.end()
 
-    def _scale(self, service: str, workers: object, to: Conversation) -> None:
+    def _scale_service(self, service: str, workers: object, to: Conversation) -> None:
         supervisor, telling = self._supervisor, Telling(self._supervisor.journal, to)
         lineup = supervisor.lineup
-        telling.say(scaled(supervisor.slots, supervisor.leaving, lineup.graph, service, workers, lineup.place))
+        telling.send_line(
+            scale_service(supervisor.slots, supervisor.leaving, lineup.graph, service, workers, lineup.create_slot)
+        )
         to.end()
 
-    def status(self) -> dict[str, Any]:
+    def build_status(self) -> dict[str, Any]:
         """What runs, as `dynamo status` shows it."""
         workers = [
             {
@@ -103,8 +105,8 @@ class Answering:
                 "pid": slot.pid,
                 "restarts": max(0, slot.starts - 1),
                 "seconds": round(time.monotonic() - slot.started, 1) if slot.pid else 0.0,
-                "http": f"http://{address(slot.http)}" if slot.http else "",
-                "pages": f"http://{address(slot.system)}" if slot.system else "",
+                "http": f"http://{format_address(slot.http)}" if slot.http else "",
+                "pages": f"http://{format_address(slot.system)}" if slot.system else "",
                 "devices": slot.environment.get(gpus.VISIBLE, ""),
             }
             for slot in self._supervisor.slots
@@ -116,18 +118,18 @@ class Answering:
             "workers": workers,
         }
 
-    def _tell_lines(self, request: Mapping[str, Any], service: str, to: Conversation) -> None:
+    def _send_lines(self, request: Mapping[str, Any], service: str, to: Conversation) -> None:
         lines = [line for line in self._supervisor.journal.lines if service in ("", line.service)]
         tail = request.get("tail")
         for line in lines[-tail:] if isinstance(tail, int) and tail > 0 else lines:
-            to.say(line.text)
+            to.send_line(line.text)
         if not request.get("follow"):
             to.end()
             return
 
         def follow(line: Line) -> None:
             if service in ("", line.service):
-                to.say(line.text)
+                to.send_line(line.text)
 
         self._supervisor.journal.followers.append(follow)
         to.on_close = lambda: self._supervisor.journal.followers.remove(follow)
@@ -139,7 +141,7 @@ MOST_WORKERS = 256
 DRAIN_SECONDS = 25.0
 
 
-def scaled(
+def scale_service(
     slots: list[Slot],
     leaving: list[Slot],
     graph: ServiceGraph,
@@ -161,7 +163,7 @@ def scaled(
     free = (number for number in range(1, MOST_WORKERS + len(own) + 1) if number not in taken)
     fresh: list[Slot] = []
     for number in (next(free) for _ in range(workers - len(own))):
-        environment = _devices(graph, service, [*slots, *leaving, *fresh])
+        environment = _assign_devices(graph, service, [*slots, *leaving, *fresh])
         if environment is None:
             return f"error: no GPU is left for another `{service}`"
         fresh.append(place(service, number, environment))
@@ -172,17 +174,17 @@ def scaled(
         slot.ending = True
         slot.retry_at = time.monotonic() + DRAIN_SECONDS
         leaving.append(slot)
-        slot.tell(signal.SIGTERM)
+        slot.send_signal(signal.SIGTERM)
     return f"`{service}` has {workers} worker{'s' if workers > 1 else ''}, {len(own)} before"
 
 
-def _devices(graph: ServiceGraph, service: str, slots: Sequence[Slot]) -> Mapping[str, str] | None:
+def _assign_devices(graph: ServiceGraph, service: str, slots: Sequence[Slot]) -> Mapping[str, str] | None:
     """The variables of one more worker; None when what it needs is not free."""
     amounts = {spec.name: Fraction(spec.resources.gpu or "0") for spec in graph.services}
     like = next((slot.environment for slot in slots if slot.service == service), {})
     if gpus.VISIBLE not in like:
         return {}
-    left = dict.fromkeys(gpus.usable(gpus.inventory(), os.environ), Fraction(1))
+    left = dict.fromkeys(gpus.select_visible(gpus.list_devices(), os.environ), Fraction(1))
     for slot in slots:
         for name in filter(None, slot.environment.get(gpus.VISIBLE, "").split(",")):
             left[name] = left.get(name, Fraction(0)) - min(amounts[slot.service], Fraction(1))

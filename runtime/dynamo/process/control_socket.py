@@ -33,19 +33,19 @@ class Conversation:
         self._ending = False
         self.closed = False
         self.on_close: Callable[[], None] = lambda: None
-        selector.register(connection, selectors.EVENT_READ, self._turn)
+        selector.register(connection, selectors.EVENT_READ, self._handle_event)
 
-    def say(self, text: str) -> None:
+    def send_line(self, text: str) -> None:
         """Send a line. A client that does not read is left."""
         self._unsent += text.encode(errors="replace") + b"\n"
         if len(self._unsent) > LONGEST_BACKLOG:
             self.close()
-        self._send()
+        self._send_pending()
 
     def end(self) -> None:
         """Close when all is sent."""
         self._ending = True
-        self._send()
+        self._send_pending()
 
     def close(self) -> None:
         """Close now."""
@@ -55,8 +55,8 @@ class Conversation:
             self._connection.close()
             self.on_close()
 
-    def _turn(self, selector: selectors.BaseSelector) -> None:
-        self._send()
+    def _handle_event(self, selector: selectors.BaseSelector) -> None:
+        self._send_pending()
         if self.closed:
             return
         try:
@@ -76,7 +76,7 @@ class Conversation:
             except (ValueError, RecursionError):
                 self.end()
 
-    def _send(self) -> None:
+    def _send_pending(self) -> None:
         if self.closed:
             return
         try:
@@ -91,7 +91,7 @@ class Conversation:
             self.close()
             return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        self._selector.modify(self._connection, events, self._turn)
+        self._selector.modify(self._connection, events, self._handle_event)
 
 
 Answer = Callable[[Mapping[str, Any], Conversation], None]
@@ -101,13 +101,13 @@ class Control:
     """The listening end, in the loop of a supervisor."""
 
     def __init__(self, environment: Mapping[str, str], selector: selectors.BaseSelector, answer: Answer) -> None:
-        place = running.made(environment)
+        place = running.make_folder(environment)
         self.path = place / f"{os.getpid()}{running.CONTROL}"
         self._selector = selector
         self._answer = answer
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _short(place) as name:
+            with _shorten_path(place) as name:
                 self.path.unlink(missing_ok=True)
                 self._socket.bind(f"{name}/{self.path.name}")
             self.path.chmod(0o600)
@@ -116,9 +116,9 @@ class Control:
         except OSError:
             self._socket.close()
             raise
-        selector.register(self._socket, selectors.EVENT_READ, self._accept)
+        selector.register(self._socket, selectors.EVENT_READ, self._accept_client)
 
-    def _accept(self, selector: selectors.BaseSelector) -> None:
+    def _accept_client(self, selector: selectors.BaseSelector) -> None:
         with contextlib.suppress(OSError):
             Conversation(self._socket.accept()[0], selector, self._answer)
 
@@ -130,11 +130,11 @@ class Control:
             self.path.parent.rmdir()
 
 
-def connect(path: Path) -> socket.socket:
+def connect_control(path: Path) -> socket.socket:
     """The other end of a supervisor's door. Raises OSError when nobody is behind it."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _short(path.parent) as name:
+        with _shorten_path(path.parent) as name:
             connection.connect(f"{name}/{path.name}")
     except OSError:
         connection.close()
@@ -143,7 +143,7 @@ def connect(path: Path) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _short(folder: Path) -> Any:
+def _shorten_path(folder: Path) -> Any:
     """A short name of a folder: the address of such a socket has room for 107 bytes."""
     if len(os.fsencode(folder)) < 90 or not Path("/proc/self/fd").is_dir():
         yield str(folder)

@@ -28,27 +28,29 @@ class NoDevices(Exception):
     """There is nothing to hand out; the text says why."""
 
 
-def allocate(services: Sequence[ServiceSpec], environment: Mapping[str, str], warn: Callable[[str], None]) -> Places:
+def allocate_gpus(
+    services: Sequence[ServiceSpec], environment: Mapping[str, str], warn: Callable[[str], None]
+) -> Places:
     """The variables that each worker (service, number) gets. Raises Verdict when there are too few GPUs.
 
     Without NVML or without a GPU the requests are ignored, with one warning. `DYN_DISABLE_AUTO_GPU_ALLOCATION` turns
     this off, and a service whose `envs` say CUDA_VISIBLE_DEVICES is left alone.
     """
-    wanted = [service for service in services if _amount(service) and VISIBLE not in service.envs]
+    wanted = [service for service in services if _parse_amount(service) and VISIBLE not in service.envs]
     if not wanted or environment.get(SWITCH, "").strip().lower() in ("1", "true", "yes", "on"):
         return {}
     try:
-        pool = usable(inventory(), environment)
+        pool = select_visible(list_devices(), environment)
     except NoDevices as error:
         names = ", ".join(service.name for service in wanted)
         warn(f"GPUs that {names} ask{'s' if len(wanted) == 1 else ''} for are not handed out: {error}")
         return {}
     # NVML counts by the bus, CUDA by speed unless it is told to.
     order = {} if VISIBLE in environment else {ORDER: "PCI_BUS_ID"}
-    return {place: {VISIBLE: ",".join(devices), **order} for place, devices in _handed_out(wanted, pool)}
+    return {place: {VISIBLE: ",".join(devices), **order} for place, devices in _assign_devices(wanted, pool)}
 
 
-def inventory() -> tuple[Device, ...]:
+def list_devices() -> tuple[Device, ...]:
     """The GPUs of this machine. Raises NoDevices."""
     try:
         nvml = importlib.import_module("pynvml")
@@ -72,7 +74,7 @@ def inventory() -> tuple[Device, ...]:
     return found
 
 
-def usable(devices: Sequence[Device], environment: Mapping[str, str]) -> tuple[str, ...]:
+def select_visible(devices: Sequence[Device], environment: Mapping[str, str]) -> tuple[str, ...]:
     """What CUDA_VISIBLE_DEVICES leaves of them, in its order, as it names them. Raises NoDevices when it leaves none.
 
     As CUDA reads it: a list of indexes or (beginnings of) UUIDs that ends at the first name of no device.
@@ -91,19 +93,19 @@ def usable(devices: Sequence[Device], environment: Mapping[str, str]) -> tuple[s
     return tuple(found)
 
 
-def _amount(service: ServiceSpec) -> Fraction:
+def _parse_amount(service: ServiceSpec) -> Fraction:
     return Fraction(service.resources.gpu or "0")
 
 
-def _handed_out(
+def _assign_devices(
     services: Sequence[ServiceSpec], pool: Sequence[str]
 ) -> Iterator[tuple[tuple[str, int], tuple[str, ...]]]:
     left = dict.fromkeys(pool, Fraction(1))
-    whole = [service for service in services if _amount(service) >= 1]
+    whole = [service for service in services if _parse_amount(service) >= 1]
     # Large parts first: small ones fill what is left of a device.
-    parts = sorted((service for service in services if _amount(service) < 1), key=_amount, reverse=True)
+    parts = sorted((service for service in services if _parse_amount(service) < 1), key=_parse_amount, reverse=True)
     for service in (*whole, *parts):
-        amount = _amount(service)
+        amount = _parse_amount(service)
         for number in range(1, service.workers + 1):
             if amount >= 1:
                 chosen = tuple(name for name, free in left.items() if free == 1)[: int(amount)]
@@ -113,14 +115,14 @@ def _handed_out(
                 chosen = tuple(sorted(fitting, key=lambda name: left[name])[:1])
                 enough = bool(chosen)
             if not enough:
-                raise _too_few(services, pool)
+                raise _describe_shortage(services, pool)
             for name in chosen:
                 left[name] -= min(amount, Fraction(1))
             yield (service.name, number), chosen
 
 
-def _too_few(services: Sequence[ServiceSpec], pool: Sequence[str]) -> Verdict:
-    total = sum(_amount(service) * service.workers for service in services)
+def _describe_shortage(services: Sequence[ServiceSpec], pool: Sequence[str]) -> Verdict:
+    total = sum(_parse_amount(service) * service.workers for service in services)
     asked = ", ".join(
         f"{service.name} {f'{service.workers} × ' if service.workers > 1 else ''}{service.resources.gpu}"
         for service in services

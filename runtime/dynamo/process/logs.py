@@ -29,29 +29,29 @@ class Journal:
         self.followers: list[Callable[[Line], None]] = []
         self._colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
-    def say(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         """A line of the supervisor itself."""
-        say(text)
-        self._keep(Line("", "", text))
+        print_line(text)
+        self._keep_line(Line("", "", text))
 
-    def printer(self, label: str, service: str, width: int, number: int) -> Callable[[str], None]:
+    def create_printer(self, label: str, service: str, width: int, number: int) -> Callable[[str], None]:
         """What shows the lines of one worker; `number` chooses the colour, `width` is that of the longest label."""
         prefix = f"[{label}]".ljust(width + 2)
         shown = f"\033[{_COLOURS[number % len(_COLOURS)]}m{prefix}\033[0m" if self._colours else prefix
 
         def show(text: str) -> None:
-            say(f"{shown} {text}")
-            self._keep(Line(label, service, f"{prefix} {text}"))
+            print_line(f"{shown} {text}")
+            self._keep_line(Line(label, service, f"{prefix} {text}"))
 
         return show
 
-    def _keep(self, line: Line) -> None:
+    def _keep_line(self, line: Line) -> None:
         self.lines.append(line)
         for follower in tuple(self.followers):
             follower(line)
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """One line on stderr; a reader that left does not end us."""
     with contextlib.suppress(OSError):
         os.write(2, text.encode(errors="replace") + b"\n")

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from dynamo.coordination.nats.address import servers, shown
+from dynamo.coordination.nats.address import parse_servers, redact_address
 from dynamo.sdk.errors import BadRequest
 
 START_SECONDS = 10.0
@@ -27,7 +27,7 @@ class BrokerError(Exception):
         self.hint = hint
 
 
-def program() -> str:
+def find_program() -> str:
     """The server's program: the one installed with us, else the one on PATH. Raises BrokerError."""
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("nats-server")
@@ -37,11 +37,11 @@ def program() -> str:
     return found
 
 
-def reachable(url: str, seconds: float = 5.0) -> None:
+def wait_reachable(url: str, seconds: float = 5.0) -> None:
     """Wait until somebody answers at the address, or at one of those given. Raises BrokerError when the time passed."""
     until = time.monotonic() + seconds
     try:
-        found = servers(url)
+        found = parse_servers(url)
     except BadRequest as error:
         raise BrokerError("NATS_SERVER is not an address", "Write nats://HOST:PORT.") from error
     while True:
@@ -53,7 +53,7 @@ def reachable(url: str, seconds: float = 5.0) -> None:
                 reason = error.strerror or str(error)
         if time.monotonic() > until:
             hint = "Start it, correct NATS_SERVER, or unset it to have one started."
-            raise BrokerError(f"no NATS server answers at {shown(url)}: {reason.lower()}", hint)
+            raise BrokerError(f"no NATS server answers at {redact_address(url)}: {reason.lower()}", hint)
         time.sleep(0.1)
 
 
@@ -85,7 +85,7 @@ class Broker:
         log = (self.folder / "nats.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [program(), "-c", str(config)],
+                [find_program(), "-c", str(config)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -93,7 +93,7 @@ class Broker:
                 preexec_fn=_follow_parent,
             )
 
-    def wait(self) -> str:
+    def wait_ready(self) -> str:
         """Its address, once it listens. Raises BrokerError."""
         assert self._process is not None
         until = time.monotonic() + START_SECONDS
@@ -108,7 +108,7 @@ class Broker:
             f"nats-server did not start: {lines[-1] if lines else 'no output'}", "Set NATS_SERVER to another."
         )
 
-    def keep(self) -> None:
+    def ensure_running(self) -> None:
         """Start it again when it ended."""
         if self._process is not None and self._process.poll() is not None:
             self.start()

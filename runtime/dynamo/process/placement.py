@@ -25,7 +25,7 @@ class Lineup:
         self.elsewhere = dict(item.partition("=")[::2] for item in options.depends)
         self.sockets: dict[tuple[str, str], socket.socket] = {}
 
-    def slots(self) -> list[Slot]:
+    def create_slots(self) -> list[Slot]:
         """A place for every worker of the graph as it is now; sockets that are bound stay. Raises Verdict."""
         from dynamo.process import run_service
 
@@ -33,7 +33,7 @@ class Lineup:
             self.graph, _ = run_service.read_bento(os.environ)
         except run_service.StartError as error:
             raise Verdict(str(error)) from error
-        chosen = self._chosen()
+        chosen = self._select_services()
         front = next((service for service in reversed(chosen) if service.http), None)
         labels = {
             (service.name, number): f"{service.name}:{number}" if service.workers > 1 else service.name
@@ -41,11 +41,11 @@ class Lineup:
             for number in range(1, service.workers + 1)
         }
         width = max(map(len, labels.values()))
-        places = gpus.allocate(chosen, os.environ, lambda text: self._journal.say(f"warning: {text}"))
+        places = gpus.allocate_gpus(chosen, os.environ, lambda text: self._journal.write_line(f"warning: {text}"))
         slots = []
         for service in chosen:
             port = self._options.port if service is front else 0
-            listening = self._socket("http", service.name, self._options.host, port) if service.http else None
+            listening = self._get_socket("http", service.name, self._options.host, port) if service.http else None
             for number in range(1, service.workers + 1):
                 label = labels[service.name, number]
                 colour = self.graph.names.index(service.name)
@@ -53,24 +53,24 @@ class Lineup:
                     service=service.name,
                     number=number,
                     label=label,
-                    show=self._journal.printer(label, service.name, width, colour),
+                    show=self._journal.create_printer(label, service.name, width, colour),
                     http=listening,
                     environment=places.get((service.name, number), {}),
                 )
-                slot.system = self._pages(label, service is chosen[-1] and number == 1)
+                slot.system = self._open_pages_socket(label, service is chosen[-1] and number == 1)
                 slots.append(slot)
         return slots
 
-    def place(self, service: str, number: int, environment: Mapping[str, str]) -> Slot:
+    def create_slot(self, service: str, number: int, environment: Mapping[str, str]) -> Slot:
         """A place for one more worker of a service without HTTP routes."""
         label = f"{service}:{number}"
         colour = self.graph.names.index(service)
-        show = self._journal.printer(label, service, len(label), colour)
+        show = self._journal.create_printer(label, service, len(label), colour)
         slot = Slot(service=service, number=number, label=label, show=show, environment=environment)
-        slot.system = self._pages(label, False)
+        slot.system = self._open_pages_socket(label, False)
         return slot
 
-    def _chosen(self) -> list[ServiceSpec]:
+    def _select_services(self) -> list[ServiceSpec]:
         only = self._options.service_name
         for name in (only, *self.elsewhere):
             if name and name not in self.graph.names:
@@ -82,25 +82,25 @@ class Lineup:
             raise Verdict("no service is left to run here", ["Name fewer with --depends."])
         return chosen
 
-    def _pages(self, label: str, first: bool) -> socket.socket | None:
+    def _open_pages_socket(self, label: str, first: bool) -> socket.socket | None:
         """Where a worker's health pages are: the entry's first worker has the port that was asked for."""
         port = self._options.system_port
         if not port.isdigit():
             raise Verdict(f"DYNAMO_SYSTEM_PORT is `{port}`, not a port")
         if first and int(port):
-            return self._socket("pages", label, self._options.system_host, int(port))
-        return self._socket("pages", label, "127.0.0.1", 0) if self._options.pages else None
+            return self._get_socket("pages", label, self._options.system_host, int(port))
+        return self._get_socket("pages", label, "127.0.0.1", 0) if self._options.pages else None
 
-    def _socket(self, kind: str, name: str, host: str, port: int) -> socket.socket:
+    def _get_socket(self, kind: str, name: str, host: str, port: int) -> socket.socket:
         if (kind, name) not in self.sockets:
-            self.sockets[kind, name] = self._listen(host, port)
+            self.sockets[kind, name] = self._open_socket(host, port)
         return self.sockets[kind, name]
 
-    def _listen(self, host: str, port: int) -> socket.socket:
-        from dynamo.http.server import listen
+    def _open_socket(self, host: str, port: int) -> socket.socket:
+        from dynamo.http.server import open_listener
 
         try:
-            return listen(host, port)
+            return open_listener(host, port)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             hint = "Choose another with --port, or --port 0 for a free one."

@@ -34,7 +34,7 @@ class Replacing:
         self._new: Slot | None = None
         self._until = 0.0
 
-    def turn(self, slots: list[Slot]) -> bool:
+    def advance_restart(self, slots: list[Slot]) -> bool:
         """Go on; `slots` gets the new worker in the old one's place. False when all is done, or one failed."""
         if self._old is None:
             while self._waiting and self._waiting[0] not in slots:
@@ -44,9 +44,9 @@ class Replacing:
             self._old = self._waiting.popleft()
             self._until = time.monotonic() + PATIENCE_SECONDS
             if self._old.environment:
-                self._retire(slots, self._old)
+                self._retire_slot(slots, self._old)
             else:
-                self._new = self._old.successor()
+                self._new = self._old.create_successor()
                 self._start(self._new)
             return True
         if self._new is None:
@@ -58,33 +58,33 @@ class Replacing:
             return True
         if self._new.ready:
             if self._new not in slots:
-                self._retire(slots, self._old, self._new)
+                self._retire_slot(slots, self._old, self._new)
             if self._old.pid:
                 return True
             self._say(f"`{self._old.label}` is replaced")
             self._old = self._new = None
             return True
         if not self._new.pid or time.monotonic() > self._until:
-            self._say(f"`{self._old.label}` is not replaced: the new one {self._words(self._new)}")
-            self._new.tell(signal.SIGKILL, group=True)
+            self._say(f"`{self._old.label}` is not replaced: the new one {self._describe_failure(self._new)}")
+            self._new.send_signal(signal.SIGKILL, group=True)
             if self._new not in slots and self._new.pid:
                 self._leaving.append(self._new)
             return False
         return True
 
-    def unfinished(self) -> Slot | None:
+    def get_unfinished(self) -> Slot | None:
         """The new worker that is not in its place yet."""
         return self._new
 
-    def _retire(self, slots: list[Slot], old: Slot, new: Slot | None = None) -> None:
+    def _retire_slot(self, slots: list[Slot], old: Slot, new: Slot | None = None) -> None:
         if new is None:
-            new = old.successor()
+            new = old.create_successor()
             new.retry_at = math.inf  # not before the old one let go of its devices
         slots[slots.index(old)] = new
         old.ending = True
         old.retry_at = time.monotonic() + DRAIN_SECONDS
         self._leaving.append(old)
-        old.tell(signal.SIGTERM)
+        old.send_signal(signal.SIGTERM)
 
-    def _words(self, slot: Slot) -> str:
+    def _describe_failure(self, slot: Slot) -> str:
         return "is not ready in time" if slot.pid else f"ended: {slot.last_words()}"

@@ -29,11 +29,11 @@ from dynamo.messages import naming
 from dynamo.rpc.arguments import Arguments
 from dynamo.rpc.metrics import Metrics
 from dynamo.rpc.runtime import DistributedRuntime, connect
-from dynamo.rpc.select import seconds
+from dynamo.rpc.select import parse_seconds
 from dynamo.rpc.server import Dispatcher
 from dynamo.sdk import codec, compatible, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
-from dynamo.sdk.decorators import load
+from dynamo.sdk.decorators import load_service
 from dynamo.sdk.depends import bind
 from dynamo.sdk.errors import BadRequest, CannotStart, RemoteError
 from dynamo.sdk.graph import ServiceGraph
@@ -69,14 +69,14 @@ def read_bento(environment: Mapping[str, str]) -> tuple[ServiceGraph, config.Ser
     if not folder:
         raise StartError("DYNAMO_BENTO is not set: it names the folder that holds graph.json and config.json")
     try:
-        graph = codec.loads(ServiceGraph, Path(folder, "graph.json").read_bytes())
-        settings = config.ServiceConfig(config.load(environment))
+        graph = codec.decode_json(ServiceGraph, Path(folder, "graph.json").read_bytes())
+        settings = config.ServiceConfig(config.load_config(environment))
     except (OSError, ValueError) as error:
         raise StartError(f"cannot read the graph in `{folder}`: {error}") from error
-    problems = config.validate(graph, settings)
+    problems = config.validate_config(graph, settings)
     if problems:
         raise StartError("; ".join(problem.message for problem in problems))
-    return config.configured(graph, settings), settings
+    return config.apply_config(graph, settings), settings
 
 
 class Worker:
@@ -94,48 +94,48 @@ class Worker:
         self._tracing: tracing.Tracing | None = None
         self._ready = False
 
-    def load(self) -> None:
+    def import_service(self) -> None:
         """Import the author's code, before any event loop runs. Raises StartError."""
-        moved.install()
+        moved.install_finder()
         compatible.install(os.environ)
         # Where one replica spans nodes only its first process is called; the others compute for it.
         self._leads = os.environ.get(NODE_RANK, "") in ("", "0")
         try:
-            self._drain = seconds(DRAIN, os.environ.get(DRAIN, "")) or DRAIN_SECONDS
+            self._drain = parse_seconds(DRAIN, os.environ.get(DRAIN, "")) or DRAIN_SECONDS
         except BadRequest as error:
             raise StartError(error.message) from error
         try:
-            self._service = load(self.spec.module, self.spec.qualname)
+            self._service = load_service(self.spec.module, self.spec.qualname)
         except (ImportError, TypeError, SyntaxError) as error:
-            raise StartError(f"cannot import `{self.spec.module}`: {error}{_where(error)}") from error
+            raise StartError(f"cannot import `{self.spec.module}`: {error}{_format_location(error)}") from error
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises StartError and RemoteError when it cannot start."""
         stop = asyncio.Event()
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, stop, task)
-        self._tracing = tracing.start(self.spec, self.id, os.environ)
+            loop.add_signal_handler(number, self._on_signal, stop, task)
+        self._tracing = tracing.start_tracing(self.spec, self.id, os.environ)
         async with await connect() as runtime:
-            instance = self._make(runtime)
+            instance = self._create_instance(runtime)
             health = Health(
                 self.spec.name,
-                lifecycle.probes(instance, "liveness"),
-                lifecycle.probes(instance, "readiness"),
+                lifecycle.find_probes(instance, "liveness"),
+                lifecycle.find_probes(instance, "readiness"),
                 self.metrics,
                 defaults=os.environ.get(DEFAULT_CHECKS, "").lower() not in ("false", "0", "no", "off"),
             )
             if self.assignment.system is not None:
-                await self._listen(system_app(health), self.assignment.system)
+                await self._serve_http(system_app(health), self.assignment.system)
             await _run_hooks(lifecycle.start_hooks(instance))
             async with contextlib.AsyncExitStack() as closing:
                 closing.push_async_callback(_run_hooks, lifecycle.shutdown_hooks(instance))
                 if self.spec.dynamo and self._leads:
-                    await self._register(runtime, instance, closing)
+                    await self._register_endpoints(runtime, instance, closing)
                 if self.assignment.http is not None and self.spec.http and self._leads:
                     app: Any = App(self.spec, instance, health)
-                    app = self._tracing.app(app) if self._tracing is not None else app
-                    closing.push_async_callback(await self._listen(app, self.assignment.http))
+                    app = self._tracing.wrap_app(app) if self._tracing is not None else app
+                    closing.push_async_callback(await self._serve_http(app, self.assignment.http))
                 health.started = True
                 self._ready = True
                 self.assignment.on_ready()
@@ -146,19 +146,19 @@ class Worker:
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
 
-    def _stop(self, stop: asyncio.Event, task: asyncio.Task[None] | None) -> None:
+    def _on_signal(self, stop: asyncio.Event, task: asyncio.Task[None] | None) -> None:
         if stop.is_set():
             os._exit(1)  # told twice: the drain is not waited for
         stop.set()
         if not self._ready and task is not None:
             task.cancel()
 
-    def _make(self, runtime: DistributedRuntime) -> Any:
+    def _create_instance(self, runtime: DistributedRuntime) -> Any:
         clients = {}
         for edge in self.spec.edges:
             callee = self.graph.service(edge.service)
             address = self.assignment.elsewhere.get(edge.service, f"{callee.namespace}/{callee.name}")
-            namespace, component, _ = naming.split(address)
+            namespace, component, _ = naming.parse_address(address)
             endpoints = {}
             for endpoint in callee.endpoints:
                 if endpoint.transport == "dynamo":
@@ -190,21 +190,23 @@ class Worker:
             if argument.name in wanted:
                 try:
                     converted[argument.name] = (
-                        wanted[argument.name] if argument.free else argument.convert(wanted[argument.name])
+                        wanted[argument.name] if argument.free else argument.convert_value(wanted[argument.name])
                     )
                 except BadRequest as error:
                     raise StartError(f"`{self.spec.name}.{argument.name}` in the configuration: {error}") from error
         return {**wanted, **converted}
 
-    async def _register(self, runtime: DistributedRuntime, instance: Any, closing: contextlib.AsyncExitStack) -> None:
+    async def _register_endpoints(
+        self, runtime: DistributedRuntime, instance: Any, closing: contextlib.AsyncExitStack
+    ) -> None:
         dispatcher = Dispatcher(self.metrics)
         names = []
         for endpoint in self.spec.endpoints:
             if endpoint.transport == "dynamo":
-                path = naming.path(self.spec.namespace, self.spec.name, endpoint.name)
-                dispatcher.add(path, endpoint.name, getattr(instance, endpoint.method))
+                path = naming.format_path(self.spec.namespace, self.spec.name, endpoint.name)
+                dispatcher.add_method(path, endpoint.name, getattr(instance, endpoint.method))
                 names.append(endpoint.name)
-        handler = self._tracing.handler(dispatcher) if self._tracing is not None else dispatcher
+        handler = self._tracing.wrap_handler(dispatcher) if self._tracing is not None else dispatcher
         serving = await runtime.transport.serve(handler)
         closing.push_async_callback(serving.drain, self._drain)
         lease = await runtime.discovery.register(
@@ -218,7 +220,7 @@ class Worker:
         )
         closing.push_async_callback(lease.close)
 
-    async def _listen(self, app: Callable[..., Any], listening: socket.socket) -> Callable[[], Any]:
+    async def _serve_http(self, app: Callable[..., Any], listening: socket.socket) -> Callable[[], Any]:
         server = HttpServer(app, listening, self._drain)
         await server.start()
         self._servers.append(server)
@@ -232,37 +234,37 @@ async def _run_hooks(hooks: tuple[Callable[[], Any], ...]) -> None:
             await result
 
 
-def _where(error: BaseException) -> str:
+def _format_location(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/dynamo/" not in frame.filename and "importlib" not in frame.filename]
     return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
-def start(assignment: Assignment) -> int:
+def run_worker(assignment: Assignment) -> int:
     """Run a worker in this process until it is told to stop; its exit code. Says in one line why it cannot start."""
     try:
         graph, settings = read_bento(os.environ)
         if assignment.service not in graph.names:
             raise StartError(f"the graph has no service `{assignment.service}`; it has {', '.join(graph.names)}")
-        envs = references.resolve(graph.service(assignment.service).envs, os.environ)
+        envs = references.resolve_references(graph.service(assignment.service).envs, os.environ)
         os.environ.update({name: str(value) for name, value in envs.items()})
         os.environ["DYNAMO_SERVICE_CONFIG"] = json.dumps(settings)
         # Its own and the common part alone: the secrets of other services are not there.
         own = {name: settings[name] for name in (assignment.service, config.COMMON) if name in settings}
-        settings = config.ServiceConfig({**settings, **references.resolve(own, os.environ)})
+        settings = config.ServiceConfig({**settings, **references.resolve_references(own, os.environ)})
         config.ServiceConfig.set_instance(settings)
         logging.basicConfig(
             level=os.environ.get("DYN_LOG", "info").upper(), format="%(levelname)s %(name)s: %(message)s"
         )
         worker = Worker(graph, settings, assignment)
-        worker.load()
+        worker.import_service()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(worker.run())
     except (CannotStart, references.MissingReference) as error:
-        say(f"error: {error}")
+        print_line(f"error: {error}")
         return CANNOT_START
     except RemoteError as error:
-        say(f"error: {error.message}")
+        print_line(f"error: {error.message}")
         return FAILED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
@@ -276,6 +278,6 @@ def start(assignment: Assignment) -> int:
     return 0
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

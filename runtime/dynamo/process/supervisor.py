@@ -24,11 +24,11 @@ from pathlib import Path
 from dynamo.process.control_commands import Answering, Telling
 from dynamo.process.control_socket import Control
 from dynamo.process.errors import Verdict
-from dynamo.process.logs import Journal, say
-from dynamo.process.nats_server import Broker, BrokerError, reachable
+from dynamo.process.logs import Journal, print_line
+from dynamo.process.nats_server import Broker, BrokerError, wait_reachable
 from dynamo.process.placement import Lineup
 from dynamo.process.rolling_restart import DRAIN_SECONDS, Replacing
-from dynamo.process.worker_process import WAKING, Slot, address, die_with_parent
+from dynamo.process.worker_process import WAKING, Slot, die_with_parent, format_address
 
 FAILED = 17
 STEADY_SECONDS = 10.0
@@ -54,80 +54,80 @@ class Supervisor:
         self.announced = False
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.selector.register(self.wake_read, selectors.EVENT_READ, self._heed)
+        self.selector.register(self.wake_read, selectors.EVENT_READ, self._read_signals)
         self.replacing: tuple[Replacing, Telling] | None = None
         self.reload: Telling | None = None
 
-    def prepare(self) -> None:
+    def prepare_slots(self) -> None:
         """Read the graph and bind the sockets; those that are bound stay. Raises Verdict."""
-        self.slots = self.lineup.slots()
+        self.slots = self.lineup.create_slots()
 
     def run(self, broker: Broker | None) -> None:
         """Run until told to stop. Raises Verdict when a service fails for good."""
         while not self.stopping:
             for slot in self.slots:
                 if not slot.pid and time.monotonic() >= slot.retry_at:
-                    self.start(slot)
-            self._turn()
+                    self.start_worker(slot)
+            self._poll_events()
             if broker is not None:
-                broker.keep()
-            self._replace()
+                broker.ensure_running()
+            self._advance_restart()
             if self.reload is not None:
-                self._start_over()
+                self._reload_graph()
             if not self.announced and all(slot.ready for slot in self.slots):
                 self.announced = True
-                self._announce()
+                self._announce_ready()
 
-    def _announce(self) -> None:
-        fronts = dict.fromkeys((slot.service, address(slot.http)) for slot in reversed(self.slots) if slot.http)
+    def _announce_ready(self) -> None:
+        fronts = dict.fromkeys((slot.service, format_address(slot.http)) for slot in reversed(self.slots) if slot.http)
         where = ", ".join(f"{service} on http://{address}" for service, address in fronts) or "no HTTP routes"
-        self.journal.say(f"serving {self.lineup.graph.target}: {where}")
+        self.journal.write_line(f"serving {self.lineup.graph.target}: {where}")
 
-    def _turn(self, longest: float = 1.0) -> None:
+    def _poll_events(self, longest: float = 1.0) -> None:
         now = time.monotonic()
         waits = [slot.retry_at - now for slot in self.slots if not slot.pid and not self.stopping]
         for key, _ in self.selector.select(max(0.0, min([longest, *waits]))):
             key.data(self.selector)
-        for slot in (*self.slots, *self._others()):
-            code = slot.ended(self.selector)
+        for slot in (*self.slots, *self._list_leaving()):
+            code = slot.poll_exit(self.selector)
             if code is not None and not slot.ending and not self.stopping and slot in self.slots:
-                self._judge(slot, code)
+                self._handle_exit(slot, code)
             elif slot.ending and slot.pid and now > slot.retry_at:
-                slot.tell(signal.SIGKILL, group=True)
+                slot.send_signal(signal.SIGKILL, group=True)
             if slot.ready and not slot.told:
                 slot.told = True
-                slot.show(slot.introduction())
+                slot.show(slot.format_introduction())
 
-    def _others(self) -> list[Slot]:
-        new = self.replacing[0].unfinished() if self.replacing else None
+    def _list_leaving(self) -> list[Slot]:
+        new = self.replacing[0].get_unfinished() if self.replacing else None
         self.leaving[:] = [slot for slot in self.leaving if slot.pid]
         return [*self.leaving, *([new] if new is not None and new not in self.slots else [])]
 
-    def _heed(self, selector: selectors.BaseSelector) -> None:
+    def _read_signals(self, selector: selectors.BaseSelector) -> None:
         self.stopping += sum(number in ENDING for number in os.read(self.wake_read, 4096))
 
-    def _replace(self) -> None:
-        if self.replacing is not None and not self.replacing[0].turn(self.slots):
+    def _advance_restart(self) -> None:
+        if self.replacing is not None and not self.replacing[0].advance_restart(self.slots):
             self.replacing[1].end()
             self.replacing = None
 
-    def _start_over(self) -> None:
+    def _reload_graph(self) -> None:
         """Read the graph again, and start every worker anew; the sockets stay open."""
         to, self.reload = self.reload, None
         assert to is not None
         before = self.slots
         try:
-            self.prepare()
+            self.prepare_slots()
         except Verdict as verdict:
-            to.say(f"error: {verdict}")
+            to.send_line(f"error: {verdict}")
             to.end()
             return
         now, self.slots = self.slots, before
-        self._end(before, RELOAD_SECONDS)
+        self._end_slots(before, RELOAD_SECONDS)
         self.slots, self.announced = now, False
         to.end()
 
-    def start(self, slot: Slot) -> None:
+    def start_worker(self, slot: Slot) -> None:
         from dynamo.process import run_service
 
         def body(on_ready: Callable[[], None]) -> int:
@@ -137,7 +137,7 @@ class Supervisor:
             for listening in self.lineup.sockets.values():
                 if listening not in own:
                     listening.close()
-            return run_service.start(
+            return run_service.run_worker(
                 run_service.Assignment(
                     service=slot.service,
                     number=slot.number,
@@ -148,9 +148,9 @@ class Supervisor:
                 )
             )
 
-        slot.start(body, self.selector)
+        slot.fork_worker(body, self.selector)
 
-    def _judge(self, slot: Slot, code: int) -> None:
+    def _handle_exit(self, slot: Slot, code: int) -> None:
         now = time.monotonic()
         lived = now - slot.became_ready if slot.ready else 0.0
         killed = code == -signal.SIGKILL and slot.ready  # by whoever it was, it is not the service's failure
@@ -163,48 +163,48 @@ class Supervisor:
             self._give_up(slot, f"`{slot.service}` cannot start: {slot.last_words()}")
         elif slot.failures >= FAST_FAILURES:
             last = [f"  {line}" for line in slot.lines if line.strip()]
-            what = f"`{slot.service}` failed {slot.failures} times in a row ({_reason(code)})"
+            what = f"`{slot.service}` failed {slot.failures} times in a row ({_format_exit(code)})"
             self._give_up(slot, "; its last lines:\n".join([what, "\n".join(last)]) if last else what)
         else:
             wait = min(LONGEST_WAIT, 0.1 * 2**slot.failures) if slot.failures else 0.0
             slot.retry_at = now + wait
             when = f" in {wait:.1f} s" if wait else ""
-            self.journal.say(f"`{slot.label}` ended ({_reason(code)}); starting it again{when}")
+            self.journal.write_line(f"`{slot.label}` ended ({_format_exit(code)}); starting it again{when}")
 
     def _give_up(self, slot: Slot, why: str) -> None:
         if not self.options.patient:
             raise Verdict(why)
         slot.retry_at, slot.failures = math.inf, 0
-        self.journal.say(f"error: {why}")
-        self.journal.say(f"`{slot.label}` waits for a change of the code")
+        self.journal.write_line(f"error: {why}")
+        self.journal.write_line(f"`{slot.label}` waits for a change of the code")
 
     def stop(self) -> None:
         """End all workers: those with HTTP routes first, so that their requests still find the others."""
         self.stopping = max(1, self.stopping)
-        self._end([*self.slots, *self._others()], DRAIN_SECONDS)
+        self._end_slots([*self.slots, *self._list_leaving()], DRAIN_SECONDS)
         self.selector.close()
 
-    def _end(self, slots: Sequence[Slot], patience: float) -> None:
+    def _end_slots(self, slots: Sequence[Slot], patience: float) -> None:
         told = self.stopping
         until = time.monotonic() + patience
         for slot in slots:
             slot.ending, slot.retry_at = True, math.inf
         for wave in ([s for s in slots if s.http], [s for s in slots if not s.http]):
             for slot in wave:
-                slot.tell(signal.SIGTERM)
+                slot.send_signal(signal.SIGTERM)
             while any(slot.pid for slot in wave) and time.monotonic() < until and self.stopping == told:
-                self._turn(0.2)
+                self._poll_events(0.2)
         for slot in slots:
-            slot.tell(signal.SIGKILL, group=True)
+            slot.send_signal(signal.SIGKILL, group=True)
         while any(slot.pid for slot in slots):
-            self._turn(0.2)
+            self._poll_events(0.2)
 
 
-def _reason(code: int) -> str:
+def _format_exit(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line of `python -m dynamo.supervisor`."""
     parser = argparse.ArgumentParser(prog="python -m dynamo.supervisor", description=__doc__)
     parser.add_argument(
@@ -214,9 +214,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=int(os.environ.get("DYNAMO_PORT", "8000")))
     parser.add_argument("--service-name", default=os.environ.get("DYNAMO_SERVICE_NAME", ""))
     parser.add_argument(
-        "--system-host", default=_variable("DYNAMO_SYSTEM_HOST", "DYNAMO_SYSTEM_APP_HOST") or "127.0.0.1"
+        "--system-host", default=_read_variable("DYNAMO_SYSTEM_HOST", "DYNAMO_SYSTEM_APP_HOST") or "127.0.0.1"
     )
-    parser.add_argument("--system-port", default=_variable("DYNAMO_SYSTEM_PORT", "DYNAMO_SYSTEM_APP_PORT") or "0")
+    parser.add_argument("--system-port", default=_read_variable("DYNAMO_SYSTEM_PORT", "DYNAMO_SYSTEM_APP_PORT") or "0")
     parser.add_argument("--no-pages", dest="pages", action="store_false", help="health pages on --system-port alone")
     parser.add_argument("--patient", action="store_true", help="a service that fails for good waits for a reload")
     parser.add_argument("--depends", action="append", default=[], metavar="NAME=NAMESPACE/COMPONENT")
@@ -227,12 +227,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _variable(*names: str) -> str:
+def _read_variable(*names: str) -> str:
     return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 @contextlib.contextmanager
-def _session(broker: Broker | None) -> Iterator[None]:
+def _publish_session(broker: Broker | None) -> Iterator[None]:
     from dynamo.coordination import session_file
 
     if broker is None:
@@ -247,22 +247,22 @@ def _session(broker: Broker | None) -> Iterator[None]:
             graph=os.environ.get("DYNAMO_BENTO", ""),
             pid=os.getpid(),
         )
-        path = session_file.write(found, os.environ)
+        path = session_file.write_session(found, os.environ)
     except OSError as error:
-        say(f"warning: no session file was left for stand-alone clients: {error}")
+        print_line(f"warning: no session file was left for stand-alone clients: {error}")
     try:
         yield
     finally:
         if path is not None:
-            session_file.remove(path)
+            session_file.remove_session(path)
 
 
 @contextlib.contextmanager
-def _door(supervisor: Supervisor) -> Iterator[None]:
+def _open_control(supervisor: Supervisor) -> Iterator[None]:
     try:
-        control = Control(os.environ, supervisor.selector, Answering(supervisor).heed)
+        control = Control(os.environ, supervisor.selector, Answering(supervisor).answer_request)
     except OSError as error:
-        say(f"warning: `dynamo status` and `dynamo logs` will not find this graph: {error}")
+        print_line(f"warning: `dynamo status` and `dynamo logs` will not find this graph: {error}")
         yield
         return
     try:
@@ -294,20 +294,20 @@ def supervise(options: argparse.Namespace) -> None:
         # or an event loop: a fork copies only the calling thread, and a lock that another one held is never released.
         import dynamo.process.run_service  # noqa: F401 - heavy: while the broker starts, and before the first fork
 
-        if options.hold_fd >= 0 and not _released(options.hold_fd):
+        if options.hold_fd >= 0 and not _wait_released(options.hold_fd):
             return
         os.environ["DYNAMO_BENTO"] = options.bento
         os.environ.pop("DYNAMO_TRANSPORT_PORT", None)  # one worker's: many would fight for it
-        supervisor.prepare()
+        supervisor.prepare_slots()
         if broker is None:
-            reachable(given)
+            wait_reachable(given)
         else:
-            os.environ["NATS_SERVER"] = broker.wait()
+            os.environ["NATS_SERVER"] = broker.wait_ready()
             os.environ["NATS_AUTH_TOKEN"] = broker.token
             os.environ.setdefault("DYNAMO_TRANSPORT_TOKEN", secrets.token_urlsafe(24))
         if not options.no_session:
-            closing.enter_context(_session(broker))
-            closing.enter_context(_door(supervisor))
+            closing.enter_context(_publish_session(broker))
+            closing.enter_context(_open_control(supervisor))
         gc.freeze()
         try:
             supervisor.run(broker)
@@ -315,7 +315,7 @@ def supervise(options: argparse.Namespace) -> None:
             supervisor.stop()
 
 
-def _released(descriptor: int) -> bool:
+def _wait_released(descriptor: int) -> bool:
     try:
         return bool(os.read(descriptor, 1))
     finally:
@@ -324,16 +324,16 @@ def _released(descriptor: int) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code is 17 for everything that keeps the graph from being served."""
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
         supervise(options)
     except Verdict as verdict:
-        say(f"error: {verdict}")
+        print_line(f"error: {verdict}")
         for hint in verdict.hints:
-            say(f"  hint: {hint}")
+            print_line(f"  hint: {hint}")
         return FAILED
     except BrokerError as error:
-        say(f"error: {error}")
-        say(f"  hint: {error.hint}")
+        print_line(f"error: {error}")
+        print_line(f"  hint: {error.hint}")
         return FAILED
     return 0

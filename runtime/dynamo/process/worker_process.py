@@ -56,7 +56,7 @@ class Slot:
             return "ending" if self.ending else "ready" if self.ready else "starting"
         return "failed" if math.isinf(self.retry_at) else "waiting"
 
-    def start(self, body: Callable[[Callable[[], None]], int], selector: selectors.BaseSelector) -> None:
+    def fork_worker(self, body: Callable[[Callable[[], None]], int], selector: selectors.BaseSelector) -> None:
         """Fork a worker. It runs `body`, which is given what to call when it is ready; its result is the exit code."""
         self._output, write = os.pipe2(os.O_CLOEXEC)
         self._state, state = os.pipe2(os.O_CLOEXEC)
@@ -69,8 +69,8 @@ class Slot:
         if not self.pid:
             code = 1
             try:
-                self._become(write, parent, (*selector.get_map(), self._output, self._state), selector)
-                code = body(lambda: _tell(state))
+                self._set_up_child(write, parent, (*selector.get_map(), self._output, self._state), selector)
+                code = body(lambda: _report_ready(state))
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
@@ -84,7 +84,7 @@ class Slot:
         selector.register(self._output, selectors.EVENT_READ, self.read_output)
         selector.register(self._state, selectors.EVENT_READ, self.read_state)
 
-    def successor(self) -> Slot:
+    def create_successor(self) -> Slot:
         """A place for the worker that takes over from this one: the same sockets, the same devices."""
         return Slot(
             service=self.service,
@@ -97,7 +97,7 @@ class Slot:
             starts=self.starts,
         )
 
-    def _become(self, out: int, parent: int, others: Iterable[Any], selector: selectors.BaseSelector) -> None:
+    def _set_up_child(self, out: int, parent: int, others: Iterable[Any], selector: selectors.BaseSelector) -> None:
         os.setpgid(0, 0)  # a terminal's Ctrl-C is the supervisor's to pass on
         die_with_parent(signal.SIGKILL, parent)
         signal.set_wakeup_fd(-1)
@@ -121,7 +121,7 @@ class Slot:
         except BlockingIOError:
             return
         if not data:
-            self._output = _leave(self._output, selector)
+            self._output = _close_descriptor(self._output, selector)
         lines = (self._rest + data).split(b"\n")
         self._rest = b"" if not data or len(lines[-1]) > LONGEST_LINE else lines.pop()
         for line in lines:
@@ -134,9 +134,9 @@ class Slot:
         """Hear that the worker is ready, or that it ended before."""
         if os.read(self._state, 64):
             self.ready, self.became_ready = True, time.monotonic()
-        self._state = _leave(self._state, selector)
+        self._state = _close_descriptor(self._state, selector)
 
-    def ended(self, selector: selectors.BaseSelector) -> int | None:
+    def poll_exit(self, selector: selectors.BaseSelector) -> int | None:
         """The exit code when the worker ended, after the last of its output; its own children are ended too."""
         if not self.pid:
             return None
@@ -151,22 +151,22 @@ class Slot:
         self.pid = 0
         if self._state >= 0:
             self.read_state(selector)
-        while self._output >= 0 and _readable(self._output):
+        while self._output >= 0 and _is_readable(self._output):
             self.read_output(selector)
         if self._output >= 0:
-            self._output = _leave(self._output, selector)
+            self._output = _close_descriptor(self._output, selector)
         return os.waitstatus_to_exitcode(status)
 
-    def introduction(self) -> str:
+    def format_introduction(self) -> str:
         """What is said when it is ready."""
         parts = [f"ready after {self.became_ready - self.started:.2f} s, process {self.pid}"]
         if "CUDA_VISIBLE_DEVICES" in self.environment:
             parts.append(f"GPU {self.environment['CUDA_VISIBLE_DEVICES']}")
         if self.system is not None:
-            parts.append(f"health at http://{address(self.system)}/health")
+            parts.append(f"health at http://{format_address(self.system)}/health")
         return ", ".join(parts)
 
-    def tell(self, number: int, *, group: bool = False) -> None:
+    def send_signal(self, number: int, *, group: bool = False) -> None:
         """Send the worker a signal, or all that it started too."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -178,25 +178,25 @@ class Slot:
         return lines[-1].removeprefix("error: ")
 
 
-def address(listening: socket.socket) -> str:
+def format_address(listening: socket.socket) -> str:
     """HOST:PORT of a socket."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _leave(descriptor: int, selector: selectors.BaseSelector) -> int:
+def _close_descriptor(descriptor: int, selector: selectors.BaseSelector) -> int:
     selector.unregister(descriptor)
     os.close(descriptor)
     return -1
 
 
-def _readable(descriptor: int) -> bool:
+def _is_readable(descriptor: int) -> bool:
     with selectors.DefaultSelector() as pending:
         pending.register(descriptor, selectors.EVENT_READ)
         return bool(pending.select(0))
 
 
-def _tell(state: int) -> None:
+def _report_ready(state: int) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(state, b"ready\n")
     os.close(state)

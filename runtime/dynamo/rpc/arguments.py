@@ -33,18 +33,18 @@ class Argument:
             except (PydanticSchemaGenerationError, PydanticUserError):
                 self.free = True
 
-    def convert(self, value: Any) -> Any:
+    def convert_value(self, value: Any) -> Any:
         """The value as the annotation wants it; text that is JSON is parsed. Raises BadRequest."""
         if self._adapter is None:
-            return _parsed(value) if isinstance(value, _TEXT) else value
+            return _parse_json(value) if isinstance(value, _TEXT) else value
         try:
-            if isinstance(value, _TEXT) and self._structured():
+            if isinstance(value, _TEXT) and self._is_structured():
                 return self._adapter.validate_json(value)
             return self._adapter.validate_python(value)
         except ValidationError as error:
-            raise BadRequest(_describe(error, self.name)) from error
+            raise BadRequest(_describe_error(error, self.name)) from error
 
-    def _structured(self) -> bool:
+    def _is_structured(self) -> bool:
         return self.whole or self.annotation is list or typing.get_origin(self.annotation) is list
 
 
@@ -52,7 +52,7 @@ class Arguments:
     """All parameters of a handler. Raises TypeError for a handler that cannot be called by name."""
 
     def __init__(self, handler: Callable[..., Any]) -> None:
-        hints = _hints(handler)
+        hints = _read_hints(handler)
         self.takes_any = False
         self.arguments: list[Argument] = []
         for name, parameter in inspect.signature(handler).parameters.items():
@@ -68,26 +68,26 @@ class Arguments:
         if self._only is not None:
             if body is None and not self._only.required:
                 return (), {}
-            return (self._only.convert(body),), {}
+            return (self._only.convert_value(body),), {}
         return (), self.from_keys(body)
 
     def from_keys(self, body: Any) -> dict[str, Any]:
         """Arguments from the keys of an object. Raises BadRequest."""
         if isinstance(body, _TEXT):
-            body = _parsed(body)
+            body = _parse_json(body)
         if body is None:
             body = {}
         if not isinstance(body, Mapping):
-            raise BadRequest(f"expected an object with the keys {self._names()}, got {_kind(body)}")
+            raise BadRequest(f"expected an object with the keys {self._format_names()}, got {_describe_kind(body)}")
         missing = [item.name for item in self.arguments if item.required and item.name not in body]
         if missing:
-            raise BadRequest(f"missing {', '.join(f'`{name}`' for name in missing)}; expected {self._names()}")
-        values = {item.name: item.convert(body[item.name]) for item in self.arguments if item.name in body}
+            raise BadRequest(f"missing {', '.join(f'`{name}`' for name in missing)}; expected {self._format_names()}")
+        values = {item.name: item.convert_value(body[item.name]) for item in self.arguments if item.name in body}
         if self.takes_any:
             values.update({key: value for key, value in body.items() if key not in values})
         return values
 
-    def _names(self) -> str:
+    def _format_names(self) -> str:
         return ", ".join(f"`{item.name}`" for item in self.arguments) or "none"
 
 
@@ -96,14 +96,14 @@ def _is_mapping(annotation: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Mapping)
 
 
-def _hints(handler: Callable[..., Any]) -> dict[str, Any]:
+def _read_hints(handler: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(handler)
     except (NameError, TypeError, AttributeError):
         return {}
 
 
-def _parsed(text: str | bytes) -> Any:
+def _parse_json(text: str | bytes) -> Any:
     stripped = text.strip()
     if stripped[:1] not in ("{", "[", b"{", b"["):
         return text
@@ -113,12 +113,12 @@ def _parsed(text: str | bytes) -> Any:
         return text
 
 
-def _kind(value: Any) -> str:
+def _describe_kind(value: Any) -> str:
     names = {str: "text", bytes: "bytes", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), type(value).__name__)
 
 
-def _describe(error: ValidationError, name: str) -> str:
+def _describe_error(error: ValidationError, name: str) -> str:
     parts = []
     for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
         where = ".".join(str(part) for part in item["loc"]) or name

@@ -32,7 +32,7 @@ class Component:
         self._paths: dict[str, str] = {}
         self.load: dict[int, int] = {}
 
-    async def watch(self) -> Watch:
+    async def open_watch(self) -> Watch:
         """Its watch; started by the first call. Raises Unavailable when discovery cannot be reached."""
         if self._watch is None:
             if self._starting is None or self._starting.done():
@@ -41,27 +41,27 @@ class Component:
             self._watch = watch
         return self._watch
 
-    def path(self, endpoint: str) -> str:
+    def format_path(self, endpoint: str) -> str:
         """How a request names that endpoint."""
         found = self._paths.get(endpoint)
         if found is None:
-            found = self._paths[endpoint] = naming.path(self.namespace, self.component, endpoint)
+            found = self._paths[endpoint] = naming.format_path(self.namespace, self.component, endpoint)
         return found
 
     @property
-    def started(self) -> Watch | None:
+    def active_watch(self) -> Watch | None:
         """Its watch, when a call or `watch` started it."""
         return self._watch
 
-    def random(self, instances: list[Instance]) -> Instance:
+    def pick_random(self, instances: list[Instance]) -> Instance:
         """Any of them."""
         return instances[0] if len(instances) == 1 else random.choice(instances)
 
-    def round_robin(self, instances: list[Instance]) -> Instance:
+    def pick_round_robin(self, instances: list[Instance]) -> Instance:
         """One after the other."""
         return instances[next(self._turns) % len(instances)]
 
-    def least_loaded(self, instances: list[Instance]) -> Instance:
+    def pick_least_loaded(self, instances: list[Instance]) -> Instance:
         """The one with the fewest calls of this process running; among equals the next in turn."""
         turn = next(self._turns)
         order = instances[turn % len(instances) :] + instances[: turn % len(instances)]

@@ -65,26 +65,26 @@ class Call:
         self.wrap = wrap
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._result().__await__()
+        return self._fetch_result().__await__()
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return Reply(self)
 
-    async def _result(self) -> Any:
-        exchange, kind, body, instance = await self.send()
+    async def _fetch_result(self) -> Any:
+        exchange, kind, body, instance = await self.send_request()
         if kind == VALUE:
             self._component.load[instance] -= 1
-            return self.value(body)
+            return self.decode_value(body)
         return Reply(self, exchange, instance)
 
-    async def send(self) -> tuple[Exchange, int, bytes, int]:
+    async def send_request(self) -> tuple[Exchange, int, bytes, int]:
         """Send it to an instance that answers: the exchange, its first frame, and the instance. Raises RemoteError.
 
         The instance's load counts it until the exchange is finished; that is for the caller to take back.
         """
         component = self._component
         now = asyncio.get_running_loop().time()
-        headers, left = context.outgoing()
+        headers, left = context.build_outgoing_headers()
         timeout = self._timeout
         if left and (left < timeout or not timeout):
             timeout = left
@@ -93,14 +93,18 @@ class Call:
         if not self._begun:
             self._begun = now
             self._until = now + timeout if timeout else 0.0
-        watch, load, path = component.started or await component.watch(), component.load, component.path(self._endpoint)
+        watch, load, path = (
+            component.active_watch or await component.open_watch(),
+            component.load,
+            component.format_path(self._endpoint),
+        )
         tried: set[int] = set()
         failure: RemoteError | None = None
         while True:
-            instances = watch.instances(self._endpoint) if not tried and self._direct is None else None
-            instance = self._pick(instances) if instances else await self._choose(watch, tried, failure)
+            instances = watch.list_instances(self._endpoint) if not tried and self._direct is None else None
+            instance = self._pick(instances) if instances else await self._choose_instance(watch, tried, failure)
             number = instance.id
-            request = Request(path, msgspec.Raw(self._body), self._left(), headers)
+            request = Request(path, msgspec.Raw(self._body), self._get_remaining(), headers)
             exchange = None
             load[number] = load.get(number, 0) + 1
             try:
@@ -108,13 +112,13 @@ class Call:
                 if exchange is None:
                     exchange = await component.transport.request(instance.address, request)
                 if self._until:
-                    exchange.expire(self._until, timeout)
-                kind, body = await exchange.receive()
+                    exchange.expire_at(self._until, timeout)
+                kind, body = await exchange.receive_frame()
                 return exchange, kind, body, number
             except RemoteError as error:
                 load[number] -= 1
                 failure = error
-                if not self.again(error, number, watch) or self._direct is not None:
+                if not self.should_retry(error, number, watch) or self._direct is not None:
                     raise
                 tried.add(number)
             except BaseException:
@@ -123,29 +127,29 @@ class Call:
                     exchange.close()
                 raise
 
-    def value(self, body: bytes) -> Any:
+    def decode_value(self, body: bytes) -> Any:
         """A payload as the caller sees it. Raises Internal when it is none."""
         try:
             return self.wrap(payload.decode(body))
         except (ValueError, RecursionError) as error:
             raise Internal(f"the answer cannot be read: {error}") from error
 
-    def _left(self) -> float:
+    def _get_remaining(self) -> float:
         return max(self._until - asyncio.get_running_loop().time(), 0.001) if self._until else 0.0
 
-    def again(self, error: RemoteError, instance: int, watch: Watch | None = None) -> bool:
+    def should_retry(self, error: RemoteError, instance: int, watch: Watch | None = None) -> bool:
         """Whether a call that failed so before its first item may be tried elsewhere; that instance is set aside."""
         # An error that a handler raised carries its class: that is an answer, and trying again is not for us.
         if not error.retryable or error.kind:
             return False
-        watch = watch or self._component.started
+        watch = watch or self._component.active_watch
         if watch is not None:
             watch.set_aside(instance)
         if asyncio.get_running_loop().time() > self._begun + PATIENCE_SECONDS:
             self._attempts += 1
         return self._attempts <= LATE_ATTEMPTS
 
-    async def _choose(self, watch: Watch, tried: set[int], failure: RemoteError | None) -> Instance:
+    async def _choose_instance(self, watch: Watch, tried: set[int], failure: RemoteError | None) -> Instance:
         loop = asyncio.get_running_loop()
         until = self._begun + PATIENCE_SECONDS
         if failure is not None:
@@ -153,26 +157,26 @@ class Call:
         if self._until:
             until = min(until, self._until)
         while True:
-            instances = watch.instances(self._endpoint)
+            instances = watch.list_instances(self._endpoint)
             if self._direct is not None:
                 instances = [instance for instance in instances if instance.id == self._direct]
             elif tried:
                 instances = [instance for instance in instances if instance.id not in tried] or instances
             if instances:
                 return self._pick(instances)
-            known = watch.instances()
+            known = watch.list_instances()
             if known and self._direct is not None:
-                raise NotFound(f"{self._name()} has no instance {self._direct}")
+                raise NotFound(f"{self._format_path()} has no instance {self._direct}")
             if known and not failure and not any(self._endpoint in instance.endpoints for instance in known):
                 names = ", ".join(f"`{name}`" for name in sorted({name for item in known for name in item.endpoints}))
                 raise NotFound(f"{self._component.component} has no endpoint `{self._endpoint}`; it has {names}")
             left = until - loop.time()
             if left <= 0:
-                raise failure or Unavailable(f"no instance of {self._name()} is running")
-            await watch.changed(min(left, 0.5))
+                raise failure or Unavailable(f"no instance of {self._format_path()} is running")
+            await watch.wait_for_change(min(left, 0.5))
 
-    def _name(self) -> str:
-        return naming.path(self._component.namespace, self._component.component, self._endpoint)
+    def _format_path(self) -> str:
+        return naming.format_path(self._component.namespace, self._component.component, self._endpoint)
 
     @property
     def load(self) -> dict[int, int]:
@@ -194,8 +198,8 @@ class Reply:
         self._single = False
         self._yielded = False
 
-    async def _begin(self) -> tuple[int, bytes]:
-        self._exchange, kind, body, self._instance = await self._call.send()
+    async def _send_call(self) -> tuple[int, bytes]:
+        self._exchange, kind, body, self._instance = await self._call.send_request()
         return kind, body
 
     def __aiter__(self) -> Reply:
@@ -205,54 +209,54 @@ class Reply:
         for item in self._items:
             return self._wrap(item)
         if self._exchange is None:
-            kind, body = await self._begin()
+            kind, body = await self._send_call()
             if kind == VALUE:
-                self._leave()
+                self._release_instance()
                 self._single = True
-                return self._call.value(body)
+                return self._call.decode_value(body)
         if self._single:
             raise StopAsyncIteration
         while True:
             assert self._exchange is not None
             try:
-                kind, body = await self._exchange.receive()
+                kind, body = await self._exchange.receive_frame()
             except RemoteError as error:
                 instance = self._instance
-                self._leave()
-                if self._yielded or not self._call.again(error, instance):
+                self._release_instance()
+                if self._yielded or not self._call.should_retry(error, instance):
                     raise
-                await self._begin()
+                await self._send_call()
                 continue
             if kind == ITEM:
                 self._yielded = True
-                return self._call.value(body)
+                return self._call.decode_value(body)
             if kind == ITEMS:
                 self._yielded = True
-                self._items = iter(listed(body))
+                self._items = iter(decode_items(body))
                 for item in self._items:
                     return self._wrap(item)
             if kind == END:
-                self._leave()
+                self._release_instance()
                 raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Stop: the handler is cancelled when it still runs."""
-        self._stop()
+        self._stop_reading()
 
-    def _stop(self) -> None:
+    def _stop_reading(self) -> None:
         self._items = iter(())
         if self._exchange is not None:
             self._exchange.close()
-        self._leave()
+        self._release_instance()
 
-    def _leave(self) -> None:
+    def _release_instance(self) -> None:
         if self._instance:
             self._call.load[self._instance] -= 1
             self._instance = 0
 
     def __del__(self) -> None:
         if self._exchange is not None and not self._exchange.finished:
-            self._stop()
+            self._stop_reading()
 
 
 class EndpointCaller:
@@ -269,7 +273,7 @@ class EndpointCaller:
         value = request[0] if len(request) == 1 and not keys else body_of(request, keys, self._endpoint)
         component = self._component
         return Call(
-            component, self._endpoint, payload.encode(value), component.random, timeout=timeout or self._timeout
+            component, self._endpoint, payload.encode(value), component.pick_random, timeout=timeout or self._timeout
         )
 
 
@@ -300,7 +304,7 @@ class ServiceClient:
         return self[name]
 
 
-def listed(body: bytes) -> list[Any]:
+def decode_items(body: bytes) -> list[Any]:
     """The items of a frame. Raises Internal when it holds none."""
     try:
         found = payload.decode(items_of(body))

@@ -39,7 +39,7 @@ class Pipe(Protocol):
 class Batch(Protocol):
     """A stream that has items which no frame holds yet."""
 
-    def leave(self) -> None:
+    def send_items(self) -> None:
         """Send them."""
 
 
@@ -61,14 +61,14 @@ class FrameConnection(asyncio.Protocol):
         self.paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.connected(cast(asyncio.Transport, transport))  # uvloop's are not instances of it
+        self.attach_pipe(cast(asyncio.Transport, transport))  # uvloop's are not instances of it
         # What we write is whole already: it is for the kernel now, and what that does not take holds us up.
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
         channel = transport.get_extra_info("socket")
         if channel is not None:
             channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def connected(self, pipe: Pipe) -> None:
+    def attach_pipe(self, pipe: Pipe) -> None:
         """The bytes go there from now on."""
         self._pipe = pipe
 
@@ -76,50 +76,50 @@ class FrameConnection(asyncio.Protocol):
         self.heard = self._loop.time()
         try:
             for stream, kind, payload in self._decoder.feed(data):
-                self.received(stream, kind, payload)
+                self.on_frame(stream, kind, payload)
         except WireError as error:
             self.abort(str(error))
 
-    def send(self, stream: int, kind: int, payload: bytes = b"") -> None:
+    def send_frame(self, stream: int, kind: int, payload: bytes = b"") -> None:
         """Write one frame in this turn of the loop."""
         size = len(payload)
         header = wire.HEADER.pack(size, stream, kind)
         if not self._flushing:
-            if kind in WHOLE and size < FLUSH and self.alone and self._pipe is not None:
+            if kind in WHOLE and size < FLUSH and self.is_alone and self._pipe is not None:
                 if not self._pipe.is_closing():
                     self._pipe.write(header + payload)  # nothing else comes in this turn
                 return
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_batches)
         if size < SMALL:
             self._out.append(header + payload)
         elif size < FLUSH:
             self._out += (header, payload)
         else:
             self._out.append(header)
-            self._write()
+            self._write_frames()
             if self._pipe is not None and not self._pipe.is_closing():
                 self._pipe.write(payload)  # by itself: joining it to others would copy it
             return
         self._out_size += size
         if self._out_size > FLUSH or len(self._out) >= FRAMES:
-            self._write()
+            self._write_frames()
 
-    def later(self, batch: Batch) -> None:
+    def schedule_batch(self, batch: Batch) -> None:
         """Ask the batch to send its items at the end of this turn of the loop."""
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_batches)
         self._batches.append(batch)
 
-    def _flush(self) -> None:
+    def _flush_batches(self) -> None:
         for batch in self._batches:
-            batch.leave()
+            batch.send_items()
         self._batches.clear()
         self._flushing = False
-        self._write()
+        self._write_frames()
 
-    def _write(self) -> None:
+    def _write_frames(self) -> None:
         if self._out:
             data = b"".join(self._out)
             self._out.clear()
@@ -127,7 +127,7 @@ class FrameConnection(asyncio.Protocol):
             if self._pipe is not None and not self._pipe.is_closing():
                 self._pipe.write(data)
 
-    async def writable(self) -> None:
+    async def wait_writable(self) -> None:
         """Return when the connection takes more."""
         await self._writable.wait()
 
@@ -143,15 +143,15 @@ class FrameConnection(asyncio.Protocol):
         self._gone.set()
         self.paused = False
         self._writable.set()
-        self.closed(str(exc) if exc else "connection closed")
+        self.on_closed(str(exc) if exc else "connection closed")
 
     def close(self) -> None:
         """Write what is waiting and close."""
-        self._flush()
+        self._flush_batches()
         if self._pipe is not None:
             self._pipe.close()
 
-    async def gone(self) -> None:
+    async def wait_closed(self) -> None:
         """Return when the pipe is closed, or was cut because it did not close in time."""
         if self._pipe is None:
             return
@@ -163,25 +163,25 @@ class FrameConnection(asyncio.Protocol):
             await asyncio.sleep(0)
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether a request is open."""
         raise NotImplementedError
 
     @property
-    def alone(self) -> bool:
+    def is_alone(self) -> bool:
         """Whether no more than one request is open."""
         raise NotImplementedError
 
     def abort(self, reason: str) -> None:
         """Close at once."""
-        self.closed(reason)
+        self.on_closed(reason)
         if self._pipe is not None:
             self._pipe.abort()
 
-    def received(self, stream: int, kind: int, payload: bytes) -> None:
+    def on_frame(self, stream: int, kind: int, payload: bytes) -> None:
         """A frame arrived."""
         raise NotImplementedError
 
-    def closed(self, reason: str) -> None:
+    def on_closed(self, reason: str) -> None:
         """Nothing arrives any more; may be called twice."""
         raise NotImplementedError

@@ -24,27 +24,27 @@ class FrameCalls:
         connection = self._connections.get(address)
         if connection is None or connection.failure is not None or connection.paused:
             return None
-        return connection.start(request)
+        return connection.start_request(request)
 
     async def request(self, address: str, request: Request) -> Exchange:
         connection = self._connections.get(address)
         if connection is None or connection.failure is not None:
-            connection = await self._connect(address)
+            connection = await self._get_connection(address)
         if connection.paused:
-            await connection.writable()
-        return connection.start(request)
+            await connection.wait_writable()
+        return connection.start_request(request)
 
-    async def _connect(self, address: str) -> CallerConnection:
+    async def _get_connection(self, address: str) -> CallerConnection:
         dialling = self._dialling.get(address)
         if dialling is None:
-            dialling = self._dialling[address] = asyncio.ensure_future(self._made(address))
+            dialling = self._dialling[address] = asyncio.ensure_future(self._open_connection(address))
             dialling.add_done_callback(lambda _: self._dialling.pop(address, None))
         try:
             return await asyncio.shield(dialling)
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"cannot reach {address}: {error or 'no answer'}") from error
 
-    async def _made(self, address: str) -> CallerConnection:
+    async def _open_connection(self, address: str) -> CallerConnection:
         for other in [name for name, known in self._connections.items() if known.failure is not None]:
             del self._connections[other]
         connection = self._connections[address] = await self.dial(address)
@@ -61,8 +61,8 @@ class FrameCalls:
         self._connections.clear()
         for connection in connections:
             connection.close()
-            connection.closed("this end was closed")
-        await asyncio.gather(*(connection.gone() for connection in connections))
+            connection.on_closed("this end was closed")
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
         for serving in self._servings:
             await serving.drain(0)
         self._servings.clear()

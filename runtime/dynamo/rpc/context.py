@@ -19,12 +19,12 @@ _count = itertools.count(1)
 _prefix = secrets.token_hex(6)
 
 
-def _of_a_fork() -> None:
+def _renew_prefix() -> None:
     global _prefix
     _prefix = secrets.token_hex(6)
 
 
-os.register_at_fork(after_in_child=_of_a_fork)
+os.register_at_fork(after_in_child=_renew_prefix)
 
 
 class CallContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class CallContext(msgspec.Struct, frozen=True, kw_only=True):
     tracestate: str = ""
     deadline: float = 0.0
 
-    def headers(self) -> dict[str, str]:
+    def build_headers(self) -> dict[str, str]:
         """What the next hop is told."""
         found = {REQUEST_ID: self.request_id or new_request_id()}
         if self.traceparent:
@@ -66,17 +66,17 @@ def child_trace(traceparent: str) -> str:
     return f"00-{parts[1]}-{secrets.token_hex(8)}-{parts[3][:2]}"
 
 
-def outgoing() -> tuple[dict[str, str], float]:
+def build_outgoing_headers() -> tuple[dict[str, str], float]:
     """The headers of a call made now, and the seconds left for it (0: any; below 0: the time is up)."""
     context = current.get()
     if context is None:
         return {REQUEST_ID: new_request_id(), TRACE: new_trace()}, 0.0
     if not context.deadline:
-        return context.headers(), 0.0
-    return context.headers(), (context.deadline - time.monotonic()) or -1.0
+        return context.build_headers(), 0.0
+    return context.build_headers(), (context.deadline - time.monotonic()) or -1.0
 
 
-def incoming(headers: dict[str, str], timeout: float) -> CallContext:
+def parse_incoming_context(headers: dict[str, str], timeout: float) -> CallContext:
     """The context of a call that arrived."""
     return CallContext(
         request_id=headers.get(REQUEST_ID, ""),

@@ -14,7 +14,7 @@ FAR = 1e10
 class Limited(Protocol):
     """What a deadline ends."""
 
-    def expired(self) -> None:
+    def on_expired(self) -> None:
         """The time is up."""
 
 
@@ -25,7 +25,7 @@ class Deadlines:
         self._loop = loop
         self._slots: dict[int, set[Limited]] = {}
 
-    def set(self, until: float, limited: Limited) -> int:
+    def set_deadline(self, until: float, limited: Limited) -> int:
         """Tell it when that time of the loop has come, or a hundredth later; the number to lift it by."""
         if not until < FAR:
             return 0
@@ -33,26 +33,26 @@ class Deadlines:
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = set()
-            self._loop.call_at(number / SLOTS_A_SECOND, self._end, number)
+            self._loop.call_at(number / SLOTS_A_SECOND, self._expire_slot, number)
         slot.add(limited)
         return number
 
-    def lift(self, number: int, limited: Limited) -> None:
+    def lift_deadline(self, number: int, limited: Limited) -> None:
         """It ended before."""
         slot = self._slots.get(number)
         if slot is not None:
             slot.discard(limited)
 
-    def _end(self, number: int) -> None:
+    def _expire_slot(self, number: int) -> None:
         for limited in self._slots.pop(number, ()):
-            limited.expired()
+            limited.on_expired()
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = WeakKeyDictionary()
 _latest: tuple[asyncio.AbstractEventLoop | None, Deadlines | None] = (None, None)
 
 
-def deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
+def get_deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
     """Those of the loop."""
     global _latest
     known, found = _latest

@@ -108,7 +108,7 @@ class Client:
         self._component = component
         self._endpoint = endpoint
 
-    def _call(
+    def _build_call(
         self, pick: Pick, request: tuple[Any, ...], keys: dict[str, Any], timeout: float, direct: int | None = None
     ) -> Call:
         body = payload.encode(body_of(request, keys, self._endpoint))
@@ -116,19 +116,19 @@ class Client:
 
     def generate(self, *request: Any, timeout: float = 0.0, **keys: Any) -> Call:
         """Call any instance."""
-        return self._call(self._component.random, request, keys, timeout)
+        return self._build_call(self._component.pick_random, request, keys, timeout)
 
     def random(self, *request: Any, timeout: float = 0.0, **keys: Any) -> Call:
         """Call any instance."""
-        return self._call(self._component.random, request, keys, timeout)
+        return self._build_call(self._component.pick_random, request, keys, timeout)
 
     def round_robin(self, *request: Any, timeout: float = 0.0, **keys: Any) -> Call:
         """Call the instances one after the other."""
-        return self._call(self._component.round_robin, request, keys, timeout)
+        return self._build_call(self._component.pick_round_robin, request, keys, timeout)
 
     def least_loaded(self, *request: Any, timeout: float = 0.0, **keys: Any) -> Call:
         """Call the instance that runs the fewest calls of this process."""
-        return self._call(self._component.least_loaded, request, keys, timeout)
+        return self._build_call(self._component.pick_least_loaded, request, keys, timeout)
 
     def direct(self, request: Any, instance_id: int | str, *, timeout: float = 0.0) -> Call:
         """Call this instance and no other. Raises BadRequest when the id is not one."""
@@ -136,24 +136,24 @@ class Client:
             instance = int(instance_id)
         except (TypeError, ValueError):
             raise BadRequest(f"`{instance_id}` is not an instance id") from None
-        return self._call(self._component.random, (request,), {}, timeout, instance)
+        return self._build_call(self._component.pick_random, (request,), {}, timeout, instance)
 
     def instance_ids(self) -> list[int]:
         """The ids of the instances that are there now."""
-        watch = self._component.started
-        return sorted(instance.id for instance in watch.instances(self._endpoint)) if watch else []
+        watch = self._component.active_watch
+        return sorted(instance.id for instance in watch.list_instances(self._endpoint)) if watch else []
 
     async def wait_for_instances(self, count: int = 1, timeout: float = 30.0) -> list[int]:
         """Return the ids when that many instances are there. Raises Unavailable when the time passed."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout
-        watch = await self._component.watch()
-        while len(watch.instances(self._endpoint)) < count:
+        watch = await self._component.open_watch()
+        while len(watch.list_instances(self._endpoint)) < count:
             left = until - loop.time()
             if left <= 0:
-                seen = len(watch.instances(self._endpoint))
+                seen = len(watch.list_instances(self._endpoint))
                 raise Unavailable(f"{seen} of {count} instances of `{self._component.component}` after {timeout:.3g} s")
-            await watch.changed(min(left, 0.5))
+            await watch.wait_for_change(min(left, 0.5))
         return self.instance_ids()
 
     def __getattr__(self, name: str) -> Any:

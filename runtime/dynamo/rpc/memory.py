@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from dynamo.rpc.transport import END, ITEM, OPEN, VALUE, WINDOW, Exchange, Handler, cost
+from dynamo.rpc.transport import END, ITEM, OPEN, VALUE, WINDOW, Exchange, Handler, count_units
 from dynamo.rpc.wire import Request
 from dynamo.sdk.errors import Unavailable, from_code
 
@@ -23,27 +23,27 @@ class MemoryExchange(Exchange):
         self._sender: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
-        self.put(OPEN, b"")
+    def open_stream(self) -> None:
+        self.put_frame(OPEN, b"")
 
-    def item(self, payload: bytes) -> bool:
-        self._room -= cost(payload)
-        self.put(ITEM, payload)
+    def send_item(self, payload: bytes) -> bool:
+        self._room -= count_units(payload)
+        self.put_frame(ITEM, payload)
         return self._room > 0
 
-    async def ready(self) -> None:
+    async def wait_ready(self) -> None:
         while self._room <= 0 and not self.finished:
             self._sender = asyncio.get_running_loop().create_future()
             await self._sender
 
-    def value(self, payload: bytes) -> None:
-        self.put(VALUE, payload)
+    def send_value(self, payload: bytes) -> None:
+        self.put_frame(VALUE, payload)
 
-    def end(self) -> None:
-        self.put(END, b"")
+    def end_stream(self) -> None:
+        self.put_frame(END, b"")
 
-    def fail(self, code: str, message: str, kind: str) -> None:
-        self.lost(from_code(code, message, kind=kind))
+    def send_error(self, code: str, message: str, kind: str) -> None:
+        self.end_with_error(from_code(code, message, kind=kind))
 
     def on_consumed(self, units: int) -> None:
         self._room += units
@@ -64,23 +64,23 @@ class MemoryServing:
         self._handler = handler
         self._open: set[MemoryExchange] = set()
 
-    def accept(self, request: Request) -> MemoryExchange:
+    def accept_request(self, request: Request) -> MemoryExchange:
         """Start the handler on a request."""
         exchange = MemoryExchange()
-        exchange.task = asyncio.ensure_future(self._run(request, exchange))
+        exchange.task = asyncio.ensure_future(self._run_handler(request, exchange))
         self._open.add(exchange)
-        exchange.task.add_done_callback(lambda _: self._ended(exchange))
+        exchange.task.add_done_callback(lambda _: self._on_ended(exchange))
         return exchange
 
-    async def _run(self, request: Request, exchange: MemoryExchange) -> None:
+    async def _run_handler(self, request: Request, exchange: MemoryExchange) -> None:
         await self._handler(request, exchange)
 
-    def _ended(self, exchange: MemoryExchange) -> None:
+    def _on_ended(self, exchange: MemoryExchange) -> None:
         self._open.discard(exchange)
-        exchange.lost(Unavailable("the handler ended without an answer"))
+        exchange.end_with_error(Unavailable("the handler ended without an answer"))
 
     async def drain(self, timeout: float) -> None:
-        self._transport.forget(self.address)
+        self._transport.forget_address(self.address)
         tasks = [exchange.task for exchange in self._open if exchange.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout)
@@ -103,15 +103,15 @@ class MemoryTransport:
 
     def begin(self, address: str, request: Request) -> Exchange | None:
         serving = self._servings.get(address)
-        return serving.accept(request) if serving else None
+        return serving.accept_request(request) if serving else None
 
     async def request(self, address: str, request: Request) -> Exchange:
         serving = self._servings.get(address)
         if serving is None:
             raise Unavailable(f"nobody serves at `{address}`")
-        return serving.accept(request)
+        return serving.accept_request(request)
 
-    def forget(self, address: str) -> None:
+    def forget_address(self, address: str) -> None:
         """No new requests for that address."""
         self._servings.pop(address, None)
 

@@ -19,11 +19,11 @@ class Metrics:
         self._seconds: dict[str, float] = defaultdict(float)
         self._gauges: dict[str, tuple[str, str, Callable[[], float]]] = {}
 
-    def began(self, endpoint: str) -> None:
+    def count_started(self, endpoint: str) -> None:
         """A request started."""
         self.running[endpoint] += 1
 
-    def ended(self, endpoint: str, outcome: str, seconds: float) -> None:
+    def count_ended(self, endpoint: str, outcome: str, seconds: float) -> None:
         """A request ended: `ok` or its error's code."""
         self.running[endpoint] -= 1
         self._outcomes[endpoint, outcome] += 1
@@ -33,7 +33,7 @@ class Metrics:
             buckets = self._buckets[endpoint] = [0] * (len(BOUNDS) + 1)
         buckets[bisect_left(BOUNDS, seconds)] += 1
 
-    def refused(self, endpoint: str) -> None:
+    def count_refused(self, endpoint: str) -> None:
         """A request was turned away before it began."""
         self._outcomes[endpoint, "overloaded"] += 1
 
@@ -41,7 +41,7 @@ class Metrics:
         """Show a value that something else knows, read whenever the page is asked for. One name has one value."""
         self._gauges[name] = (text, kind, read)
 
-    def text(self, labels: dict[str, str]) -> str:
+    def render_text(self, labels: dict[str, str]) -> str:
         """Everything in Prometheus' text form; `labels` are on every line."""
         fixed = "".join(f',{name}="{_escape_text(value)}"' for name, value in labels.items())
         lines = ["# HELP dynamo_requests_total Requests that ended.", "# TYPE dynamo_requests_total counter"]

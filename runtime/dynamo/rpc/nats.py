@@ -36,27 +36,27 @@ class Outbox:
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, pipe: NatsPipe, message: bytes) -> None:
+    def put_message(self, pipe: NatsPipe, message: bytes) -> None:
         """Publish it after those before."""
         self._waiting.append((pipe, message))
         self._kick.set()
         if self._task is None:
-            self._task = asyncio.ensure_future(self._publish())
+            self._task = asyncio.ensure_future(self._run_publisher())
 
-    async def _publish(self) -> None:
+    async def _run_publisher(self) -> None:
         while True:
-            await self._empty()
+            await self._publish_waiting()
             self._kick.clear()
             await self._kick.wait()
 
-    async def _empty(self) -> None:
+    async def _publish_waiting(self) -> None:
         while self._waiting:
             pipe, message = self._waiting.popleft()
             try:
                 await self._connection.client.publish(pipe.there, message, pipe.here)
             except FAILURES as error:
-                pipe.lost(f"the NATS server takes nothing: {error}")
-            pipe.left(len(message))
+                pipe.break_connection(f"the NATS server takes nothing: {error}")
+            pipe.on_published(len(message))
 
     async def close(self) -> None:
         """Publish what waits, for a second at most, then stop."""
@@ -66,7 +66,7 @@ class Outbox:
             self._task = None
         try:
             async with asyncio.timeout(1.0):
-                await self._empty()
+                await self._publish_waiting()
         except TimeoutError:
             return
 
@@ -83,65 +83,65 @@ class NatsPipe:
         self._paused = self._closing = False
         self._quiet = self._unheard = 0
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
+        self._timer = self._loop.call_later(BEAT_SECONDS, self._send_heartbeat)
         self.on_end: Any = None
 
     def write(self, data: bytes) -> None:
         for start in range(0, len(data), LARGEST):
-            self._message(data[start : start + LARGEST])
+            self._send_message(data[start : start + LARGEST])
 
-    def _message(self, data: bytes) -> None:
+    def _send_message(self, data: bytes) -> None:
         self._backlog += len(data) + 4
         self._quiet = 0
-        self._outbox.put(self, self._sent.to_bytes(4, "big") + data)
+        self._outbox.put_message(self, self._sent.to_bytes(4, "big") + data)
         self._sent = (self._sent + 1) % _NUMBERS
         if self._backlog > HIGH and not self._paused:
             self._paused = True
             self._owner.pause_writing()
 
-    def left(self, size: int) -> None:
+    def on_published(self, size: int) -> None:
         """So many bytes were handed to the server."""
         self._backlog -= size
         if self._paused and self._backlog < LOW:
             self._paused = False
             self._owner.resume_writing()
 
-    def take(self, message: Any) -> None:
+    def receive_message(self, message: Any) -> None:
         """A message arrived."""
         if self._closing:
             return
         if message.headers and message.headers.get("Status"):
-            self.lost("nobody is there any more")
+            self.break_connection("nobody is there any more")
             return
         number = int.from_bytes(message.data[:4], "big")
         if number == _END:
-            self._end(None)
+            self._end_connection(None)
         elif number != self._received:
-            self.lost("messages were lost on the way")
+            self.break_connection("messages were lost on the way")
         else:
             self._unheard = 0
             self._received = (self._received + 1) % _NUMBERS
             if len(message.data) > 4:
                 self._owner.data_received(message.data[4:])
 
-    def _beat(self) -> None:
+    def _send_heartbeat(self) -> None:
         """Say that this end is there: often while it works, now and then else. Nobody there: the server says so."""
-        self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
-        busy = self._owner.busy
+        self._timer = self._loop.call_later(BEAT_SECONDS, self._send_heartbeat)
+        busy = self._owner.is_busy
         self._quiet += 1
         self._unheard = self._unheard + 1 if busy else 0
         if self._unheard > SILENT_BEATS:
-            self.lost(f"no sign of life for {SILENT_BEATS * BEAT_SECONDS:.0f} seconds")
+            self.break_connection(f"no sign of life for {SILENT_BEATS * BEAT_SECONDS:.0f} seconds")
         elif busy or self._quiet >= IDLE_BEATS:
-            self._message(b"")
+            self._send_message(b"")
 
-    def lost(self, reason: str) -> None:
+    def break_connection(self, reason: str) -> None:
         """The connection is of no use any more."""
         if not self._closing:
-            self._outbox.put(self, _END.to_bytes(4, "big"))
-            self._end(ConnectionError(reason))
+            self._outbox.put_message(self, _END.to_bytes(4, "big"))
+            self._end_connection(ConnectionError(reason))
 
-    def _end(self, error: Exception | None) -> None:
+    def _end_connection(self, error: Exception | None) -> None:
         self._closing = True
         self._timer.cancel()
         if self.on_end is not None:
@@ -153,7 +153,7 @@ class NatsPipe:
 
     def close(self) -> None:
         if not self._closing:
-            self._outbox.put(self, _END.to_bytes(4, "big"))
+            self._outbox.put_message(self, _END.to_bytes(4, "big"))
             self._closing = True
             self._timer.cancel()
             if self.on_end is not None:
@@ -174,15 +174,15 @@ class NatsServing(FrameServing):
         self._pipes: dict[str, NatsPipe] = {}
         self._subscription: Any = None
 
-    async def listen(self) -> None:
+    async def start_listening(self) -> None:
         """Start to take messages. Raises the library's errors."""
         self._subscription = await self._connection.client.subscribe(
-            f"dynamo.call.{self._name}.*", cb=self._take, pending_msgs_limit=-1, pending_bytes_limit=-1
+            f"dynamo.call.{self._name}.*", cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
         await self._connection.client.flush(3)
         self.address = f"nats://{self._name}"
 
-    async def _take(self, message: Any) -> None:
+    async def _on_message(self, message: Any) -> None:
         pipe = self._pipes.get(message.subject)
         if pipe is None:
             if message.data[:4] != bytes(4) or not message.reply:
@@ -192,8 +192,8 @@ class NatsServing(FrameServing):
             worker = WorkerConnection(self)
             pipe = self._pipes[message.subject] = NatsPipe(self._outbox, worker, message.subject, message.reply)
             pipe.on_end = lambda: self._pipes.pop(message.subject, None)
-            worker.connected(pipe)
-        pipe.take(message)
+            worker.attach_pipe(pipe)
+        pipe.receive_message(message)
 
     async def stop_listening(self) -> None:
         subscription, self._subscription = self._subscription, None
@@ -219,7 +219,7 @@ class NatsTransport(FrameCalls):
     async def serve(self, handler: Handler) -> NatsServing:
         serving = NatsServing(handler, self._token, self._connection, self._outbox)
         try:
-            await serving.listen()
+            await serving.start_listening()
         except FAILURES as error:
             raise Unavailable(f"cannot listen on the NATS server: {error}") from error
         self._servings.append(serving)
@@ -230,7 +230,7 @@ class NatsTransport(FrameCalls):
         if not name.isalnum():
             raise OSError("not an address of the NATS request plane (DYN_REQUEST_PLANE differs between processes?)")
         if self._subscribing is None or (self._subscribing.done() and self._subscribing.exception()):
-            self._subscribing = asyncio.ensure_future(self._subscribe())
+            self._subscribing = asyncio.ensure_future(self._subscribe_answers())
         try:
             await asyncio.shield(self._subscribing)
         except FAILURES as error:
@@ -241,19 +241,19 @@ class NatsTransport(FrameCalls):
         pipe = NatsPipe(self._outbox, connection, here, f"dynamo.call.{name}.{self._name}-{self._numbers}")
         self._pipes[here] = pipe
         pipe.on_end = lambda: self._pipes.pop(here, None)
-        connection.connected(pipe)
+        connection.attach_pipe(pipe)
         return connection
 
-    async def _subscribe(self) -> Any:
+    async def _subscribe_answers(self) -> Any:
         subject = f"dynamo.answer.{self._name}.*"
         return await self._connection.client.subscribe(
-            subject, cb=self._take, pending_msgs_limit=-1, pending_bytes_limit=-1
+            subject, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
 
-    async def _take(self, message: Any) -> None:
+    async def _on_message(self, message: Any) -> None:
         pipe = self._pipes.get(message.subject)
         if pipe is not None:
-            pipe.take(message)
+            pipe.receive_message(message)
 
     async def close(self) -> None:
         await super().close()

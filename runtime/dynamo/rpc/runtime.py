@@ -45,7 +45,7 @@ class DistributedRuntime:
         """The namespace of that name."""
         return Namespace(self, name)
 
-    def callee(self, namespace: str, component: str) -> Callee:
+    def get_callee(self, namespace: str, component: str) -> Callee:
         """A component as this process calls it; one for each, shared by all clients."""
         key = (namespace, component)
         if key not in self._callees:
@@ -58,13 +58,13 @@ class DistributedRuntime:
         self, namespace: str, component: str, endpoints: Mapping[str, str], timeout: float = 0.0
     ) -> ServiceClient:
         """A client whose attributes are the endpoints of a service."""
-        return ServiceClient(self.callee(namespace, component), endpoints, timeout)
+        return ServiceClient(self.get_callee(namespace, component), endpoints, timeout)
 
     def close_with(self, connection: object) -> None:
         """Close that too, last; it has an async `close`."""
         self._closers.push_async_callback(connection.close)  # type: ignore[attr-defined]
 
-    def keep(self) -> None:
+    def close_with_loop(self) -> None:
         """Close when the event loop ends, as `asyncio.run` ends it: by cancelling what still runs."""
         self._keeper = asyncio.ensure_future(self._close_when_cancelled())
 
@@ -72,7 +72,7 @@ class DistributedRuntime:
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            await self._close()
+            await self._close_all()
 
     async def close(self) -> None:
         """Let go of leases, watches and connections."""
@@ -80,11 +80,11 @@ class DistributedRuntime:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         else:
-            await self._close()
+            await self._close_all()
 
     shutdown = close
 
-    async def _close(self) -> None:
+    async def _close_all(self) -> None:
         self._callees.clear()
         await self.transport.close()
         await self.discovery.close()
@@ -127,13 +127,13 @@ class Endpoint:
 
     def __init__(self, runtime: DistributedRuntime, namespace: str, component: str, name: str) -> None:
         self._runtime = runtime
-        self._callee = runtime.callee(namespace, component)
+        self._callee = runtime.get_callee(namespace, component)
         self.name = name
-        self.path = naming.path(namespace, component, name)
+        self.path = naming.format_path(namespace, component, name)
 
     async def client(self) -> Client:
         """A client that already knows the instances that are there. Raises Unavailable."""
-        await self._callee.watch()
+        await self._callee.open_watch()
         return Client(self._callee, self.name)
 
 
@@ -156,9 +156,9 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
 
     environment = os.environ if environment is None else environment
     url, token = environment.get("NATS_SERVER", ""), environment.get("DYNAMO_TRANSPORT_TOKEN", "")
-    plane, login = select.chosen(environment), credentials.credentials(environment)
+    plane, login = select.read_plane(environment), credentials.read_credentials(environment)
     patience = nats.WINDOW_SECONDS if window is None else window
-    found = None if url else session_file.newest(environment)
+    found = None if url else session_file.find_newest_session(environment)
     if found is not None:
         url, token = found.nats, token or found.token
         if found.nats_token:
@@ -174,7 +174,7 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
         raise Unavailable(f"no running graph was found: {error.message}") from error
     try:
         token = token or await connection.shared_token()
-        transport = plane.transport(connection, token)
+        transport = plane.create_transport(connection, token)
     except BaseException:
         await connection.close()
         raise
@@ -186,5 +186,5 @@ async def connect(environment: Mapping[str, str] | None = None, window: float | 
     )
     runtime.timeout = plane.timeout
     runtime.close_with(connection)
-    runtime.keep()
+    runtime.close_with_loop()
     return runtime

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynamo.coordination.nats import connection as nats
-from dynamo.coordination.nats.credentials import tls
+from dynamo.coordination.nats.credentials import create_tls_context
 from dynamo.rpc.nats import NatsTransport
 from dynamo.rpc.tcp import TcpTransport, Tls
 from dynamo.rpc.transport import Transport
@@ -32,7 +32,7 @@ class Plane:
     tls: Tls | None
     timeout: float
 
-    def transport(self, connection: nats.Nats, token: str) -> Transport:
+    def create_transport(self, connection: nats.Nats, token: str) -> Transport:
         """The transport, for those who share the token."""
         if self.kind == "nats":
             return NatsTransport(connection, token)
@@ -40,7 +40,7 @@ class Plane:
         return TcpTransport(token, host, self.advertise, self.port, self.tls)
 
 
-def chosen(environment: Mapping[str, str]) -> Plane:
+def read_plane(environment: Mapping[str, str]) -> Plane:
     """What the environment asks for. Raises BadRequest for a setting that is none."""
     kind = environment.get("DYN_REQUEST_PLANE", "") or "tcp"
     if kind not in ("tcp", "nats"):
@@ -49,9 +49,9 @@ def chosen(environment: Mapping[str, str]) -> Plane:
         kind=kind,
         host=environment.get("DYNAMO_TRANSPORT_HOST", ""),
         advertise=environment.get("DYNAMO_TRANSPORT_ADVERTISE", ""),
-        port=port(environment.get("DYNAMO_TRANSPORT_PORT", "")),
+        port=parse_port(environment.get("DYNAMO_TRANSPORT_PORT", "")),
         tls=mutual_tls(environment),
-        timeout=seconds("DYNAMO_CALL_TIMEOUT", environment.get("DYNAMO_CALL_TIMEOUT", "")),
+        timeout=parse_seconds("DYNAMO_CALL_TIMEOUT", environment.get("DYNAMO_CALL_TIMEOUT", "")),
     )
 
 
@@ -63,15 +63,15 @@ def mutual_tls(environment: Mapping[str, str]) -> Tls | None:
         return None
     if missing:
         raise BadRequest(f"TLS between workers needs {', '.join(names)}; {', '.join(missing)} is not set")
-    worker = tls(environment, PREFIX, ssl.Purpose.CLIENT_AUTH)
+    worker = create_tls_context(environment, PREFIX, ssl.Purpose.CLIENT_AUTH)
     worker.verify_mode = ssl.CERT_REQUIRED
-    caller = tls(environment, PREFIX, ssl.Purpose.SERVER_AUTH)
+    caller = create_tls_context(environment, PREFIX, ssl.Purpose.SERVER_AUTH)
     name = environment.get(f"{PREFIX}_NAME", "")
     caller.check_hostname = bool(name)
     return Tls(worker=worker, caller=caller, name=name)
 
 
-def port(text: str) -> int:
+def parse_port(text: str) -> int:
     """A port as the environment has it; 0: any free one. Raises BadRequest."""
     if not text:
         return 0
@@ -80,7 +80,7 @@ def port(text: str) -> int:
     return int(text)
 
 
-def seconds(name: str, text: str) -> float:
+def parse_seconds(name: str, text: str) -> float:
     """A time as the environment has it; 0: any. Raises BadRequest."""
     try:
         found = float(text or 0)

@@ -15,7 +15,7 @@ from dynamo.messages import payload
 from dynamo.rpc import context
 from dynamo.rpc.arguments import Arguments
 from dynamo.rpc.client import Call
-from dynamo.rpc.deadlines import deadlines
+from dynamo.rpc.deadlines import get_deadlines
 from dynamo.rpc.metrics import Metrics
 from dynamo.rpc.transport import Answer
 from dynamo.rpc.wire import Request
@@ -40,7 +40,7 @@ class Method:
             self.streams or inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function)
         )
 
-    async def start(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    async def call_function(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Call it: the value it returns, or an async iterator of what it yields."""
         if self.streams:
             return self.function(*arguments, **keywords)
@@ -55,7 +55,7 @@ class Method:
         if isinstance(result, Call):
             result = await result
         if isinstance(result, Iterator):
-            return _from_thread(result)
+            return _iterate_in_thread(result)
         if isinstance(result, BaseModel):
             self._plain.add(type(result))
         return result
@@ -70,21 +70,21 @@ class Limit:
         loop = asyncio.get_running_loop()
         self.late = False
         self.task = asyncio.current_task(loop)
-        self._deadlines = deadlines(loop)
-        self._deadline = self._deadlines.set(loop.time() + seconds, self)
+        self._deadlines = get_deadlines(loop)
+        self._deadline = self._deadlines.set_deadline(loop.time() + seconds, self)
 
-    def expired(self) -> None:
+    def on_expired(self) -> None:
         """The time is up."""
         if self.task is not None:
             self.late = True
             self.task.cancel()
 
-    def lift(self) -> None:
+    def lift_deadline(self) -> None:
         """It ended before."""
-        self._deadlines.lift(self._deadline, self)
+        self._deadlines.lift_deadline(self._deadline, self)
 
 
-async def _from_thread(items: Iterator[Any]) -> AsyncIterator[Any]:
+async def _iterate_in_thread(items: Iterator[Any]) -> AsyncIterator[Any]:
     while (item := await asyncio.to_thread(next, items, _END)) is not _END:
         yield item
 
@@ -96,61 +96,61 @@ class Dispatcher:
         self._methods: dict[str, Method] = {}
         self.metrics = metrics or Metrics()
 
-    def add(self, path: str, name: str, function: Callable[..., Any]) -> None:
+    def add_method(self, path: str, name: str, function: Callable[..., Any]) -> None:
         """Make a method callable as `path`."""
         self._methods[path] = Method(name, function)
 
     async def __call__(self, request: Request, answer: Answer) -> None:
         method = self._methods.get(request.path)
         if method is None:
-            answer.fail("not_found", f"this worker has no endpoint `{request.path[:SHOWN]}`", "")
+            answer.send_error("not_found", f"this worker has no endpoint `{request.path[:SHOWN]}`", "")
             return
-        context.current.set(context.incoming(request.headers, request.timeout))
+        context.current.set(context.parse_incoming_context(request.headers, request.timeout))
         name, metrics = method.name, self.metrics
-        metrics.began(name)
+        metrics.count_started(name)
         began, outcome = time.perf_counter(), "cancelled"
         limit = Limit(request.timeout) if request.timeout > 0 else None
         try:
-            await self._answer(request, method, answer)
+            await self._run_method(request, method, answer)
             outcome = "ok"
         except asyncio.CancelledError:
             if limit is None or not limit.late or limit.task is None or limit.task.uncancel():
                 raise
-            answer.fail(Deadline.code, f"`{name}` took longer than {request.timeout:.3g} s", "")
+            answer.send_error(Deadline.code, f"`{name}` took longer than {request.timeout:.3g} s", "")
             outcome = Deadline.code
         except RemoteError as error:
-            answer.fail(error.code, error.message, error.kind or type(error).__name__)
+            answer.send_error(error.code, error.message, error.kind or type(error).__name__)
             outcome = error.code
         except Exception as error:
             logger.exception("`%s` failed", name)
-            answer.fail("internal", f"{type(error).__name__}: {error}", type(error).__name__)
+            answer.send_error("internal", f"{type(error).__name__}: {error}", type(error).__name__)
             outcome = "internal"
         finally:
             if limit is not None:
-                limit.lift()
-            metrics.ended(name, outcome, time.perf_counter() - began)
+                limit.lift_deadline()
+            metrics.count_ended(name, outcome, time.perf_counter() - began)
 
-    async def _answer(self, request: Request, method: Method, answer: Answer) -> None:
+    async def _run_method(self, request: Request, method: Method, answer: Answer) -> None:
         try:
             body = payload.decode(request.body)
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not MessagePack: {error}") from error
         arguments, keywords = method.arguments.from_call(body)
-        result = await method.start(arguments, keywords)
+        result = await method.call_function(arguments, keywords)
         if not hasattr(type(result), "__aiter__"):
-            answer.value(payload.encode(result))
+            answer.send_value(payload.encode(result))
             return
-        answer.open()
+        answer.open_stream()
         try:
             count, turn = 0, 1
             async for item in result:
                 count += 1
-                if not answer.item(payload.encode(item)):
-                    await answer.ready()
+                if not answer.send_item(payload.encode(item)):
+                    await answer.wait_ready()
                 elif count == turn:  # a generator that never waits must not hold up the first items of the others
                     turn += min(turn, TURN_ITEMS)
                     await asyncio.sleep(0)
         finally:
             if hasattr(result, "aclose"):
                 await result.aclose()
-        answer.end()
+        answer.end_stream()

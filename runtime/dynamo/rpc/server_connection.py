@@ -7,7 +7,7 @@ import hmac
 
 from dynamo.rpc import wire
 from dynamo.rpc.connection import FLUSH, FrameConnection, Pipe
-from dynamo.rpc.transport import WINDOW, Handler, cost
+from dynamo.rpc.transport import WINDOW, Handler, count_units
 from dynamo.rpc.wire import Request, WireError
 
 HELLO_SECONDS = 5.0
@@ -34,51 +34,51 @@ class FrameAnswer:
         self.task: asyncio.Future[None] | None = None
         self.started = False
 
-    def open(self) -> None:
-        self._connection.send(self._stream, wire.OPEN)
+    def open_stream(self) -> None:
+        self._connection.send_frame(self._stream, wire.OPEN)
 
-    def item(self, payload: bytes) -> bool:
+    def send_item(self, payload: bytes) -> bool:
         if not self._items:
-            self._connection.later(self)
+            self._connection.schedule_batch(self)
         self._items.append(payload)
-        units = cost(payload)
+        units = count_units(payload)
         self._units += units
         self._room -= units
         self._items_size += len(payload)
         if self._items_size > FLUSH:
-            self.leave()
+            self.send_items()
         return self._room > 0 and not self._connection.paused
 
-    def leave(self) -> None:
+    def send_items(self) -> None:
         """Send the items that wait, in one frame."""
         items = self._items
         if len(items) == 1:
-            self._connection.send(self._stream, wire.ITEM, items[0])
+            self._connection.send_frame(self._stream, wire.ITEM, items[0])
         elif items:
-            self._connection.send(self._stream, wire.ITEMS, wire.pack_items(items, self._units))
+            self._connection.send_frame(self._stream, wire.ITEMS, wire.pack_items(items, self._units))
         else:
             return
         items.clear()
         self._items_size = self._units = 0
 
-    async def ready(self) -> None:
+    async def wait_ready(self) -> None:
         while self._room <= 0:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        await self._connection.writable()
+        await self._connection.wait_writable()
 
-    def value(self, payload: bytes) -> None:
-        self._connection.send(self._stream, wire.VALUE, payload)
+    def send_value(self, payload: bytes) -> None:
+        self._connection.send_frame(self._stream, wire.VALUE, payload)
 
-    def end(self) -> None:
-        self.leave()
-        self._connection.send(self._stream, wire.END)
+    def end_stream(self) -> None:
+        self.send_items()
+        self._connection.send_frame(self._stream, wire.END)
 
-    def fail(self, code: str, message: str, kind: str) -> None:
-        self.leave()
-        self._connection.send(self._stream, wire.ERROR, wire.pack(wire.Failure(code, message, kind)))
+    def send_error(self, code: str, message: str, kind: str) -> None:
+        self.send_items()
+        self._connection.send_frame(self._stream, wire.ERROR, wire.pack_message(wire.Failure(code, message, kind)))
 
-    def credit(self, units: int) -> None:
+    def add_credit(self, units: int) -> None:
         """The reader has room for more."""
         self._room = min(WINDOW, self._room + units)
         if self._room > 0 and self._waiter is not None and not self._waiter.done():
@@ -109,7 +109,7 @@ class FrameServing:
         connections = list(self.connections)
         for connection in connections:
             connection.close()
-        await asyncio.gather(*(connection.gone() for connection in connections))
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
     async def stop_listening(self) -> None:
         """Take no more connections."""
@@ -125,72 +125,72 @@ class WorkerConnection(FrameConnection):
         self._answers: dict[int, FrameAnswer] = {}
         self._known = False
         self._refused = False
-        self._patience = self._loop.call_later(HELLO_SECONDS, self._hurry)
+        self._patience = self._loop.call_later(HELLO_SECONDS, self._on_hello_timeout)
 
-    def connected(self, pipe: Pipe) -> None:
-        super().connected(pipe)
+    def attach_pipe(self, pipe: Pipe) -> None:
+        super().attach_pipe(pipe)
         self._serving.connections.add(self)
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         return bool(self._answers)
 
     @property
-    def alone(self) -> bool:
+    def is_alone(self) -> bool:
         return len(self._answers) <= 1
 
-    def received(self, stream: int, kind: int, payload: bytes) -> None:
+    def on_frame(self, stream: int, kind: int, payload: bytes) -> None:
         if not self._known:
             if not self._refused:
-                self._greet(kind, payload)
+                self._check_hello(kind, payload)
         elif kind == wire.REQUEST:
-            self._begin(stream, payload)
+            self._start_request(stream, payload)
         elif kind == wire.CANCEL:
             answer = self._answers.pop(stream, None)
             if answer is not None:
-                self._cancel(answer)
+                self._cancel_answer(answer)
         elif kind == wire.CREDIT:
             if stream in self._answers and len(payload) == 4:
-                self._answers[stream].credit(int.from_bytes(payload, "big"))
+                self._answers[stream].add_credit(int.from_bytes(payload, "big"))
         elif kind == wire.PING:
-            self.send(0, wire.PONG)
+            self.send_frame(0, wire.PONG)
 
-    def _greet(self, kind: int, payload: bytes) -> None:
+    def _check_hello(self, kind: int, payload: bytes) -> None:
         if kind != wire.HELLO:
             raise WireError("the first frame is not a hello")
-        hello = wire.unpack(wire.Hello, payload)
+        hello = wire.unpack_message(wire.Hello, payload)
         if hello.version != wire.VERSION:
-            self._refuse("bad_request", f"this worker speaks version {wire.VERSION} of the protocol")
+            self._refuse_caller("bad_request", f"this worker speaks version {wire.VERSION} of the protocol")
         elif not hmac.compare_digest(hello.token.encode(), self._serving.token.encode()):
-            self._refuse("unauthorized", "the token is not this graph's")
+            self._refuse_caller("unauthorized", "the token is not this graph's")
         else:
             self._known = True
             self._decoder.largest = wire.LARGEST
             self._patience.cancel()
 
-    def _refuse(self, code: str, message: str) -> None:
+    def _refuse_caller(self, code: str, message: str) -> None:
         self._refused = True
-        self.send(0, wire.ERROR, wire.pack(wire.Failure(code, message)))
+        self.send_frame(0, wire.ERROR, wire.pack_message(wire.Failure(code, message)))
         # Closing while more of theirs is on its way would reset the connection, and the reason would not arrive.
         self._patience.cancel()
         self._patience = self._loop.call_later(REFUSED_SECONDS, self.close)
 
-    def _hurry(self) -> None:
+    def _on_hello_timeout(self) -> None:
         self.abort("no hello")
 
-    def _begin(self, stream: int, payload: bytes) -> None:
+    def _start_request(self, stream: int, payload: bytes) -> None:
         if stream in self._answers:
             raise WireError(f"stream {stream} is already open")
-        request = wire.unpack(Request, payload)
+        request = wire.unpack_message(Request, payload)
         answer = FrameAnswer(self, stream)
         if self._serving.draining:
-            answer.fail("unavailable", "the worker is shutting down", "")
+            answer.send_error("unavailable", "the worker is shutting down", "")
             return
         self._answers[stream] = answer
-        task = answer.task = self._loop.create_task(self._run(stream, request, answer))
+        task = answer.task = self._loop.create_task(self._run_request(stream, request, answer))
         self._serving.tasks.add(task)
 
-    async def _run(self, stream: int, request: Request, answer: FrameAnswer) -> None:
+    async def _run_request(self, stream: int, request: Request, answer: FrameAnswer) -> None:
         answer.started = True
         try:
             await self._serving.handler(request, answer)
@@ -200,15 +200,15 @@ class WorkerConnection(FrameConnection):
             if self._answers.get(stream) is answer:
                 del self._answers[stream]
 
-    def closed(self, reason: str) -> None:
+    def on_closed(self, reason: str) -> None:
         self._patience.cancel()
         self._serving.connections.discard(self)
         answers = list(self._answers.values())
         self._answers.clear()
         for answer in answers:
-            self._cancel(answer)
+            self._cancel_answer(answer)
 
-    def _cancel(self, answer: FrameAnswer) -> None:
+    def _cancel_answer(self, answer: FrameAnswer) -> None:
         if answer.task is not None:
             answer.task.cancel()
             if not answer.started:  # nothing of it will run, not even its end

@@ -29,7 +29,7 @@ class TcpServing(FrameServing):
 
     _server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int, advertise: str, tls: Tls | None) -> None:
+    async def start_listening(self, host: str, port: int, advertise: str, tls: Tls | None) -> None:
         """Start to listen. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
@@ -69,7 +69,7 @@ class TcpTransport(FrameCalls):
     async def serve(self, handler: Handler) -> TcpServing:
         serving = TcpServing(handler, self._token)
         try:
-            await serving.listen(self._host, self._port, self._advertise, self._tls)
+            await serving.start_listening(self._host, self._port, self._advertise, self._tls)
         except OSError as error:
             where = f"{self._host}:{self._port}" if self._port else self._host
             raise Unavailable(f"cannot listen on {where}: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from dynamo.rpc.deadlines import deadlines
+from dynamo.rpc.deadlines import get_deadlines
 from dynamo.rpc.wire import END, ITEM, ITEMS, OPEN, VALUE, Request, units_of
 from dynamo.sdk.errors import Deadline, RemoteError
 
@@ -18,7 +18,7 @@ WINDOW = 1024
 """What a stream may have on its way to a reader, in units of one item or 4 KiB of it."""
 
 
-def cost(payload: bytes) -> int:
+def count_units(payload: bytes) -> int:
     """What an item takes of its stream's window."""
     return 1 + (len(payload) >> 12)
 
@@ -26,22 +26,22 @@ def cost(payload: bytes) -> int:
 class Answer(Protocol):
     """Where a handler puts its answer: `value`, or `open`, items and `end`, or `fail`. After one of those, nothing."""
 
-    def open(self) -> None:
+    def open_stream(self) -> None:
         """Say that the answer is a stream, before its first item."""
 
-    def item(self, payload: bytes) -> bool:
+    def send_item(self, payload: bytes) -> bool:
         """Send one item. False: wait for `ready` before the next."""
 
-    async def ready(self) -> None:
+    async def wait_ready(self) -> None:
         """Return when the reader has room for more."""
 
-    def value(self, payload: bytes) -> None:
+    def send_value(self, payload: bytes) -> None:
         """Send the whole answer."""
 
-    def end(self) -> None:
+    def end_stream(self) -> None:
         """End the stream."""
 
-    def fail(self, code: str, message: str, kind: str) -> None:
+    def send_error(self, code: str, message: str, kind: str) -> None:
         """End the answer with an error."""
 
 
@@ -76,22 +76,22 @@ class Exchange:
         self._deadline = 0
         self._seconds = 0.0
 
-    def put(self, kind: int, payload: bytes) -> None:
+    def put_frame(self, kind: int, payload: bytes) -> None:
         """A frame arrived."""
         if not self.finished:
             if kind in (END, VALUE):
-                self._finish()
+                self._mark_finished()
             self._frames.append((kind, payload))
-            self._wake()
+            self._wake_reader()
 
-    def lost(self, error: RemoteError) -> None:
+    def end_with_error(self, error: RemoteError) -> None:
         """No more frames will arrive; those that did are still read first."""
         if not self.finished:
-            self._finish()
+            self._mark_finished()
             self._error = error
-            self._wake()
+            self._wake_reader()
 
-    async def receive(self) -> tuple[int, bytes]:
+    async def receive_frame(self) -> tuple[int, bytes]:
         """The next frame: OPEN, ITEM, ITEMS, END or VALUE. Raises RemoteError when the answer failed."""
         while not self._frames:
             if self._error is not None:
@@ -107,32 +107,32 @@ class Exchange:
         if frame[0] == ITEMS:
             self.on_consumed(units_of(frame[1]))
         elif frame[0] == ITEM:
-            self.on_consumed(cost(frame[1]))
+            self.on_consumed(count_units(frame[1]))
         return frame
 
     def close(self) -> None:
         """Stop reading; the handler is cancelled when it still runs."""
         if not self.finished:
-            self._finish()
+            self._mark_finished()
             self.on_close()
         self._frames.clear()
 
-    def expire(self, at: float, seconds: float) -> None:
+    def expire_at(self, at: float, seconds: float) -> None:
         """Cancel the request and fail with Deadline when it did not end by that time of the loop, `seconds` in all."""
         if not self.finished:
             self._seconds = seconds
-            self._deadline = deadlines(asyncio.get_running_loop()).set(at, self)
+            self._deadline = get_deadlines(asyncio.get_running_loop()).set_deadline(at, self)
 
-    def expired(self) -> None:
+    def on_expired(self) -> None:
         """The time is up."""
         if not self.finished:
             self.on_close()
-            self.lost(Deadline(f"no answer within {self._seconds:.3g} s"))
+            self.end_with_error(Deadline(f"no answer within {self._seconds:.3g} s"))
 
-    def _finish(self) -> None:
+    def _mark_finished(self) -> None:
         self.finished = True
         if self._deadline:
-            deadlines(asyncio.get_running_loop()).lift(self._deadline, self)
+            get_deadlines(asyncio.get_running_loop()).lift_deadline(self._deadline, self)
             self._deadline = 0
 
     def on_consumed(self, units: int) -> None:
@@ -141,7 +141,7 @@ class Exchange:
     def on_close(self) -> None:
         """Cancel the request; for transports."""
 
-    def _wake(self) -> None:
+    def _wake_reader(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -174,5 +174,5 @@ __all__ = [
     "Handler",
     "Serving",
     "Transport",
-    "cost",
+    "count_units",
 ]

@@ -66,7 +66,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders = {cls: msgspec.msgpack.Decoder(cls) for cls in (Request, Hello, Failure)}
 
 
-def pack(value: Request | Hello | Failure) -> bytes:
+def pack_message(value: Request | Hello | Failure) -> bytes:
     """A payload as MessagePack."""
     return _encoder.encode(value)
 
@@ -83,7 +83,7 @@ def pack_request(request: Request) -> bytes:
 _FOUR = b"\x94"
 
 
-def unpack(cls: type[Any], payload: bytes) -> Any:
+def unpack_message(cls: type[Any], payload: bytes) -> Any:
     """A payload as a value. Raises WireError when it does not have the shape."""
     try:
         return _decoders[cls].decode(payload)
@@ -91,7 +91,7 @@ def unpack(cls: type[Any], payload: bytes) -> Any:
         raise WireError(f"not a {cls.__name__.lower()}: {error}") from error
 
 
-def encode(stream: int, kind: int, payload: bytes = b"") -> bytes:
+def encode_frame(stream: int, kind: int, payload: bytes = b"") -> bytes:
     """One frame as bytes."""
     return HEADER.pack(len(payload), stream, kind) + payload
 

@@ -47,7 +47,7 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
             raise ArgumentError(f"`{argument}` names no service and key: {_FORM}")
         if not all(keys):
             raise ArgumentError(f"`{argument}` has an empty name between its dots: {_FORM}")
-        _put(result, keys, _value(keys, text) if given else True)
+        _set_value(result, keys, _parse_value(keys, text) if given else True)
     return result
 
 
@@ -56,29 +56,29 @@ def is_value(argument: str) -> bool:
     return not argument.startswith("-") or bool(_NEGATIVE.match(argument)) or argument == "-"
 
 
-def _put(into: dict[str, Any], keys: list[str], value: Any) -> None:
+def _set_value(into: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         inner = into.get(key)
         if not isinstance(inner, dict):
             inner = into[key] = {}
         into = inner
     last = into.get(keys[-1])
-    into[keys[-1]] = merge(last, value) if isinstance(last, dict) and isinstance(value, dict) else value
+    into[keys[-1]] = merge_values(last, value) if isinstance(last, dict) and isinstance(value, dict) else value
 
 
-def _value(keys: list[str], text: str) -> Any:
+def _parse_value(keys: list[str], text: str) -> Any:
     if keys[1:3] == ["ServiceArgs", "envs"] and len(keys) > 3:
         return text
-    value = typed(text)
+    value = parse_text(text)
     if keys[1:] == ["ServiceArgs", "envs"] and isinstance(value, dict):
         return {key: item if isinstance(item, str) else json.dumps(item) for key, item in value.items()}
     return value
 
 
-def typed(text: str) -> Any:
+def parse_text(text: str) -> Any:
     """The value that a text stands for, by the rules of `parse_arguments`."""
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return json.loads(text, parse_float=_parse_finite, parse_constant=_parse_finite)
     except (ValueError, RecursionError):
         pass
     stripped = text.strip()
@@ -91,18 +91,18 @@ def typed(text: str) -> Any:
     return text
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)
     return number
 
 
-def merge(lower: Any, upper: Any) -> Any:
+def merge_values(lower: Any, upper: Any) -> Any:
     """`upper` over `lower`: dictionaries merge deeply, anything else is replaced. Neither is changed."""
     if not isinstance(lower, dict) or not isinstance(upper, dict):
         return upper
     result = dict(lower)
     for key, value in upper.items():
-        result[key] = merge(result[key], value) if key in result else value
+        result[key] = merge_values(result[key], value) if key in result else value
     return result

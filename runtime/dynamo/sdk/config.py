@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from dynamo.sdk import options
-from dynamo.sdk.arguments import ArgumentError, merge, parse_arguments
+from dynamo.sdk.arguments import ArgumentError, merge_values, parse_arguments
 from dynamo.sdk.errors import BadConfiguration
 from dynamo.sdk.graph import Problem, ServiceGraph, ServiceSpec
-from dynamo.sdk.suggestions import closest, did_you_mean
+from dynamo.sdk.suggestions import did_you_mean, find_closest
 
 __all__ = [
     "ArgumentError",
     "ServiceConfig",
-    "configured",
-    "load",
-    "merge",
+    "apply_config",
+    "load_config",
+    "merge_values",
     "near_misses",
     "parse_arguments",
-    "validate",
+    "validate_config",
 ]
 
 COMMON = "Common"
@@ -44,7 +44,7 @@ class ServiceConfig(dict[str, Any]):
     def get_instance(cls) -> ServiceConfig:
         """The configuration of this process. Raises ValueError when the environment holds something else than JSON."""
         if cls._instance is None:
-            cls._instance = cls(load(os.environ))
+            cls._instance = cls(load_config(os.environ))
         return cls._instance
 
     @classmethod
@@ -54,14 +54,14 @@ class ServiceConfig(dict[str, Any]):
 
     def require(self, service: str, key: str) -> Any:
         """The value of a key that must be there. Raises ValueError."""
-        own = self._of(service)
+        own = self._select_own(service)
         if key not in own:
             raise ValueError(f"`{service}.{key}` must be specified in the configuration: by -f or --{service}.{key}=…")
         return own[key]
 
     def get_parsed_config(self, service: str) -> dict[str, Any]:
         """The keys of a service with those of `Common` it subscribes to, without `ServiceArgs` and `common-configs`."""
-        return dict(self._resolved(service))
+        return dict(self._iterate_keys(service))
 
     def as_args(self, service: str, prefix: str = "") -> list[str]:
         """The keys of a service as arguments for the parser of some library: `["--key", "value", …]`.
@@ -71,18 +71,18 @@ class ServiceConfig(dict[str, Any]):
         dictionary is JSON. With `prefix`, only the keys that start with it, without it.
         """
         arguments: list[str] = []
-        for key, value in self._resolved(service):
+        for key, value in self._iterate_keys(service):
             if key.startswith(prefix):
                 arguments.extend(_as_argument(key[len(prefix) :], value))
         return arguments
 
-    def _of(self, service: str) -> Mapping[str, Any]:
+    def _select_own(self, service: str) -> Mapping[str, Any]:
         own = self.get(service)
         return own if isinstance(own, Mapping) else {}
 
-    def _resolved(self, service: str) -> Iterator[tuple[str, Any]]:
-        own = self._of(service)
-        common = self._of(COMMON)
+    def _iterate_keys(self, service: str) -> Iterator[tuple[str, Any]]:
+        own = self._select_own(service)
+        common = self._select_own(COMMON)
         subscribed = own.get(SUBSCRIPTION) or []
         for key in [subscribed] if isinstance(subscribed, str) else subscribed:
             if key in common and key not in own:
@@ -100,15 +100,15 @@ def _as_argument(key: str, value: Any) -> list[str]:
     if value is None or value == []:
         return []
     if isinstance(value, (list, tuple)):
-        return [f"--{key}", *(_text(item) for item in value)]
-    return [f"--{key}", _text(value)]
+        return [f"--{key}", *(_format_value(item) for item in value)]
+    return [f"--{key}", _format_value(value)]
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def load(environment: Mapping[str, str]) -> dict[str, Any]:
+def load_config(environment: Mapping[str, str]) -> dict[str, Any]:
     """The configuration a process was started with: `$DYNAMO_BENTO/config.json`, under `DYN_DEPLOYMENT_CONFIG`, under
     `DYNAMO_SERVICE_CONFIG`. Raises ValueError naming what is not a JSON object.
     """
@@ -116,14 +116,14 @@ def load(environment: Mapping[str, str]) -> dict[str, Any]:
     bento = environment.get("DYNAMO_BENTO", "")
     packed = Path(bento, "config.json") if bento else None
     if packed is not None and packed.is_file():
-        result = _object(str(packed), packed.read_text(encoding="utf-8"))
+        result = _parse_object(str(packed), packed.read_text(encoding="utf-8"))
     for variable in ("DYN_DEPLOYMENT_CONFIG", "DYNAMO_SERVICE_CONFIG"):
         if environment.get(variable, "").strip():
-            result = merge(result, _object(variable, environment[variable]))
+            result = merge_values(result, _parse_object(variable, environment[variable]))
     return result
 
 
-def _object(where: str, text: str) -> dict[str, Any]:
+def _parse_object(where: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -133,12 +133,12 @@ def _object(where: str, text: str) -> dict[str, Any]:
     return value
 
 
-def validate(graph: ServiceGraph, config: Mapping[str, Any]) -> tuple[Problem, ...]:
+def validate_config(graph: ServiceGraph, config: Mapping[str, Any]) -> tuple[Problem, ...]:
     """What is wrong with a configuration: unknown services, unknown or misformed `ServiceArgs`."""
-    return tuple(_problems(graph, config))
+    return tuple(_find_problems(graph, config))
 
 
-def _problems(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
+def _find_problems(graph: ServiceGraph, config: Mapping[str, Any]) -> Iterator[Problem]:
     for name, own in config.items():
         if name != COMMON and name not in graph.names:
             hint = did_you_mean(str(name), (*graph.names, COMMON), f"Services are {', '.join(graph.names)}.")
@@ -168,7 +168,7 @@ def _argument_problems(name: str, given: Any) -> Iterator[Problem]:
     if not isinstance(given, Mapping):
         yield Problem(message=f"`{name}.{OVERRIDES}` is {given!r}, not keys and values", hint="Indent its keys.")
         return
-    for complaint in options.parse(given).complaints:
+    for complaint in options.parse_keywords(given).complaints:
         yield Problem(message=f"{complaint.message} in `{name}.{OVERRIDES}`", hint=complaint.hint)
     dynamo = given.get("dynamo")
     if "name" in given or (isinstance(dynamo, Mapping) and "name" in dynamo):
@@ -188,36 +188,38 @@ def near_misses(graph: ServiceGraph, config: Mapping[str, Any]) -> tuple[Problem
             # A dash for an underscore is how keys for a library's parser are written.
             if key in names or key.replace("-", "_") in names or key in (OVERRIDES, SUBSCRIPTION):
                 continue
-            best = closest(key, names - set(own)) if len(key) > 3 else ""
+            best = find_closest(key, names - set(own)) if len(key) > 3 else ""
             if best:
                 message = f"`{service.name}.{key}` is not a parameter of `{service.name}.__init__`"
                 found.append(Problem(where=service.position, message=message, hint=f"Did you mean `{best}`?"))
     return tuple(found)
 
 
-def configured(graph: ServiceGraph, config: Mapping[str, Any]) -> ServiceGraph:
+def apply_config(graph: ServiceGraph, config: Mapping[str, Any]) -> ServiceGraph:
     """The graph with each service's `ServiceArgs` applied. What `validate` complains of is left out."""
-    return replace(graph, services=tuple(_configured(service, config.get(service.name)) for service in graph.services))
+    return replace(
+        graph, services=tuple(_configure_service(service, config.get(service.name)) for service in graph.services)
+    )
 
 
-def _configured(service: ServiceSpec, own: Any) -> ServiceSpec:
+def _configure_service(service: ServiceSpec, own: Any) -> ServiceSpec:
     given = own.get(OVERRIDES) if isinstance(own, Mapping) else None
     if not isinstance(given, Mapping):
         return service
-    parsed = options.parse(given)
+    parsed = options.parse_keywords(given)
     parsed.values.pop("name", None)
-    return parsed.apply(service)
+    return parsed.apply_to(service)
 
 
 T = TypeVar("T")
 
 
-def setting(values: Mapping[str, Any], name: str, default: T, *, least: float = -math.inf) -> T:
+def read_setting(values: Mapping[str, Any], name: str, default: T, *, least: float = -math.inf) -> T:
     """A key of a configuration, written with dashes or underscores. Raises as `checked`."""
-    return checked(name, values.get(name, values.get(name.replace("-", "_"), default)), default, least=least)
+    return check_value(name, values.get(name, values.get(name.replace("-", "_"), default)), default, least=least)
 
 
-def checked(name: str, value: Any, like: T, *, least: float = -math.inf) -> T:
+def check_value(name: str, value: Any, like: T, *, least: float = -math.inf) -> T:
     """The value, of the type of `like`; a whole number is also a float, and a boolean is no number.
 
     Raises BadConfiguration for one of another type, and for a number below `least`.

@@ -13,7 +13,7 @@ from dynamo.sdk import options as service_options
 from dynamo.sdk.config import ServiceConfig
 from dynamo.sdk.depends import Dependency, dependencies_of
 from dynamo.sdk.endpoints import api, dynamo_endpoint, endpoints_of, parameters_of
-from dynamo.sdk.graph import Edge, Position, Problem, ServiceSpec, relative
+from dynamo.sdk.graph import Edge, Position, Problem, ServiceSpec, make_relative
 from dynamo.sdk.lifecycle import async_on_shutdown, async_on_start, liveness, readiness
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "dynamo_endpoint",
     "endpoints_of",
     "liveness",
-    "load",
+    "load_service",
     "readiness",
     "service",
 ]
@@ -55,12 +55,12 @@ class Service(Generic[T]):
         return str(self._options.values.get("name", self.inner.__name__))
 
     @property
-    def enabled(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether other services of the graph can call it."""
         return bool(self._options.values.get("dynamo", False))
 
     @property
-    def chained(self) -> bool:
+    def is_chained(self) -> bool:
         """Whether it keeps only its linked edges: it was linked to others, or it ends a chain of two links or more."""
         return bool(self.links) or any(linker.linkers for linker in self.linkers)
 
@@ -78,7 +78,7 @@ class Service(Generic[T]):
             for complaint in self._options.complaints
         )
 
-    def spec(self, project: str = "", edges: tuple[Edge, ...] = ()) -> ServiceSpec:
+    def build_spec(self, project: str = "", edges: tuple[Edge, ...] = ()) -> ServiceSpec:
         """The service as a value. Positions are relative to `project`; edges are the graph's to say."""
         initialiser = vars(self.inner).get("__init__") or self.inner.__init__
         bare = ServiceSpec(
@@ -88,13 +88,13 @@ class Service(Generic[T]):
             dynamo=False,
             parameters=parameters_of(initialiser) if inspect.isfunction(initialiser) else (),
             endpoints=tuple(
-                replace(endpoint, position=relative(endpoint.position, project))
+                replace(endpoint, position=make_relative(endpoint.position, project))
                 for endpoint in endpoints_of(self.inner)
             ),
             edges=edges,
-            position=relative(self.position, project),
+            position=make_relative(self.position, project),
         )
-        return self._options.apply(bare)
+        return self._options.apply_to(bare)
 
     def link(self, other: Service[Any] | Any) -> Service[Any]:
         """Keep the edge to `other`, and drop the unlinked ones; gives `other`, so that links chain.
@@ -161,7 +161,7 @@ def service(cls: type[T] | None = None, /, **keywords: Any) -> Service[T] | Call
             inner = inner.inner
         if not isinstance(inner, type):
             raise TypeError(f"@service decorates a class, not {type(inner).__name__}")
-        options = service_options.parse(keywords)
+        options = service_options.parse_keywords(keywords)
         if keywords.get("dynamo") is not None:
             options.values.setdefault("dynamo", True)
         made = Service(inner, options, position)
@@ -196,7 +196,7 @@ def as_service(value: Any) -> Service[Any] | None:
     return None
 
 
-def load(module: str, qualname: str) -> Service[Any]:
+def load_service(module: str, qualname: str) -> Service[Any]:
     """Import a service by where it is defined. Raises ImportError, or TypeError when no service is there."""
     value: Any = importlib.import_module(module)
     for name in qualname.split("."):

@@ -63,18 +63,18 @@ def depends(on: Any) -> Any:
 
 def dependencies_of(cls: type) -> dict[str, Dependency[Any]]:
     """The dependencies of a class by attribute: base classes first, then in the order of definition."""
-    return dict(_dependencies(cls))
+    return dict(_iterate_dependencies(cls))
 
 
-def _dependencies(cls: type) -> Iterator[tuple[str, Dependency[Any]]]:
+def _iterate_dependencies(cls: type) -> Iterator[tuple[str, Dependency[Any]]]:
     for owner in reversed(cls.__mro__):
         for name in vars(owner):
-            value = _found(cls, name)
+            value = _find_attribute(cls, name)
             if isinstance(value, Dependency):
                 yield name, value
 
 
-def _found(cls: type, name: str) -> Any:
+def _find_attribute(cls: type, name: str) -> Any:
     return next((vars(owner)[name] for owner in cls.__mro__ if name in vars(owner)), None)
 
 

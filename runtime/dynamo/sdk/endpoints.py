@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from dynamo.sdk.graph import EndpointSpec, Parameter, Position
-from dynamo.sdk.schemas import is_model, json_schema, json_value, object_schema, streamed, type_name
+from dynamo.sdk.schemas import is_model, json_schema, json_value, object_schema, type_name, unwrap_stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +32,7 @@ class Mark:
     stream: str = ""
 
 
-def marked(function: F, mark: Mark) -> F:
+def add_mark(function: F, mark: Mark) -> F:
     """The function with one mark more."""
     setattr(function, _MARK, (*getattr(function, _MARK, ()), mark))
     return function
@@ -59,7 +59,7 @@ def dynamo_endpoint(
 
     def mark(function: F) -> F:
         for transport in wanted:
-            marked(function, Mark(name or function.__name__, "http" if transport == "http" else "dynamo"))
+            add_mark(function, Mark(name or function.__name__, "http" if transport == "http" else "dynamo"))
         return function
 
     return mark if method is None else mark(method)
@@ -83,7 +83,7 @@ def api(method: F | str | None = None, *, name: str | None = None, http_method: 
         raise ValueError(f"`{http_method}` is not an HTTP method")
 
     def mark(function: F) -> F:
-        return marked(function, Mark((name or function.__name__).strip("/"), "http", verb))
+        return add_mark(function, Mark((name or function.__name__).strip("/"), "http", verb))
 
     return mark if method is None else mark(method)
 
@@ -110,16 +110,16 @@ def endpoints_of(cls: Any) -> tuple[EndpointSpec, ...]:
     return tuple(
         spec
         for name, function, marks in marked_methods(getattr(cls, "inner", cls))
-        for spec in _specs(name, function, marks)
+        for spec in _build_specs(name, function, marks)
     )
 
 
-def _specs(method: str, function: Any, marks: tuple[Mark, ...]) -> Iterator[EndpointSpec]:
+def _build_specs(method: str, function: Any, marks: tuple[Mark, ...]) -> Iterator[EndpointSpec]:
     code = inspect.unwrap(function).__code__
     hints = annotations_of(function)
     named = named_parameters(function)
     returns = hints.get("return", inspect.Parameter.empty)
-    stream, item = streamed(returns)
+    stream, item = unwrap_stream(returns)
     unwrapped = inspect.unwrap(function)
     stream = stream or inspect.isasyncgenfunction(unwrapped) or inspect.isgeneratorfunction(unwrapped)
     typed = {parameter.name: hints.get(parameter.name, Any) for parameter in named}

@@ -172,7 +172,7 @@ def own_path(file: str, project: str) -> str:
     return file.rpartition("/")[2]
 
 
-def relative(position: Position, project: str) -> Position:
+def make_relative(position: Position, project: str) -> Position:
     """The position with its file as `own_path` says; as it is when there is no project."""
     if not project or not position.file.startswith("/"):
         return position
@@ -187,4 +187,4 @@ def own_line(traceback: TracebackType | None, project: str) -> Position:
         if is_own(file, project):
             found = Position(file=file, line=traceback.tb_lineno)
         traceback = traceback.tb_next
-    return relative(found, project)
+    return make_relative(found, project)

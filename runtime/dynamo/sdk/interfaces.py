@@ -35,7 +35,7 @@ def is_abstract(cls: object) -> bool:
     return isinstance(cls, type) and issubclass(cls, AbstractService)
 
 
-def unimplemented(cls: type, endpoints: frozenset[str]) -> Iterator[tuple[str, str]]:
+def find_unimplemented(cls: type, endpoints: frozenset[str]) -> Iterator[tuple[str, str]]:
     """What a service owes to its interfaces: (method, what is wrong with it). `endpoints` are its endpoint methods."""
     for owner in cls.__mro__:
         for name, declared in vars(owner).items():

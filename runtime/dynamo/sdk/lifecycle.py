@@ -11,7 +11,7 @@ Hook = Callable[[], Any]
 _MARK = "__dynamo_hooks__"
 
 
-def _decorator(kind: str, method: F | None) -> F | Callable[[F], F]:
+def _mark_hook(kind: str, method: F | None) -> F | Callable[[F], F]:
     def mark(function: F) -> F:
         setattr(function, _MARK, (*getattr(function, _MARK, ()), kind))
         return function
@@ -25,7 +25,7 @@ def async_on_start(method: F) -> F: ...
 def async_on_start() -> Callable[[F], F]: ...
 def async_on_start(method: F | None = None) -> F | Callable[[F], F]:
     """Run the method (sync or async) after the service is made, before its endpoints go live."""
-    return _decorator("start", method)
+    return _mark_hook("start", method)
 
 
 @overload
@@ -34,7 +34,7 @@ def async_on_shutdown(method: F) -> F: ...
 def async_on_shutdown() -> Callable[[F], F]: ...
 def async_on_shutdown(method: F | None = None) -> F | Callable[[F], F]:
     """Run the method (sync or async) when the service ends, after its endpoints are closed."""
-    return _decorator("shutdown", method)
+    return _mark_hook("shutdown", method)
 
 
 @overload
@@ -43,7 +43,7 @@ def liveness(method: F) -> F: ...
 def liveness() -> Callable[[F], F]: ...
 def liveness(method: F | None = None) -> F | Callable[[F], F]:
     """Ask the method, which returns a bool, whether the service should be left alive (`/live`)."""
-    return _decorator("liveness", method)
+    return _mark_hook("liveness", method)
 
 
 @overload
@@ -52,25 +52,25 @@ def readiness(method: F) -> F: ...
 def readiness() -> Callable[[F], F]: ...
 def readiness(method: F | None = None) -> F | Callable[[F], F]:
     """Ask the method, which returns a bool, whether the service can take requests (`/health`)."""
-    return _decorator("readiness", method)
+    return _mark_hook("readiness", method)
 
 
 def start_hooks(instance: object) -> tuple[Hook, ...]:
     """The bound `@async_on_start` methods: base classes first, then in the order of definition."""
-    return _bound(instance, "start")
+    return _find_hooks(instance, "start")
 
 
 def shutdown_hooks(instance: object) -> tuple[Hook, ...]:
     """The bound `@async_on_shutdown` methods, in the same order."""
-    return _bound(instance, "shutdown")
+    return _find_hooks(instance, "shutdown")
 
 
-def probes(instance: object, kind: Literal["liveness", "readiness"]) -> tuple[Hook, ...]:
+def find_probes(instance: object, kind: Literal["liveness", "readiness"]) -> tuple[Hook, ...]:
     """The bound methods that answer this probe, in the same order."""
-    return _bound(instance, kind)
+    return _find_hooks(instance, kind)
 
 
-def _bound(instance: object, kind: str) -> tuple[Hook, ...]:
+def _find_hooks(instance: object, kind: str) -> tuple[Hook, ...]:
     names = dict.fromkeys(
         name
         for cls in reversed(type(instance).__mro__)

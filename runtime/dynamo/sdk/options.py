@@ -50,7 +50,7 @@ class ServiceOptions:
     resources: dict[str, Any] = field(default_factory=dict)
     complaints: list[Complaint] = field(default_factory=list)
 
-    def apply(self, spec: ServiceSpec) -> ServiceSpec:
+    def apply_to(self, spec: ServiceSpec) -> ServiceSpec:
         """The service with these values in place of its own."""
         values = dict(self.values)
         for name in ("envs", "labels"):
@@ -58,95 +58,99 @@ class ServiceOptions:
                 values[name] = {**getattr(spec, name), **values[name]}
         return replace(spec, **values, resources=replace(spec.resources, **self.resources))
 
-    def complain(self, key: str, message: str, hint: str = "") -> None:
+    def add_complaint(self, key: str, message: str, hint: str = "") -> None:
         self.complaints.append(Complaint(key, message, hint))
 
 
-def parse(keywords: Mapping[str, Any]) -> ServiceOptions:
+def parse_keywords(keywords: Mapping[str, Any]) -> ServiceOptions:
     """Read the keywords of `@service`. Nothing is raised: what is wrong is in `complaints`, not in the values."""
     options = ServiceOptions()
-    _unknown(options, "", keywords, KNOWN, IGNORED)
-    _dynamo(options, keywords.get("dynamo"))
-    _resources(options, keywords.get("resources"))
-    _workers(options, keywords.get("workers"))
+    _check_unknown(options, "", keywords, KNOWN, IGNORED)
+    _read_dynamo(options, keywords.get("dynamo"))
+    _read_resources(options, keywords.get("resources"))
+    _read_workers(options, keywords.get("workers"))
     name = keywords.get("name")
     if name is not None:
-        _named(options, "name", "name", name)
+        _read_name(options, "name", "name", name)
     image = keywords.get("image")
     if isinstance(image, str):
         options.values["image"] = str(image)
     elif image is not None:
-        options.complain(
-            "image", f"`image` is {_kind(image)}, not a reference", "Give the image as a string, or DYNAMO_IMAGE."
+        options.add_complaint(
+            "image",
+            f"`image` is {_describe_kind(image)}, not a reference",
+            "Give the image as a string, or DYNAMO_IMAGE.",
         )
     if (envs := keywords.get("envs")) is not None:
-        _envs(options, envs)
+        _read_envs(options, envs)
     for key in ("labels", "traffic", "kubernetes_overrides"):
         if (value := _write_mapping(options, key, keywords.get(key))) is not None:
             options.values[key] = {str(k): str(v) for k, v in value.items()} if key == "labels" else dict(value)
-    _unknown(options, "kubernetes_overrides", options.values.get("kubernetes_overrides", {}), OVERRIDE_KEYS)
+    _check_unknown(options, "kubernetes_overrides", options.values.get("kubernetes_overrides", {}), OVERRIDE_KEYS)
     return options
 
 
-def _unknown(
+def _check_unknown(
     options: ServiceOptions, under: str, given: Iterable[str], known: frozenset[str], also: frozenset[str] = frozenset()
 ) -> None:
     for key in given:
         if key not in known and key not in also:
             path = f"{under}.{key}" if under else key
-            options.complain(path, f"unknown key `{path}`", did_you_mean(str(key), known))
+            options.add_complaint(path, f"unknown key `{path}`", did_you_mean(str(key), known))
 
 
-def _dynamo(options: ServiceOptions, given: Any) -> None:
+def _read_dynamo(options: ServiceOptions, given: Any) -> None:
     value = _write_mapping(options, "dynamo", given)
     if value is None:
         return
-    _unknown(options, "dynamo", value, DYNAMO_KEYS)
+    _check_unknown(options, "dynamo", value, DYNAMO_KEYS)
     enabled = value.get("enabled")
     if enabled is not None and not isinstance(enabled, bool):
-        options.complain(
+        options.add_complaint(
             "dynamo.enabled", f"`dynamo.enabled` is {enabled!r}, not true or false", "Write True or False."
         )
     elif enabled is not None:
         options.values["dynamo"] = enabled
     for key, target in (("namespace", "namespace"), ("name", "name")):
         if value.get(key) is not None:
-            _named(options, f"dynamo.{key}", target, value[key])
+            _read_name(options, f"dynamo.{key}", target, value[key])
     if value.get("component_type") is not None:
         options.values["component_type"] = str(value["component_type"])
 
 
-def _named(options: ServiceOptions, key: str, target: str, value: Any) -> None:
+def _read_name(options: ServiceOptions, key: str, target: str, value: Any) -> None:
     if isinstance(value, str) and _NAME.fullmatch(value):
         options.values[target] = value
     else:
         hint = "Use letters, digits, `-` and `_`, 63 at most."
-        options.complain(key, f"`{key}` is {value!r}, which is not a name", hint)
+        options.add_complaint(key, f"`{key}` is {value!r}, which is not a name", hint)
 
 
-def _resources(options: ServiceOptions, given: Any) -> None:
+def _read_resources(options: ServiceOptions, given: Any) -> None:
     value = _write_mapping(options, "resources", given)
     if value is None:
         return
-    _unknown(options, "resources", value, RESOURCE_KEYS)
+    _check_unknown(options, "resources", value, RESOURCE_KEYS)
     for key in ("cpu", "memory"):
-        if (quantity := _quantity(options, f"resources.{key}", value.get(key))) is not None:
+        if (quantity := _read_quantity(options, f"resources.{key}", value.get(key))) is not None:
             options.resources[key] = quantity
     gpu = value.get("gpu")
     if gpu is not None:
-        text = _number(gpu)
+        text = _format_number(gpu)
         if text is None or not _GPU.fullmatch(text):
             hint = "Give a whole number of devices, or a fraction of one below 1."
-            options.complain("resources.gpu", f"`resources.gpu` is {gpu!r}, not a number of devices", hint)
+            options.add_complaint("resources.gpu", f"`resources.gpu` is {gpu!r}, not a number of devices", hint)
         else:
             options.resources["gpu"] = text
     custom = _write_mapping(options, "resources.custom", value.get("custom"))
     if custom is not None:
-        quantities = {str(key): _quantity(options, f"resources.custom.{key}", item) for key, item in custom.items()}
+        quantities = {
+            str(key): _read_quantity(options, f"resources.custom.{key}", item) for key, item in custom.items()
+        }
         options.resources["custom"] = {key: item for key, item in quantities.items() if item is not None}
 
 
-def _number(value: Any) -> str | None:
+def _format_number(value: Any) -> str | None:
     """int, float and str as text: `2.0` is `2`, so that one request has one form."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -155,18 +159,18 @@ def _number(value: Any) -> str | None:
     return str(value).strip()
 
 
-def _quantity(options: ServiceOptions, key: str, value: Any) -> str | None:
+def _read_quantity(options: ServiceOptions, key: str, value: Any) -> str | None:
     if value is None:
         return None
-    text = _number(value)
+    text = _format_number(value)
     if text is not None and _QUANTITY.fullmatch(text):
         return text
     hint = "Write a Kubernetes quantity such as `2`, `500m` or `16Gi`."
-    options.complain(key, f"`{key}` is {value!r}, not a quantity", hint)
+    options.add_complaint(key, f"`{key}` is {value!r}, not a quantity", hint)
     return None
 
 
-def _workers(options: ServiceOptions, value: Any) -> None:
+def _read_workers(options: ServiceOptions, value: Any) -> None:
     if value is None:
         return
     if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -174,29 +178,31 @@ def _workers(options: ServiceOptions, value: Any) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         options.values["workers"] = value
     else:
-        options.complain(
+        options.add_complaint(
             "workers", f"`workers` is {value!r}, not a whole number from 1", "Write for instance workers=2."
         )
 
 
-def _envs(options: ServiceOptions, given: Any) -> None:
+def _read_envs(options: ServiceOptions, given: Any) -> None:
     pairs: list[tuple[Any, Any]] = []
     if isinstance(given, Mapping):
         pairs = list(given.items())
     elif isinstance(given, (list, tuple)) and all(isinstance(item, Mapping) and "name" in item for item in given):
         pairs = [(item["name"], item.get("value")) for item in given]
     else:
-        options.complain("envs", f"`envs` is {_kind(given)}", 'Write envs=[{"name": "A", "value": "b"}] or {"A": "b"}.')
+        options.add_complaint(
+            "envs", f"`envs` is {_describe_kind(given)}", 'Write envs=[{"name": "A", "value": "b"}] or {"A": "b"}.'
+        )
     result = {}
     for name, value in pairs:
         if isinstance(name, str) and _VARIABLE.fullmatch(name):
-            result[name] = _variable(value)
+            result[name] = _format_variable(value)
         else:
-            options.complain("envs", f"`envs` names a variable {name!r}", "Use letters, digits and `_`.")
+            options.add_complaint("envs", f"`envs` names a variable {name!r}", "Use letters, digits and `_`.")
     options.values["envs"] = result
 
 
-def _variable(value: Any) -> str:
+def _format_variable(value: Any) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -207,13 +213,13 @@ def _write_mapping(options: ServiceOptions, key: str, value: Any) -> Mapping[str
         return None
     if isinstance(value, Mapping):
         return value
-    options.complain(
-        key, f"`{key}` is {_kind(value)}, not a dictionary", f'Write {key.rpartition(".")[2]}={{"key": …}}.'
+    options.add_complaint(
+        key, f"`{key}` is {_describe_kind(value)}, not a dictionary", f'Write {key.rpartition(".")[2]}={{"key": …}}.'
     )
     return None
 
 
-def _kind(value: Any) -> str:
+def _describe_kind(value: Any) -> str:
     name = type(value).__name__
     return f"an {name}" if name[:1] in "aeio" else f"a {name}"
 

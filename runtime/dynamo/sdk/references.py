@@ -22,12 +22,12 @@ def secret_variable(name: str, key: str) -> str:
     return "DYNAMO_SECRET_" + re.sub(r"[^A-Z0-9]", "_", f"{name}_{key}".upper())
 
 
-def resolve(value: Any, environment: Mapping[str, str]) -> Any:
+def resolve_references(value: Any, environment: Mapping[str, str]) -> Any:
     """The value with its references replaced, inside objects and lists too. Raises MissingReference."""
     if isinstance(value, Mapping):
-        return {name: resolve(item, environment) for name, item in value.items()}
+        return {name: resolve_references(item, environment) for name, item in value.items()}
     if isinstance(value, list):
-        return [resolve(item, environment) for item in value]
+        return [resolve_references(item, environment) for item in value]
     return REFERENCE.sub(lambda found: _look_up(found, environment), value) if isinstance(value, str) else value
 
 

@@ -11,7 +11,7 @@ CONTROL = ".control"
 """Ending of the name of a supervisor's control socket; before it stands the supervisor's process id."""
 
 
-def folder(environment: Mapping[str, str]) -> Path:
+def locate_folder(environment: Mapping[str, str]) -> Path:
     """The user's runtime folder, or one in /tmp that only the user may enter."""
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK):
@@ -19,31 +19,31 @@ def folder(environment: Mapping[str, str]) -> Path:
     return Path(f"/tmp/dynamo-{os.getuid()}")
 
 
-def made(environment: Mapping[str, str]) -> Path:
+def make_folder(environment: Mapping[str, str]) -> Path:
     """The folder, made when absent. Raises OSError, also when it is someone else's."""
-    place = folder(environment)
+    place = locate_folder(environment)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not ours(place):
+    if not is_ours(place):
         raise PermissionError(f"`{place}` is not a folder of ours alone")
     return place
 
 
-def ours(place: Path) -> bool:
+def is_ours(place: Path) -> bool:
     """Whether the folder is ours alone. Raises OSError when there is none."""
     found = place.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
-def files(environment: Mapping[str, str], ending: str) -> list[Path]:
+def list_files(environment: Mapping[str, str], ending: str) -> list[Path]:
     """The files of that ending in the folder, the newest first; none when it is not there or not ours alone."""
-    place = folder(environment)
+    place = locate_folder(environment)
     try:
-        return sorted(place.glob(f"*{ending}"), key=_changed, reverse=True) if ours(place) else []
+        return sorted(place.glob(f"*{ending}"), key=_read_mtime, reverse=True) if is_ours(place) else []
     except OSError:
         return []
 
 
-def _changed(path: Path) -> float:
+def _read_mtime(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:  # its graph ended a moment ago

@@ -46,7 +46,7 @@ def type_name(annotation: Any) -> str:
     return name if module in ("builtins", "typing", "") else f"{module}.{name}"
 
 
-def streamed(annotation: Any) -> tuple[bool, Any]:
+def unwrap_stream(annotation: Any) -> tuple[bool, Any]:
     """Whether a return annotation is a stream, and then the type of its items."""
     origin = typing.get_origin(annotation) or annotation
     if origin in _STREAMS:
@@ -116,11 +116,11 @@ def object_schema(properties: Mapping[str, Any], required: list[str]) -> dict[st
     return result
 
 
-def unservable(annotation: Any, project_modules: frozenset[str]) -> bool:
+def is_unservable(annotation: Any, project_modules: frozenset[str]) -> bool:
     """Whether values of this type cannot travel: a plain class of the project or of the standard library."""
     arguments = typing.get_args(annotation)
     if arguments and typing.get_origin(annotation) is not typing.Literal:
-        return any(unservable(item, project_modules) for item in arguments if isinstance(item, type))
+        return any(is_unservable(item, project_modules) for item in arguments if isinstance(item, type))
     if not isinstance(annotation, type) or annotation in _SCALARS or annotation is object:
         return False
     if annotation in _ARRAYS or annotation in _OBJECTS or annotation in _STREAMS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+def find_closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known name most like `name`, or ""."""
     import difflib  # slow to load, and wanted only when something is wrong
 
@@ -23,7 +23,7 @@ def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """A hint naming the nearest name, else `otherwise`, else the known names."""
     choices = sorted(set(known))
-    best = closest(name, choices)
+    best = find_closest(name, choices)
     if best:
         return f"Did you mean `{best}`?"
     if otherwise or not choices:

@@ -28,17 +28,17 @@ OTLP = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 )
 def test_what_configures_them(environment, wanted):
     """OpenTelemetry's own variables."""
-    assert tracing.configured(environment) is wanted
+    assert tracing.is_configured(environment) is wanted
 
 
 def test_without_the_packages(monkeypatch, caplog):
     """One warning that names the extra; the service runs."""
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     with caplog.at_level(logging.WARNING):
-        assert tracing.start(SERVICE, 1, OTLP) is None
+        assert tracing.start_tracing(SERVICE, 1, OTLP) is None
     assert "dynamo-runtime[otel]" in caplog.text
 
 
 def test_nothing_is_made_without_configuration():
     """And nothing is imported."""
-    assert tracing.start(SERVICE, 1, {}) is None
+    assert tracing.start_tracing(SERVICE, 1, {}) is None

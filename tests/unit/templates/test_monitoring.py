@@ -17,9 +17,9 @@ FOLDER = Path(__file__).resolve().parents[3] / "templates" / "monitoring"
 def counted() -> tuple[set[str], set[str]]:
     """The names of metrics and labels that a worker writes."""
     metrics = Metrics()
-    metrics.began("e")
-    metrics.ended("e", "ok", 0.1)
-    text = metrics.text({"service": "s"})
+    metrics.count_started("e")
+    metrics.count_ended("e", "ok", 0.1)
+    text = metrics.render_text({"service": "s"})
     return set(re.findall(r"(?m)^(\w+)\{", text)), set(re.findall(r'(\w+)="', text))
 
 

@@ -122,7 +122,7 @@ def _create_implementation(folder: Path, parents: Iterable[Path]) -> None:
 def _format_single(document: Mapping[str, Any]) -> str:
     from dynamo.sdk import codec
 
-    return codec.pretty(document) + "\n"
+    return codec.encode_pretty(document) + "\n"
 
 
 def find_token_secrets(value: Any) -> frozenset[str]:

@@ -55,13 +55,13 @@ class _Chart:
         self.manifests = manifests
         self.values: dict[str, Any] = {"services": {}}
         # Cannot stand in a document: it would have to hold its own digest.
-        content = codec.canonical([item.document for item in manifests.items])
+        content = codec.encode_canonical([item.document for item in manifests.items])
         self.mark = f"value-{hashlib.sha256(content).hexdigest()}"
         self.expressions: list[str] = []
 
     def render_templates(self) -> Iterator[tuple[str, str]]:
         for number, item in enumerate(self.manifests.items, 1):
-            document = self._parametrize_document(codec.plain(item.document))
+            document = self._parametrize_document(codec.to_plain(item.document))
             lines = yaml_document(document).splitlines(keepends=True)
             text = "".join(_escape_braces(line) for line in lines)
             for index, expression in enumerate(self.expressions):

@@ -90,7 +90,7 @@ _CHOICES = {
 
 def kubernetes_options(deployment: Deployment) -> KubernetesOptions:
     """The options of a deployment, `some-option` read as `some_option`. Raises DeployError for unfit ones."""
-    given = {str(key).replace("-", "_"): value for key, value in codec.plain(deployment.options).items()}
+    given = {str(key).replace("-", "_"): value for key, value in codec.to_plain(deployment.options).items()}
     document = {name: _parse_option(name, value) for name, value in given.items()}
     for name in document:
         if name not in KubernetesOptions.__annotations__:
@@ -170,7 +170,7 @@ class Layout:
     @cached_property
     def config(self) -> str:
         """The resolved configuration as the workers read it."""
-        return codec.canonical(self.deployment.config).decode()
+        return codec.encode_canonical(self.deployment.config).decode()
 
     @cached_property
     def config_name(self) -> str:

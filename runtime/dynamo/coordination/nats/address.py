@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from dynamo.sdk.errors import BadRequest
 
 
-def servers(url: str) -> list[tuple[str, int]]:
+def parse_servers(url: str) -> list[tuple[str, int]]:
     """Where a NATS address points to; servers of a cluster are separated by commas. Raises BadRequest."""
     found = []
     for one in url.split(","):
@@ -22,6 +22,6 @@ def servers(url: str) -> list[tuple[str, int]]:
     return found
 
 
-def shown(url: str) -> str:
+def redact_address(url: str) -> str:
     """A NATS address without its secrets. Raises BadRequest."""
-    return ", ".join(f"{host}:{port}" for host, port in servers(url))
+    return ", ".join(f"{host}:{port}" for host, port in parse_servers(url))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from dynamo.coordination.nats.address import servers, shown
+from dynamo.coordination.nats.address import parse_servers, redact_address
 from dynamo.sdk.errors import BadRequest, Unauthorized, Unavailable
 
 # The library loads an HTTP client for its WebSocket transport when it finds one, which doubles our start-up.
@@ -41,7 +41,7 @@ _ANSWER_SECONDS = 3.0
 
 def local_address(url: str) -> str:
     """The address of this machine on the way to the server: where peers that share the server can dial us."""
-    host, port = servers(url)[0]
+    host, port = parse_servers(url)[0]
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.connect(address)
@@ -64,7 +64,7 @@ class Nats:
         """Connect. Raises Unavailable when nobody answers within the window, Unauthorized when we are not let in, and
         BadRequest for what is no address.
         """
-        shown(self.url)
+        redact_address(self.url)
         refused = asyncio.Event()
 
         async def on_error(error: Exception) -> None:
@@ -77,8 +77,8 @@ class Nats:
             self.client.connect(
                 [one.strip() for one in self.url.split(",")],
                 error_cb=on_error,
-                disconnected_cb=self._lost,
-                reconnected_cb=self._back,
+                disconnected_cb=self._on_disconnected,
+                reconnected_cb=self._on_reconnected,
                 connect_timeout=2,
                 reconnect_time_wait=0.2,
                 max_reconnect_attempts=-1,
@@ -86,18 +86,18 @@ class Nats:
             )
         )
         refusing = asyncio.ensure_future(refused.wait())
-        patience = asyncio.get_running_loop().call_later(NAMED_SECONDS, self._waiting, window)
+        patience = asyncio.get_running_loop().call_later(NAMED_SECONDS, self._warn_waiting, window)
         try:
             await asyncio.wait((connecting, refusing), timeout=window, return_when=asyncio.FIRST_COMPLETED)
             if connecting.done():
                 await connecting
             elif refused.is_set() and not isinstance(self._problem, ssl.SSLError):
-                raise Unauthorized(f"the NATS server at {shown(self.url)} does not let us in")
+                raise Unauthorized(f"the NATS server at {redact_address(self.url)} does not let us in")
             else:
                 reason = self._problem or "no answer"
-                raise Unavailable(f"no NATS server answers at {shown(self.url)}: {reason}")
+                raise Unavailable(f"no NATS server answers at {redact_address(self.url)}: {reason}")
         except FAILURES as error:
-            raise Unavailable(f"no NATS server answers at {shown(self.url)}: {error}") from error
+            raise Unavailable(f"no NATS server answers at {redact_address(self.url)}: {error}") from error
         finally:
             patience.cancel()
             refusing.cancel()
@@ -106,17 +106,20 @@ class Nats:
                 await asyncio.gather(connecting, return_exceptions=True)
                 await self.close()
 
-    def _waiting(self, window: float) -> None:
+    def _warn_waiting(self, window: float) -> None:
         reason = self._problem or "no answer"
         logger.warning(
-            "no NATS server answers at %s yet (%s); waiting for it, %.0f s in all", shown(self.url), reason, window
+            "no NATS server answers at %s yet (%s); waiting for it, %.0f s in all",
+            redact_address(self.url),
+            reason,
+            window,
         )
 
-    async def _lost(self) -> None:
+    async def _on_disconnected(self) -> None:
         if not self._down_since:
             self._down_since = asyncio.get_running_loop().time()
 
-    async def _back(self) -> None:
+    async def _on_reconnected(self) -> None:
         if self._down_since:
             self._down_before += asyncio.get_running_loop().time() - self._down_since
             self._down_since = 0.0
@@ -125,7 +128,7 @@ class Nats:
         """A clock that stands still while there is no server: nobody's lease runs out because of that."""
         return (self._down_since or asyncio.get_running_loop().time()) - self._down_before
 
-    async def bucket(self, name: str, *, again: bool = False, **settings: Any) -> Any:
+    async def open_bucket(self, name: str, *, again: bool = False, **settings: Any) -> Any:
         """A key-value bucket, made when it is not there. Raises Unavailable."""
         if again or name not in self._buckets:
             jetstream = self.client.jetstream(timeout=_ANSWER_SECONDS)
@@ -136,23 +139,27 @@ class Nats:
                     config = nats.js.api.KeyValueConfig(bucket=name, **settings)
                     self._buckets[name] = await jetstream.create_key_value(config)
             except nats.js.errors.ServiceUnavailableError as error:
-                raise Unavailable(f"the NATS server at {shown(self.url)} runs without JetStream (-js)") from error
+                raise Unavailable(
+                    f"the NATS server at {redact_address(self.url)} runs without JetStream (-js)"
+                ) from error
             except FAILURES as error:
-                raise Unavailable(f"the NATS server at {shown(self.url)} does not keep keys: {error}") from error
+                raise Unavailable(
+                    f"the NATS server at {redact_address(self.url)} does not keep keys: {error}"
+                ) from error
         return self._buckets[name]
 
     async def shared_token(self) -> str:
         """The token that all who may use this server share for calls; made by the first to ask."""
-        bucket = await self.bucket(SECRETS, history=1)
+        bucket = await self.open_bucket(SECRETS, history=1)
         try:
             await bucket.create(TOKEN_KEY, secrets.token_urlsafe(24).encode())
         except nats.js.errors.KeyWrongLastSequenceError:
             pass
         except FAILURES as error:
-            raise Unavailable(f"the NATS server at {shown(self.url)} does not keep keys: {error}") from error
+            raise Unavailable(f"the NATS server at {redact_address(self.url)} does not keep keys: {error}") from error
         return str((await bucket.get(TOKEN_KEY)).value.decode())
 
-    async def stream(self, settings: Any) -> Any:
+    async def open_stream(self, settings: Any) -> Any:
         """JetStream, with that stream made when it is not there. Raises Unavailable."""
         jetstream = self.client.jetstream(timeout=_ANSWER_SECONDS)
         if settings.name not in self._streams:
@@ -162,15 +169,17 @@ class Nats:
                 except nats.js.errors.NotFoundError:
                     await jetstream.add_stream(settings)
             except nats.js.errors.ServiceUnavailableError as error:
-                raise Unavailable(f"the NATS server at {shown(self.url)} runs without JetStream (-js)") from error
+                raise Unavailable(
+                    f"the NATS server at {redact_address(self.url)} runs without JetStream (-js)"
+                ) from error
             except FAILURES as error:
                 raise Unavailable(
-                    f"the NATS server at {shown(self.url)} keeps no `{settings.name}`: {error}"
+                    f"the NATS server at {redact_address(self.url)} keeps no `{settings.name}`: {error}"
                 ) from error
             self._streams.add(settings.name)
         return jetstream
 
-    async def store(self, settings: Any, subject: str, body: bytes, patience: float, once: str = "") -> int:
+    async def store_message(self, settings: Any, subject: str, body: bytes, patience: float, once: str = "") -> int:
         """Put a message into a stream, again while the server is away; `once` names it, so that it is not there twice.
 
         The number it got. Raises Unavailable when the time passed or the server has no room, BadRequest for a message
@@ -181,7 +190,7 @@ class Nats:
         headers = {nats.js.api.Header.MSG_ID.value: once or secrets.token_hex(12)}
         while True:
             try:
-                jetstream = await self.stream(settings)
+                jetstream = await self.open_stream(settings)
                 return int((await jetstream.publish(subject, body, headers=headers)).seq)
             except nats.errors.MaxPayloadError as error:
                 raise BadRequest(f"a message of {len(body)} bytes is over the NATS server's limit") from error
@@ -211,5 +220,5 @@ __all__ = [
     "Nats",
     "local_address",
     "nats",
-    "shown",
+    "redact_address",
 ]

@@ -26,7 +26,7 @@ _SIGNED = ("NATS_AUTH_NKEY", "NATS_AUTH_NKEY_FILE", "NATS_AUTH_CREDENTIALS_FILE"
 _FILES = ("NATS_AUTH_NKEY_FILE", "NATS_AUTH_CREDENTIALS_FILE")
 
 
-def credentials(environment: Mapping[str, str]) -> dict[str, Any]:
+def read_credentials(environment: Mapping[str, str]) -> dict[str, Any]:
     """The library's arguments. Raises BadRequest for files that cannot be read, and where `nkeys` is missing."""
     given = {name: environment[name] for name in _ARGUMENTS if environment.get(name)}
     signed = [name for name in _SIGNED if name in given]
@@ -34,30 +34,30 @@ def credentials(environment: Mapping[str, str]) -> dict[str, Any]:
         raise BadRequest(f"{signed[0]} needs the package `nkeys`, which is not installed; add it to the requirements")
     for name in _FILES:
         if name in given:
-            readable(name, given[name])
+            check_readable(name, given[name])
     login: dict[str, Any] = {_ARGUMENTS[name]: value for name, value in given.items()}
     if environment.get("NATS_TLS_CA") or environment.get("NATS_TLS_CERT"):
-        login["tls"] = tls(environment, "NATS_TLS", ssl.Purpose.SERVER_AUTH)
+        login["tls"] = create_tls_context(environment, "NATS_TLS", ssl.Purpose.SERVER_AUTH)
     return login
 
 
-def tls(environment: Mapping[str, str], prefix: str, purpose: ssl.Purpose) -> ssl.SSLContext:
+def create_tls_context(environment: Mapping[str, str], prefix: str, purpose: ssl.Purpose) -> ssl.SSLContext:
     """A context from the files named by `<prefix>_CA`, `<prefix>_CERT` and `<prefix>_KEY`. Raises BadRequest."""
     authority, certificate = environment.get(f"{prefix}_CA", ""), environment.get(f"{prefix}_CERT", "")
     if authority:
-        readable(f"{prefix}_CA", authority)
+        check_readable(f"{prefix}_CA", authority)
     try:
         context = ssl.create_default_context(purpose, cafile=authority or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if certificate:
-            readable(f"{prefix}_CERT", certificate)
+            check_readable(f"{prefix}_CERT", certificate)
             context.load_cert_chain(certificate, environment.get(f"{prefix}_KEY") or None)
     except (OSError, ValueError) as error:
         raise BadRequest(f"the files of {prefix}_CA, {prefix}_CERT and {prefix}_KEY are of no use: {error}") from error
     return context
 
 
-def readable(name: str, path: str) -> None:
+def check_readable(name: str, path: str) -> None:
     """Raises BadRequest, with the variable's name, for a file that cannot be read."""
     try:
         with open(path, "rb"):  # noqa: PTH123 - a look, not a read

@@ -34,18 +34,18 @@ class NatsLease:
     def __init__(self, discovery: NatsDiscovery, instance: Instance) -> None:
         self._discovery = discovery
         self._instance = instance
-        self._heart = asyncio.ensure_future(self._beat())
+        self._heart = asyncio.ensure_future(self._send_heartbeats())
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         again, beats = False, 0
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             beats += 1
             try:
                 if again or beats % _SURE_BEATS == 0:
-                    await self._discovery.put(self._instance, again=again)
+                    await self._discovery.write_instance(self._instance, again=again)
                 else:
-                    await self._discovery.beat(self._instance)
+                    await self._discovery.send_heartbeat(self._instance)
                 again = False
             except (*FAILURES, Unavailable):
                 again = True
@@ -54,7 +54,7 @@ class NatsLease:
         self._heart.cancel()
         await asyncio.gather(self._heart, return_exceptions=True)
         try:
-            await self._discovery.withdraw(self._instance)
+            await self._discovery.withdraw_instance(self._instance)
         except (*FAILURES, Unavailable):
             return
 
@@ -69,51 +69,53 @@ class NatsDiscovery:
 
     async def register(self, instance: Instance) -> NatsLease:
         try:
-            await self.put(instance)
+            await self.write_instance(instance)
         except FAILURES as error:
             raise Unavailable(f"cannot register with the NATS server: {error}") from error
         lease = NatsLease(self, instance)
         self._leases.append(lease)
         return lease
 
-    async def put(self, instance: Instance, *, again: bool = False) -> None:
+    async def write_instance(self, instance: Instance, *, again: bool = False) -> None:
         """Write an entry; `again` looks whether the bucket is still there."""
-        bucket = await self._bucket(again=again)
+        bucket = await self._open_bucket(again=again)
         await bucket.put(instance.key, _encode(instance))
 
-    async def beat(self, instance: Instance) -> None:
+    async def send_heartbeat(self, instance: Instance) -> None:
         """Write an entry again, without waiting whether it was taken."""
         await self.connection.client.publish(f"$KV.{INSTANCES}.{instance.key}", _encode(instance))
 
-    async def withdraw(self, instance: Instance) -> None:
+    async def withdraw_instance(self, instance: Instance) -> None:
         """Take an entry away. Nothing is waited for: who ends with its event loop hears no answer any more."""
         if self.connection.client.is_connected:
             subject = f"$KV.{INSTANCES}.{instance.key}"
             await self.connection.client.publish(subject, headers={"KV-Operation": "DEL"})
 
-    async def _bucket(self, *, again: bool = False) -> Any:
-        return await self.connection.bucket(
+    async def _open_bucket(self, *, again: bool = False) -> Any:
+        return await self.connection.open_bucket(
             INSTANCES, again=again, history=1, ttl=_STORED_SECONDS, storage=nats.js.api.StorageType.MEMORY
         )
 
     async def watch(self, namespace: str, component: str) -> Watch:
         client = self.connection.client
-        watch = Watch(self._forget, self.connection.connected_time, LEASE_SECONDS, beating=lambda: client.is_connected)
+        watch = Watch(
+            self._forget_watch, self.connection.connected_time, LEASE_SECONDS, beating=lambda: client.is_connected
+        )
         keys = naming.component_filter(namespace, component)
 
         last: dict[str, bytes] = {}
 
         async def on_message(message: Any) -> None:
             key = message.subject[message.subject.rindex(".") + 1 :]
-            if message.headers is None and last.get(key) == message.data and watch.heard(int(key, 16)):
+            if message.headers is None and last.get(key) == message.data and watch.renew_instance(int(key, 16)):
                 return
             if message.headers is None:
                 last[key] = message.data
             else:
                 last.pop(key, None)
-            self._take(watch, key, message.data, message.headers)
+            self._apply_entry(watch, key, message.data, message.headers)
 
-        bucket = await self._bucket()
+        bucket = await self._open_bucket()
         tries = LOOK_UPS
         while True:
             try:
@@ -132,19 +134,19 @@ class NatsDiscovery:
         async for entry in stored:
             if entry is None:
                 break
-            self._take(watch, entry.key.rpartition(".")[2], entry.value, {"KV-Operation": entry.operation or ""})
+            self._apply_entry(watch, entry.key.rpartition(".")[2], entry.value, {"KV-Operation": entry.operation or ""})
         await stored.stop()
 
-    def _take(self, watch: Watch, key: str, value: bytes | None, headers: Mapping[str, str] | None) -> None:
+    def _apply_entry(self, watch: Watch, key: str, value: bytes | None, headers: Mapping[str, str] | None) -> None:
         if headers and (headers.get("KV-Operation") in ("DEL", "PURGE") or headers.get("Nats-Marker-Reason")):
-            watch.gone(int(key, 16))
+            watch.remove_instance(int(key, 16))
             return
         try:
-            watch.seen(_decode(value or b""))
+            watch.record_instance(_decode(value or b""))
         except msgspec.DecodeError:
             return  # not an entry of ours; nobody is listed because of it
 
-    def _forget(self, watch: Watch) -> None:
+    def _forget_watch(self, watch: Watch) -> None:
         subscription = self._watches.pop(watch, None)
         if subscription is not None and self.connection.client.is_connected:
             task = asyncio.ensure_future(subscription.unsubscribe())

@@ -9,7 +9,7 @@ from typing import Any
 from dynamo.coordination.nats.connection import FAILURES, Nats, nats
 from dynamo.coordination.queues import ATTEMPTS, PATIENCE_SECONDS
 from dynamo.coordination.topics import PATIENCE_SECONDS as BROKER_SECONDS
-from dynamo.coordination.topics import decoded
+from dynamo.coordination.topics import decode_event
 from dynamo.messages import naming, payload
 from dynamo.sdk.errors import Unavailable
 
@@ -24,7 +24,7 @@ class NatsJob:
     def __init__(self, message: Any, attempt: int) -> None:
         self._message = message
         self.attempt = attempt
-        self.value = decoded(message.data)
+        self.value = decode_event(message.data)
 
     async def done(self) -> None:
         """It is finished. Raises Unavailable: then somebody else may do it again."""
@@ -55,17 +55,17 @@ class NatsQueue:
         self._connection = connection
         self._attempts = attempts
         self._patience = patience
-        self._subject = f"dynamo.queue.{naming.token(namespace)}.{naming.token(name)}"
-        self._dead_subject = f"dynamo.dead.{naming.token(namespace)}.{naming.token(name)}"
+        self._subject = f"dynamo.queue.{naming.encode_token(namespace)}.{naming.encode_token(name)}"
+        self._dead_subject = f"dynamo.dead.{naming.encode_token(namespace)}.{naming.encode_token(name)}"
         self._settings = _Api.StreamConfig(
-            name=f"dynamo_queue_{naming.token(namespace)}_{naming.token(name)}",
+            name=f"dynamo_queue_{naming.encode_token(namespace)}_{naming.encode_token(name)}",
             subjects=[self._subject],
             retention=_Api.RetentionPolicy.WORK_QUEUE,
             storage=_Api.StorageType.FILE,
             duplicate_window=120,
         )
         self._dead_settings = _Api.StreamConfig(
-            name=f"dynamo_dead_{naming.token(namespace)}_{naming.token(name)}",
+            name=f"dynamo_dead_{naming.encode_token(namespace)}_{naming.encode_token(name)}",
             subjects=[self._dead_subject],
             storage=_Api.StorageType.FILE,
             allow_direct=True,
@@ -74,7 +74,9 @@ class NatsQueue:
 
     async def put(self, value: Any, key: str = "") -> None:
         body = payload.encode(value)
-        await self._connection.store(self._settings, self._subject, body, BROKER_SECONDS, key or secrets.token_hex(12))
+        await self._connection.store_message(
+            self._settings, self._subject, body, BROKER_SECONDS, key or secrets.token_hex(12)
+        )
 
     async def take(self, timeout: float = 1.0) -> NatsJob | None:
         loop = asyncio.get_running_loop()
@@ -83,13 +85,13 @@ class NatsQueue:
         while (left := until - loop.time()) > 0:
             try:
                 if self._taking is None:
-                    self._taking = await self._subscribe()
+                    self._taking = await self._open_consumer()
                 (message,) = await self._taking.fetch(1, timeout=left)
                 problem = None
                 job = NatsJob(message, message.metadata.num_delivered)
                 if job.attempt <= self._attempts:
                     return job
-                await self._bury(message)
+                await self._bury_message(message)
             except nats.errors.TimeoutError:
                 problem = None if self._connection.client.is_connected else problem
             except (*FAILURES, Unavailable) as error:
@@ -99,8 +101,8 @@ class NatsQueue:
             raise Unavailable(f"cannot take a job: {problem}") from problem
         return None
 
-    async def _subscribe(self) -> Any:
-        stream = await self._connection.stream(self._settings)
+    async def _open_consumer(self) -> Any:
+        stream = await self._connection.open_stream(self._settings)
         await stream.add_consumer(
             self._settings.name,
             durable_name=_TAKERS,
@@ -111,37 +113,39 @@ class NatsQueue:
         )
         return await stream.pull_subscribe_bind(_TAKERS, self._settings.name)
 
-    async def _bury(self, message: Any) -> None:
+    async def _bury_message(self, message: Any) -> None:
         kept = f"{self._settings.name}-{message.metadata.sequence.stream}"
-        await self._connection.store(self._dead_settings, self._dead_subject, message.data, BROKER_SECONDS, kept)
+        await self._connection.store_message(
+            self._dead_settings, self._dead_subject, message.data, BROKER_SECONDS, kept
+        )
         await message.ack_sync(timeout=BROKER_SECONDS)
 
     async def size(self) -> int:
         try:
-            stream = await self._connection.stream(self._settings)
+            stream = await self._connection.open_stream(self._settings)
             return int((await stream.stream_info(self._settings.name)).state.messages)
         except FAILURES as error:
             raise Unavailable(f"cannot count jobs: {error}") from error
 
     async def dead(self) -> list[Any]:
-        return [decoded(body) for _, body in await self._buried()]
+        return [decode_event(body) for _, body in await self._read_dead()]
 
     async def revive(self) -> int:
         count = 0
-        while found := await self._buried():
+        while found := await self._read_dead():
             for number, body in found:
                 kept = f"{self._dead_settings.name}-{number}"
-                await self._connection.store(self._settings, self._subject, body, BROKER_SECONDS, kept)
-                stream = await self._connection.stream(self._dead_settings)
+                await self._connection.store_message(self._settings, self._subject, body, BROKER_SECONDS, kept)
+                stream = await self._connection.open_stream(self._dead_settings)
                 await stream.delete_msg(self._dead_settings.name, number)
                 count += 1
         return count
 
-    async def _buried(self) -> list[tuple[int, bytes]]:
+    async def _read_dead(self) -> list[tuple[int, bytes]]:
         name = self._dead_settings.name
         found: list[tuple[int, bytes]] = []
         try:
-            stream = await self._connection.stream(self._dead_settings)
+            stream = await self._connection.open_stream(self._dead_settings)
             state = (await stream.stream_info(name)).state
             number = state.first_seq
             while state.messages and number <= state.last_seq and len(found) < _SHOWN:

@@ -19,26 +19,26 @@ class NatsRecords:
 
     async def create(self, key: str, value: bytes) -> bool:
         try:
-            await (await self._bucket()).create(key, value)
+            await (await self._open_bucket()).create(key, value)
         except nats.js.errors.KeyWrongLastSequenceError:
             return False
         except FAILURES as error:
-            raise self._gone(error) from error
+            raise self._to_unavailable(error) from error
         return True
 
     async def delete(self, key: str) -> bool:
-        if key not in await self.all():
+        if key not in await self.read_all():
             return False
         try:
-            await (await self._bucket()).delete(key)
+            await (await self._open_bucket()).delete(key)
         except FAILURES as error:
-            raise self._gone(error) from error
+            raise self._to_unavailable(error) from error
         return True
 
-    async def all(self) -> dict[str, bytes]:
+    async def read_all(self) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         try:
-            watching = await (await self._bucket()).watchall()
+            watching = await (await self._open_bucket()).watchall()
             try:
                 async for entry in watching:
                     if entry is None:
@@ -48,11 +48,11 @@ class NatsRecords:
             finally:
                 await watching.stop()
         except FAILURES as error:
-            raise self._gone(error) from error
+            raise self._to_unavailable(error) from error
         return found
 
-    async def _bucket(self) -> Any:
-        return await self._connection.bucket(self._name, history=1)
+    async def _open_bucket(self) -> Any:
+        return await self._connection.open_bucket(self._name, history=1)
 
-    def _gone(self, error: Exception) -> Unavailable:
+    def _to_unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(f"the NATS server does not answer for `{self._name}`: {error}")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from dynamo.coordination.nats.connection import FAILURES, Nats, nats
-from dynamo.coordination.topics import KEEP, PATIENCE_SECONDS, Event, decoded
+from dynamo.coordination.topics import KEEP, PATIENCE_SECONDS, Event, decode_event
 from dynamo.messages import naming, payload
 from dynamo.sdk.errors import BadRequest, Unavailable
 
@@ -25,9 +25,9 @@ class NatsTopic:
     def __init__(self, connection: Nats, namespace: str, name: str, keep: int) -> None:
         self._connection = connection
         self._keep = keep
-        self._subject = f"dynamo.events.{naming.token(namespace)}.{naming.token(name)}"
+        self._subject = f"dynamo.events.{naming.encode_token(namespace)}.{naming.encode_token(name)}"
         self._settings = _Api.StreamConfig(
-            name=f"dynamo_events_{naming.token(namespace)}_{naming.token(name)}",
+            name=f"dynamo_events_{naming.encode_token(namespace)}_{naming.encode_token(name)}",
             subjects=[f"{self._subject}.*"],
             max_msgs=keep,
             max_age=_AGE_SECONDS,
@@ -36,12 +36,12 @@ class NatsTopic:
         )
 
     def _subject_of(self, key: str) -> str:
-        return f"{self._subject}.{naming.token(key) or _NO_KEY}"
+        return f"{self._subject}.{naming.encode_token(key) or _NO_KEY}"
 
     async def publish(self, value: Any, key: str = "") -> int:
         body = payload.encode(value)
         if self._keep:
-            return await self._connection.store(self._settings, self._subject_of(key), body, PATIENCE_SECONDS)
+            return await self._connection.store_message(self._settings, self._subject_of(key), body, PATIENCE_SECONDS)
         try:
             await self._connection.client.publish(self._subject_of(key), body)
         except nats.errors.MaxPayloadError as error:
@@ -52,30 +52,30 @@ class NatsTopic:
 
     async def follow(self, after: int | None = 0) -> AsyncIterator[Event]:
         if not self._keep:
-            async for live in self._live():
+            async for live in self._follow_live():
                 yield live
             return
         last = after
         while True:
             try:
-                async for number, event in self._from(last):
+                async for number, event in self._follow_stored(last):
                     last = number
                     if event is not None:
                         yield event
             except (*FAILURES, Unavailable):
                 await asyncio.sleep(0.2)
 
-    async def _live(self) -> AsyncIterator[Event]:
+    async def _follow_live(self) -> AsyncIterator[Event]:
         subscription = await self._connection.client.subscribe(f"{self._subject}.*")
         try:
             async for message in subscription.messages:
-                yield self._event(0, message)
+                yield self._build_event(0, message)
         finally:
-            await _ended(subscription)
+            await _end_subscription(subscription)
 
-    async def _from(self, last: int | None) -> AsyncIterator[tuple[int, Event | None]]:
+    async def _follow_stored(self, last: int | None) -> AsyncIterator[tuple[int, Event | None]]:
         """The events after `last` until something is amiss; first (number, None) says from where on."""
-        stream = await self._connection.stream(self._settings)
+        stream = await self._connection.open_stream(self._settings)
         newest = (await stream.stream_info(self._settings.name)).state.last_seq
         if last is None or last > newest:
             last = newest if last is None else 0
@@ -106,20 +106,20 @@ class NatsTopic:
                 if place.consumer != expected:
                     return
                 expected += 1
-                yield place.stream, self._event(place.stream, message)
+                yield place.stream, self._build_event(place.stream, message)
         finally:
-            await _ended(subscription)
+            await _end_subscription(subscription)
 
-    def _event(self, number: int, message: Any) -> Event:
+    def _build_event(self, number: int, message: Any) -> Event:
         key = message.subject.rpartition(".")[2]
-        return Event(number, "" if key == _NO_KEY else naming.name_of(key), decoded(message.data))
+        return Event(number, "" if key == _NO_KEY else naming.decode_token(key), decode_event(message.data))
 
     async def forget(self, key: str) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                stream = await self._connection.stream(self._settings)
+                stream = await self._connection.open_stream(self._settings)
                 await stream.purge_stream(self._settings.name, subject=self._subject_of(key))
                 return
             except nats.js.errors.APIError as error:
@@ -130,7 +130,7 @@ class NatsTopic:
                 await asyncio.sleep(0.1)
 
 
-async def _ended(subscription: Any) -> None:
+async def _end_subscription(subscription: Any) -> None:
     with contextlib.suppress(*FAILURES):
         await subscription.unsubscribe()
 

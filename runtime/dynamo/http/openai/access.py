@@ -18,7 +18,7 @@ class Access:
         self._origins = frozenset(origin.rstrip("/") for origin in origins)
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Access:
+    def from_environment(cls, environment: Mapping[str, str]) -> Access:
         """The rules in `DYNAMO_API_KEYS` and `DYNAMO_CORS_ORIGINS`, each a list with commas."""
 
         def listed(name: str) -> list[str]:
@@ -26,7 +26,7 @@ class Access:
 
         return cls(listed("DYNAMO_API_KEYS"), listed("DYNAMO_CORS_ORIGINS"))
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check_key(self, headers: Mapping[str, str]) -> None:
         """Raises Failure when a key is needed and the request has no right one."""
         if not self._keys:
             return
@@ -37,7 +37,7 @@ class Access:
             message = "the API key is wrong" if found else "no API key was given (`Authorization: Bearer KEY`)"
             raise Failure(message, status=401, code="invalid_api_key")
 
-    def cross_origin(self, headers: Mapping[str, str]) -> tuple[Header, ...]:
+    def build_cors_headers(self, headers: Mapping[str, str]) -> tuple[Header, ...]:
         """The headers that let a page of another origin read the answer."""
         origin = headers.get("origin", "")
         if not origin or not self._origins:
@@ -48,9 +48,9 @@ class Access:
             return ((b"vary", b"origin"),)
         return ((b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin"))
 
-    def preflight(self, headers: Mapping[str, str]) -> tuple[Header, ...]:
+    def build_preflight_headers(self, headers: Mapping[str, str]) -> tuple[Header, ...]:
         """What a browser that asks before it sends is told beside `cross_origin`; clients send headers of their own."""
-        if not any(name == b"access-control-allow-origin" for name, _ in self.cross_origin(headers)):
+        if not any(name == b"access-control-allow-origin" for name, _ in self.build_cors_headers(headers)):
             return ()
         wanted = headers.get("access-control-request-headers") or "authorization, content-type, x-request-id"
         return (

@@ -19,7 +19,7 @@ OBJECTS = {"chat": "chat.completion.chunk", "completion": "text_completion"}
 _PREFIXES = {"chat": "chatcmpl-", "completion": "cmpl-", "embedding": "embd-"}
 
 
-def event(value: Any) -> bytes:
+def format_event(value: Any) -> bytes:
     """A value as one server-sent event."""
     return b"data: " + _encode(value) + b"\n\n"
 
@@ -37,53 +37,53 @@ class Chunks:
         self._finished: set[int] = set()
         self._used: Any = None
 
-    def of(self, item: Any) -> list[dict[str, Any]]:
+    def convert_item(self, item: Any) -> list[dict[str, Any]]:
         """The chunks that an item stands for; none for a mark of the end. Raises Failure for what is no part."""
         if isinstance(item, dict):
-            return self._of_object(item)
+            return self._convert_object(item)
         if isinstance(item, str):
-            return self._of_text(item)
+            return self._convert_text(item)
         if isinstance(item, bytes):
-            return self._of_text(item.decode(errors="replace"))
+            return self._convert_text(item.decode(errors="replace"))
         if item is None:
             return []
         plain = payload.decode(payload.encode(item))  # of this process, so nobody made plain data of it yet
-        return self._of_object(plain) if type(plain) is dict else self._of_text(str(plain))
+        return self._convert_object(plain) if type(plain) is dict else self._convert_text(str(plain))
 
-    def ending(self) -> Iterator[dict[str, Any]]:
+    def finish_chunks(self) -> Iterator[dict[str, Any]]:
         """The end: a reason for each choice to which the worker gave none, and what was used."""
         for index in sorted(self._begun - self._finished) or ([] if self._finished else [0]):
-            yield self._chunk(self._choice(index, "", "stop"))
+            yield self._build_chunk(self._build_choice(index, "", "stop"))
         if self._usage and self._used:
-            yield self._named({"choices": [], "usage": self._used})
+            yield self._add_header({"choices": [], "usage": self._used})
 
-    def _of_text(self, text: str) -> list[dict[str, Any]]:
+    def _convert_text(self, text: str) -> list[dict[str, Any]]:
         if text.startswith("data:"):
             lines = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
-            return [chunk for line in lines if line != "[DONE]" for chunk in self._of_json(line)]
+            return [chunk for line in lines if line != "[DONE]" for chunk in self._convert_json(line)]
         if text.startswith("{"):
-            return self._of_json(text)
-        return [self._chunk(self._choice(0, text, None))]
+            return self._convert_json(text)
+        return [self._build_chunk(self._build_choice(0, text, None))]
 
-    def _of_json(self, text: str) -> list[dict[str, Any]]:
+    def _convert_json(self, text: str) -> list[dict[str, Any]]:
         try:
             value = _decode(text)
         except (msgspec.DecodeError, RecursionError):
             value = text
         if type(value) is dict and ("choices" in value or "error" in value or "data" in value):
-            return self._of_object(value)
-        return [self._chunk(self._choice(0, text, None))]
+            return self._convert_object(value)
+        return [self._build_chunk(self._build_choice(0, text, None))]
 
-    def _of_object(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+    def _convert_object(self, value: dict[str, Any]) -> list[dict[str, Any]]:
         choices = value.get("choices")
         if type(choices) is list:
-            return self._of_choices(value, choices)
+            return self._convert_choices(value, choices)
         if value.get("error") is not None:
-            raise _reported(value["error"])
+            raise _build_failure(value["error"])
         if "data" in value:  # an item with annotations around it
-            return self.of(value["data"])
+            return self.convert_item(value["data"])
         if isinstance(value.get("text"), str):
-            return [self._chunk(self._choice(0, value["text"], None))]
+            return [self._build_chunk(self._build_choice(0, value["text"], None))]
         if "usage" in value:
             self._used = value["usage"]
             return []
@@ -91,7 +91,7 @@ class Chunks:
         message = f"the worker of `{self.model}` gave {given}, not a part of an answer"
         raise Failure(message, status=502, kind="api_error")
 
-    def _of_choices(self, value: dict[str, Any], choices: list[Any]) -> list[dict[str, Any]]:
+    def _convert_choices(self, value: dict[str, Any], choices: list[Any]) -> list[dict[str, Any]]:
         self._used = value.pop("usage", None) or self._used
         if not choices:
             return []
@@ -100,26 +100,26 @@ class Chunks:
                 raise Failure(f"the worker of `{self.model}` returned a choice that is not an object", status=502)
             message = choice.pop("message", None)
             if message is not None:
-                choice["delta"] = _delta_of(message)
+                choice["delta"] = _build_delta(message)
             index = choice.setdefault("index", 0)
             if self.kind == "chat" and index not in self._begun:
                 choice.setdefault("delta", {}).setdefault("role", "assistant")
             self._begun.add(index)
             if choice.get("finish_reason"):
                 self._finished.add(index)
-        return [self._named(value)]
+        return [self._add_header(value)]
 
-    def _named(self, value: dict[str, Any]) -> dict[str, Any]:
+    def _add_header(self, value: dict[str, Any]) -> dict[str, Any]:
         value["id"] = self.id
         value["object"] = OBJECTS[self.kind]
         value["created"] = self.created
         value["model"] = self.model
         return value
 
-    def _chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
-        return self._named({"choices": [choice]})
+    def _build_chunk(self, choice: dict[str, Any]) -> dict[str, Any]:
+        return self._add_header({"choices": [choice]})
 
-    def _choice(self, index: int, text: str, reason: str | None) -> dict[str, Any]:
+    def _build_choice(self, index: int, text: str, reason: str | None) -> dict[str, Any]:
         if reason:
             self._finished.add(index)
         if self.kind == "completion":
@@ -132,7 +132,7 @@ class Chunks:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
 
 
-def _delta_of(message: Any) -> dict[str, Any]:
+def _build_delta(message: Any) -> dict[str, Any]:
     delta = dict(message) if isinstance(message, dict) else {"content": str(message)}
     calls = delta.get("tool_calls")
     if calls:
@@ -140,7 +140,7 @@ def _delta_of(message: Any) -> dict[str, Any]:
     return delta
 
 
-def _reported(error: Any) -> Failure:
+def _build_failure(error: Any) -> Failure:
     if not isinstance(error, dict):
         return Failure(str(error), status=500, kind="server_error")
     code = error.get("code")

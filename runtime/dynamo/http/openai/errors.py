@@ -47,7 +47,7 @@ def unknown_model(name: str) -> Failure:
     return Failure(message, status=404, code="model_not_found", param="model")
 
 
-def of_call(error: RemoteError) -> Failure:
+def convert_error(error: RemoteError) -> Failure:
     """What a call of a worker failed with."""
     if error.kind in _CODES:
         return Failure(error.message, code=_CODES[error.kind], param="messages")

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from dynamo.http.openai.access import Access
-from dynamo.http.openai.models import ModelRegistry, registration
+from dynamo.http.openai.models import ModelRegistry, parse_registration
 from dynamo.http.openai.service import OpenAIService
 from dynamo.rpc.server import Method
 from dynamo.sdk.context import dynamo_context
@@ -35,7 +35,7 @@ class OpenAIFrontend:
         registry = ModelRegistry(dynamo_context["runtime"])
         namespace = str(dynamo_context.get("namespace", "dynamo"))
         self._leases = [
-            await registry.announce(registration(kind, name, endpoint, namespace))
+            await registry.announce_model(parse_registration(kind, name, endpoint, namespace))
             for kind, name, endpoint in self.models
         ]
         here = f"{namespace}.{dynamo_context.get('service_name', '')}."
@@ -45,7 +45,7 @@ class OpenAIFrontend:
             for mark in marks
             if mark.transport == "dynamo"
         }
-        self.asgi = OpenAIService(lambda: registry, Access.of(os.environ), own=own)
+        self.asgi = OpenAIService(lambda: registry, Access.from_environment(os.environ), own=own)
 
     @async_on_shutdown
     async def stop_openai(self) -> None:

@@ -101,13 +101,13 @@ SHOWN = 100
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 
 
-def parsed(kind: str, body: bytes) -> dict[str, Any]:
+def parse_request(kind: str, body: bytes) -> dict[str, Any]:
     """A request as the worker gets it. Raises Failure for what is not JSON, or not a request of that kind."""
     try:
-        _check(kind, _decoders[kind].decode(body))
+        _check_members(kind, _decoders[kind].decode(body))
         request = _decode(body)
     except msgspec.ValidationError as error:
-        raise _misfit(str(error)) from error
+        raise _describe_mismatch(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Failure(f"the body is not JSON: {reason}") from error
@@ -115,7 +115,7 @@ def parsed(kind: str, body: bytes) -> dict[str, Any]:
     return request
 
 
-def _check(kind: str, request: Any) -> None:
+def _check_members(kind: str, request: Any) -> None:
     for token in getattr(request, "logit_bias", None) or ():
         if not token.isdecimal():
             raise Failure(f"`logit_bias` names tokens by number, not `{token[:SHOWN]}`", param="logit_bias")
@@ -134,7 +134,7 @@ def _check(kind: str, request: Any) -> None:
         raise Failure("`input` is empty", param="input")
 
 
-def _misfit(text: str) -> Failure:
+def _describe_mismatch(text: str) -> Failure:
     found = _PLACE.search(text)
     place = found[1] if found else ""
     message = text[: found.start()] if found else text

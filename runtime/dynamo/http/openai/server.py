@@ -18,7 +18,7 @@ from dynamo.coordination import session_file
 from dynamo.http.openai.access import Access
 from dynamo.http.openai.models import ModelRegistry
 from dynamo.http.openai.service import OpenAIService
-from dynamo.http.server import HttpServer, listen
+from dynamo.http.server import HttpServer, open_listener
 from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.sdk.errors import RemoteError, Unavailable
 
@@ -37,11 +37,11 @@ class Graph:
         self._session: session_file.Session | None = None
         self.registry: ModelRegistry | None = None
 
-    async def follow(self) -> None:
+    async def follow_graph(self) -> None:
         """Connect, and again when another graph took the place of this one. Raises RemoteError when not let in."""
         while True:
             fixed = bool(self._environment.get("NATS_SERVER"))
-            found = None if fixed else session_file.newest(self._environment)
+            found = None if fixed else session_file.find_newest_session(self._environment)
             if self._runtime is None or (not fixed and found is not None and found != self._session):
                 await self.close()
                 try:
@@ -61,16 +61,16 @@ class Graph:
             await runtime.close()
 
 
-async def run(listening: socket.socket, environment: Mapping[str, str], timeout: float) -> None:
+async def run_server(listening: socket.socket, environment: Mapping[str, str], timeout: float) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises RemoteError when the graph does not let us in."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     graph = Graph(environment)
-    service = OpenAIService(lambda: graph.registry, Access.of(environment), timeout)
+    service = OpenAIService(lambda: graph.registry, Access.from_environment(environment), timeout)
     server = HttpServer(service, listening, DRAIN_SECONDS)
     await server.start()
-    following = asyncio.ensure_future(graph.follow())
+    following = asyncio.ensure_future(graph.follow_graph())
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=os.environ.get("DYN_LOG", "info").upper(), format="%(levelname)s %(name)s: %(message)s")
     try:
-        listening = listen(options.host, options.port)
+        listening = open_listener(options.host, options.port)
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         sys.stderr.write(f"error: cannot listen on {options.host}:{options.port}: {reason}\n")
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stderr.flush()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(KeyboardInterrupt):
-            runner.run(run(listening, os.environ, options.timeout))
+            runner.run(run_server(listening, os.environ, options.timeout))
     except RemoteError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return FAILED

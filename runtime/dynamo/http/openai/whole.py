@@ -19,7 +19,7 @@ class Whole:
         self._choices: dict[int, dict[str, Any]] = {}
         self._usage: Any = None
 
-    def add(self, chunk: dict[str, Any]) -> None:
+    def add_chunk(self, chunk: dict[str, Any]) -> None:
         """Take one chunk."""
         if chunk.get("usage"):
             self._usage = chunk["usage"]
@@ -28,25 +28,25 @@ class Whole:
             choice = self._choices.get(index)
             if choice is None:
                 choice = self._choices[index] = {"index": index, "text": [], "logprobs": None, "finish_reason": None}
-            self._grow(choice, part)
+            self._extend_choice(choice, part)
         self._head.update((name, value) for name, value in chunk.items() if name not in ("choices", "usage"))
 
-    def answer(self) -> dict[str, Any]:
+    def build_answer(self) -> dict[str, Any]:
         """The answer so far."""
         self._head["object"] = "chat.completion" if self._chat else "text_completion"
-        choices = [self._chat_choice(choice) if self._chat else _text_choice(choice) for choice in self._ordered()]
+        choices = [self._chat_choice(choice) if self._chat else _text_choice(choice) for choice in self._sort_choices()]
         return {**self._head, "choices": choices, "usage": self._usage}
 
-    def _ordered(self) -> list[dict[str, Any]]:
+    def _sort_choices(self) -> list[dict[str, Any]]:
         return [choice for _, choice in sorted(self._choices.items())]
 
-    def _grow(self, choice: dict[str, Any], part: dict[str, Any]) -> None:
+    def _extend_choice(self, choice: dict[str, Any], part: dict[str, Any]) -> None:
         if self._chat:
             _grow_message(choice.setdefault("message", {}), part.get("delta") or {}, choice["text"])
         else:
             choice["text"].append(part.get("text") or "")
         if part.get("logprobs"):
-            choice["logprobs"] = _joined(choice["logprobs"], part["logprobs"])
+            choice["logprobs"] = _merge_logprobs(choice["logprobs"], part["logprobs"])
         for name, value in part.items():
             if name not in ("index", "delta", "text", "logprobs") and value is not None:
                 choice[name] = value
@@ -94,7 +94,7 @@ def _grow_call(calls: list[dict[str, Any]], part: dict[str, Any]) -> None:
     call.update({name: value for name, value in part.items() if name not in ("function", "index") and value})
 
 
-def _joined(known: Any, more: dict[str, Any]) -> Any:
+def _merge_logprobs(known: Any, more: dict[str, Any]) -> Any:
     if known is None:
         return {name: list(value) if isinstance(value, list) else value for name, value in more.items()}
     for name, value in more.items():
@@ -117,39 +117,39 @@ def format_embeddings(value: Any, model: str, encoding: str) -> dict[str, Any]:
     else:
         vectors = value
     if not isinstance(vectors, list) or not vectors:
-        raise _not_vectors(model)
+        raise _build_failure(model)
     if isinstance(vectors[0], (int, float)):
         vectors = [vectors]
     found = [item.get("embedding") if isinstance(item, dict) else item for item in vectors]
     data = [
-        {"object": "embedding", "index": index, "embedding": _encoded(vector, model, encoding)}
+        {"object": "embedding", "index": index, "embedding": _encode_vector(vector, model, encoding)}
         for index, vector in enumerate(found)
     ]
     return {"object": "list", "data": data, "model": model, "usage": usage}
 
 
-def _encoded(vector: Any, model: str, encoding: str) -> Any:
+def _encode_vector(vector: Any, model: str, encoding: str) -> Any:
     try:
         if isinstance(vector, str):
-            return vector if encoding == "base64" else _numbers(base64.b64decode(vector, validate=True))
+            return vector if encoding == "base64" else _unpack_floats(base64.b64decode(vector, validate=True))
         if not isinstance(vector, list):
-            raise _not_vectors(model)
+            raise _build_failure(model)
         if encoding != "base64":
             return [float(number) for number in vector]
         packed = array("f", vector)
     except (ValueError, TypeError, OverflowError) as error:
-        raise _not_vectors(model) from error
+        raise _build_failure(model) from error
     if sys.byteorder == "big":
         packed.byteswap()
     return base64.b64encode(packed.tobytes()).decode()
 
 
-def _numbers(packed: bytes) -> list[float]:
+def _unpack_floats(packed: bytes) -> list[float]:
     numbers = array("f", packed)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tolist()
 
 
-def _not_vectors(model: str) -> Failure:
+def _build_failure(model: str) -> Failure:
     return Failure(f"the worker of `{model}` gave no embeddings", status=502, kind="api_error")

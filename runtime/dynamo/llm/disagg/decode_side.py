@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from dynamo.coordination.queues import Queues
 from dynamo.coordination.topics import Events
-from dynamo.llm.disagg.jobs import Generates, Prefilled, PrefillJob, decode, prefill_queue
-from dynamo.llm.disagg.policy import DisaggregatedRouter, KvHandoff, Thresholds, decide
+from dynamo.llm.disagg.jobs import Generates, Prefilled, PrefillJob, decode_reply, prefill_queue
+from dynamo.llm.disagg.policy import DisaggregatedRouter, KvHandoff, Thresholds, decide_place
 from dynamo.llm.generation import EngineRequest, EngineStep
-from dynamo.llm.kv.topics import Listener, topic
+from dynamo.llm.kv.topics import Listener, open_topic
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")
@@ -43,7 +43,7 @@ class RemotePrefill:
         self.counts = {"local": 0, "remote": 0, "failed": 0}
         self._place = (events, namespace, model)
         self._queue = prefill_queue(queues, namespace, model)
-        self._answers = topic(events, f"prefilled.{worker}", namespace, model)
+        self._answers = open_topic(events, f"prefilled.{worker}", namespace, model)
         self._worker = worker
         self._patience = patience
         self._prefill_workers = prefill_workers
@@ -68,7 +68,7 @@ class RemotePrefill:
         if self._thresholds is not None:
             await self._thresholds.close()
 
-    async def prefill(self, request: EngineRequest) -> KvHandoff | None:
+    async def request_prefill(self, request: EngineRequest) -> KvHandoff | None:
         """How to get the blocks of this prompt from another worker; None: prefill it here."""
         try:
             depth = await self._queue_depth()
@@ -76,7 +76,7 @@ class RemotePrefill:
             logger.warning("request %s is prefilled here: %s", request.id, error.message)
             self.counts["local"] += 1
             return None
-        choice = decide(
+        choice = decide_place(
             self.router.settings,
             len(request.tokens),
             request.prefix_hit_rate,
@@ -120,7 +120,7 @@ class RemotePrefill:
 
     def _on_answer(self, body: bytes) -> None:
         with contextlib.suppress(ValueError):
-            told = decode(body)
+            told = decode_reply(body)
             answer = self._waiting.get(told.request)  # nobody waits for a second answer, nor for one that is late
             if answer is not None and not answer.done():
                 answer.set_result(told)
@@ -135,7 +135,7 @@ class DisaggregatedEngine:
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[EngineStep, None]:
         """The steps of an answer; whatever happens to the prefill, it is given."""
-        handoff = await self._remote.prefill(request)
+        handoff = await self._remote.request_prefill(request)
         steps = self._engine.generate(replace(request, handoff=handoff))
         async with contextlib.aclosing(steps) as open_steps:
             async for step in open_steps:

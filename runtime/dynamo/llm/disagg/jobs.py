@@ -37,12 +37,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Prefilled).decode
 
 
-def encode(word: Prefilled) -> bytes:
+def encode_reply(word: Prefilled) -> bytes:
     """A word back as it travels."""
     return _encode(word)
 
 
-def decode(body: bytes) -> Prefilled:
+def decode_reply(body: bytes) -> Prefilled:
     """A word back. Raises ValueError when it is none."""
     return _decode(body)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from dynamo.coordination.topics import Events
-from dynamo.sdk.config import checked
+from dynamo.sdk.config import check_value
 from dynamo.sdk.errors import BadConfiguration
 
 Place = Literal["local", "remote"]
@@ -46,7 +46,7 @@ class KvHandoff:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def decide(
+def decide_place(
     settings: DisaggSettings,
     prompt_tokens: int,
     prefix_hit_rate: float,
@@ -94,12 +94,12 @@ class DisaggregatedRouter:
             key = name.replace("-", "_")
             if key not in standard:
                 raise BadConfiguration(f"`{name}` is not a threshold; there are {', '.join(standard)}")
-            clean[key] = checked(name, value, standard[key], least=0)
+            clean[key] = check_value(name, value, standard[key], least=0)
         self.settings = replace(self.settings, **clean)
 
     def prefill_remote(self, prompt_tokens: int, prefix_hit_rate: float, queue_depth: int, **state: Any) -> bool:
         """Whether to prefill remotely."""
-        return decide(self.settings, prompt_tokens, prefix_hit_rate, queue_depth, **state).place == "remote"
+        return decide_place(self.settings, prompt_tokens, prefix_hit_rate, queue_depth, **state).place == "remote"
 
 
 logger = logging.getLogger("dynamo.llm")
@@ -111,9 +111,9 @@ class Thresholds:
     def __init__(self, events: Events, namespace: str, model: str, router: DisaggregatedRouter) -> None:
         self._topic = events.topic(namespace, f"prefill.{model}.thresholds", keep=1)
         self._router = router
-        self._task = asyncio.ensure_future(self._follow())
+        self._task = asyncio.ensure_future(self._follow_topic())
 
-    async def _follow(self) -> None:
+    async def _follow_topic(self) -> None:
         async for event in self._topic.follow():
             try:
                 self._router.update(event.value)

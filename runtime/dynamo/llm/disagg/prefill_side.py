@@ -12,10 +12,18 @@ import msgspec
 
 from dynamo.coordination.queues import Job, Queues
 from dynamo.coordination.topics import Events
-from dynamo.llm.disagg.jobs import ATTEMPTS, SILENCE_SECONDS, Generates, Prefilled, PrefillJob, encode, prefill_queue
+from dynamo.llm.disagg.jobs import (
+    ATTEMPTS,
+    SILENCE_SECONDS,
+    Generates,
+    Prefilled,
+    PrefillJob,
+    encode_reply,
+    prefill_queue,
+)
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.generation import EngineRequest
-from dynamo.llm.kv.topics import topic
+from dynamo.llm.kv.topics import open_topic
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")
@@ -51,7 +59,7 @@ class PrefillLoop:
 
     async def start(self) -> None:
         """Begin to take prompts."""
-        self._tasks = [asyncio.ensure_future(self._run()) for _ in range(self._at_once)]
+        self._tasks = [asyncio.ensure_future(self._take_jobs()) for _ in range(self._at_once)]
 
     async def close(self) -> None:
         """Stop; prompts that were begun are given back."""
@@ -59,7 +67,7 @@ class PrefillLoop:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def _take_jobs(self) -> None:
         while True:
             try:
                 job = await self._queue.take(1.0)
@@ -67,15 +75,15 @@ class PrefillLoop:
                 await asyncio.sleep(0.2)
                 continue
             if job is not None:
-                await self._do(job)
+                await self._run_job(job)
 
-    async def _do(self, job: Job) -> None:
-        heart = asyncio.ensure_future(_beat(job, self._silence / 3))
+    async def _run_job(self, job: Job) -> None:
+        heart = asyncio.ensure_future(_renew_job(job, self._silence / 3))
         try:
             asked = msgspec.convert(job.value, PrefillJob)
             if asked.until > time.time():
-                handoff = await self._compute(asked.request)
-                await self._tell(asked.worker, Prefilled(asked.request.id, handoff))
+                handoff = await self._compute_prefill(asked.request)
+                await self._send_reply(asked.worker, Prefilled(asked.request.id, handoff))
                 self.done += 1
             await job.done()
         except asyncio.CancelledError:
@@ -90,7 +98,7 @@ class PrefillLoop:
         finally:
             heart.cancel()
 
-    async def _compute(self, request: EngineRequest) -> KvHandoff:
+    async def _compute_prefill(self, request: EngineRequest) -> KvHandoff:
         async with contextlib.aclosing(self._engine.generate(request)) as steps:
             async for step in steps:
                 if step.handoff is not None:
@@ -101,14 +109,16 @@ class PrefillLoop:
         with contextlib.suppress(RemoteError, msgspec.ValidationError):
             asked = msgspec.convert(job.value, PrefillJob)
             if job.attempt >= ATTEMPTS:
-                await self._tell(asked.worker, Prefilled(asked.request.id, problem=f"{type(error).__name__}: {error}"))
+                await self._send_reply(
+                    asked.worker, Prefilled(asked.request.id, problem=f"{type(error).__name__}: {error}")
+                )
         await job.again(0.1)
 
-    async def _tell(self, worker: int, word: Prefilled) -> None:
-        await topic(self._events, f"prefilled.{worker}", *self._place).publish(encode(word))
+    async def _send_reply(self, worker: int, word: Prefilled) -> None:
+        await open_topic(self._events, f"prefilled.{worker}", *self._place).publish(encode_reply(word))
 
 
-async def _beat(job: Job, seconds: float) -> None:
+async def _renew_job(job: Job, seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         await job.working()

@@ -29,12 +29,12 @@ class ApproxKvIndexer:
             until.pop(key, None)  # at its new place, so that the order is that of time
             until[key] = end
         self._index.stored(worker, hashes)
-        self._forget(worker, now)
+        self._forget_expired(worker, now)
 
     def match(self, hashes: Sequence[int], now: float) -> dict[int, int]:
         """How many blocks from the start of a prompt each worker probably holds."""
         for worker in self._until:
-            self._forget(worker, now)
+            self._forget_expired(worker, now)
         return self._index.match(hashes)
 
     def gone(self, worker: int) -> None:
@@ -51,7 +51,7 @@ class ApproxKvIndexer:
         """How many blocks a worker is believed to hold."""
         return len(self._until.get(worker, ()))
 
-    def _forget(self, worker: int, now: float) -> None:
+    def _forget_expired(self, worker: int, now: float) -> None:
         until = self._until[worker]
         over = max(len(until) - self.blocks_per_worker, 0)
         gone = list(islice(until, over))

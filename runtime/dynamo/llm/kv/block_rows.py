@@ -13,7 +13,7 @@ between the last anchor before it and itself, and to know who holds it no others
 _BYTE = 4 if sys.byteorder == "little" else 3
 
 
-def cut(hashes: Sequence[int]) -> tuple[list[int], list[bytes]]:
+def cut_rows(hashes: Sequence[int]) -> tuple[list[int], list[bytes]]:
     """A chain of blocks in rows: the first hash of each, and all of it. Raises ValueError."""
     try:
         packed = array("Q", hashes).tobytes()
@@ -32,7 +32,7 @@ def is_anchor(key: int) -> bool:
     return ANCHORS[key >> 32 & 255] == 1
 
 
-def common(one: bytes, other: bytes) -> int:
+def count_common(one: bytes, other: bytes) -> int:
     """How many blocks of two rows are the same from the start."""
     size = min(len(one), len(other))
     differing = int.from_bytes(one[:size], "little") ^ int.from_bytes(other[:size], "little")

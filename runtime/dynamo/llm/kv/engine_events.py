@@ -55,10 +55,10 @@ def decode_batch(payload: bytes) -> list[EngineEvent]:
     batch = msgspec.msgpack.decode(payload)
     if not isinstance(batch, list) or len(batch) < 2 or not isinstance(batch[1], list):
         raise ValueError("the message is not a batch of KV events")
-    return [event for event in map(_event, batch[1]) if event is not None]
+    return [event for event in map(_decode_event, batch[1]) if event is not None]
 
 
-def _event(item: Any) -> EngineEvent | None:
+def _decode_event(item: Any) -> EngineEvent | None:
     if isinstance(item, Mapping):
         name, fields = item.get("type"), item
     elif isinstance(item, list) and item:
@@ -72,8 +72,8 @@ def _event(item: Any) -> EngineEvent | None:
     return maker(fields) if maker else None
 
 
-def _stored(fields: Mapping[str, Any]) -> BlocksStored:
-    hashes = _hashes(fields)
+def _decode_stored(fields: Mapping[str, Any]) -> BlocksStored:
+    hashes = _read_hashes(fields)
     tokens, size, parent = fields.get("token_ids"), fields.get("block_size"), fields.get("parent_block_hash")
     if not isinstance(size, int) or size < 1 or not isinstance(tokens, list):
         raise ValueError("a stored event has no tokens or no block size")
@@ -95,15 +95,15 @@ def _stored(fields: Mapping[str, Any]) -> BlocksStored:
     )
 
 
-def _removed(fields: Mapping[str, Any]) -> BlocksRemoved:
-    return BlocksRemoved(hashes=_hashes(fields))
+def _decode_removed(fields: Mapping[str, Any]) -> BlocksRemoved:
+    return BlocksRemoved(hashes=_read_hashes(fields))
 
 
-def _cleared(fields: Mapping[str, Any]) -> AllCleared:
+def _decode_cleared(fields: Mapping[str, Any]) -> AllCleared:
     return AllCleared()
 
 
-def _hashes(fields: Mapping[str, Any]) -> tuple[EngineHash, ...]:
+def _read_hashes(fields: Mapping[str, Any]) -> tuple[EngineHash, ...]:
     hashes = fields.get("block_hashes")
     if not isinstance(hashes, list) or not all(isinstance(entry, int | bytes) for entry in hashes):
         raise ValueError("a KV event has no list of block hashes")
@@ -111,7 +111,7 @@ def _hashes(fields: Mapping[str, Any]) -> tuple[EngineHash, ...]:
 
 
 _MAKERS: dict[str, Callable[[Mapping[str, Any]], EngineEvent]] = {
-    "BlockStored": _stored,
-    "BlockRemoved": _removed,
-    "AllBlocksCleared": _cleared,
+    "BlockStored": _decode_stored,
+    "BlockRemoved": _decode_removed,
+    "AllBlocksCleared": _decode_cleared,
 }

@@ -63,12 +63,12 @@ _message = msgspec.msgpack.Decoder(KvMessage).decode
 _resync = msgspec.msgpack.Decoder(Resync).decode
 
 
-def encode(message: KvMessage | Resync) -> bytes:
+def encode_message(message: KvMessage | Resync) -> bytes:
     """A message as it travels."""
     return _encode(message)
 
 
-def decode(payload: bytes) -> KvMessage:
+def decode_message(payload: bytes) -> KvMessage:
     """A worker's message. Raises ValueError when it is not one."""
     return _message(payload)
 

@@ -22,13 +22,13 @@ class HeldBlocks:
     def __len__(self) -> int:
         return len(self._before)
 
-    def stored(self, hashes: Sequence[int]) -> None:
+    def store_blocks(self, hashes: Sequence[int]) -> None:
         """These are held now, each following the one before it."""
         for key, before in zip(hashes, [None, *hashes], strict=False):
             if before is not None or key not in self._before:
                 self._before[key] = before
 
-    def removed(self, hashes: Iterable[int]) -> list[Removed]:
+    def remove_blocks(self, hashes: Iterable[int]) -> list[Removed]:
         """These are held no more: what routers are told, each block in a row with those that follow it."""
         held = self._before
         gone = dict.fromkeys(key for key in hashes if key in held)
@@ -50,11 +50,11 @@ class HeldBlocks:
             del held[key]
         return found
 
-    def cleared(self) -> None:
+    def clear_blocks(self) -> None:
         """Nothing is held."""
         self._before.clear()
 
-    def rows(self, start: int, end: int) -> list[list[int]]:
+    def list_rows(self, start: int, end: int) -> list[list[int]]:
         """Some of the blocks, in rows."""
         found: list[list[int]] = []
         for key, before in islice(self._before.items(), start, end):
@@ -65,7 +65,7 @@ class HeldBlocks:
         return found
 
 
-def joined(last: object, event: object) -> Removed | None:
+def join_removals(last: object, event: object) -> Removed | None:
     """Two removals in one, when the second is of what is before the first: engines forget the ends of prompts first."""
     if (
         isinstance(event, Removed)
@@ -78,7 +78,7 @@ def joined(last: object, event: object) -> Removed | None:
     return None
 
 
-def parts(event: Removed, size: int) -> list[Removed]:
+def split_removal(event: Removed, size: int) -> list[Removed]:
     """A removal in several of so many blocks at most, each with what is before it."""
     chain, before = [*(event.after or ()), *event.hashes], len(event.after or ())
     found = []
@@ -104,17 +104,17 @@ class EngineBlocks:
     def __len__(self) -> int:
         return len(self._chained)
 
-    def held(self) -> list[int]:
+    def list_hashes(self) -> list[int]:
         """The chained hashes of all blocks."""
         return list(self._chained.values())
 
-    def apply(self, event: EngineEvent) -> KvEvent:
+    def apply_event(self, event: EngineEvent) -> KvEvent:
         """Take note of an engine's event; the same for routers.
 
         Raises UnknownParent after lost events, ValueError for blocks of another size than the router's.
         """
         if isinstance(event, BlocksStored):
-            return self._stored(event)
+            return self._apply_stored(event)
         if isinstance(event, BlocksRemoved):
             gone = [self._chained.pop(key, None) for key in event.hashes]
             return Removed([chained for chained in gone if chained is not None])
@@ -122,7 +122,7 @@ class EngineBlocks:
         self._chained.clear()
         return Cleared()
 
-    def _stored(self, event: BlocksStored) -> Stored:
+    def _apply_stored(self, event: BlocksStored) -> Stored:
         if event.block_size != self.block_size:
             raise ValueError(f"the engine has blocks of {event.block_size} tokens, the router of {self.block_size}")
         if event.parent is None:

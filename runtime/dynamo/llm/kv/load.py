@@ -36,12 +36,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LoadMessage).decode
 
 
-def encode(message: LoadMessage) -> bytes:
+def encode_message(message: LoadMessage) -> bytes:
     """A message as it travels."""
     return _encode(message)
 
 
-def decode(payload: bytes) -> LoadMessage:
+def decode_message(payload: bytes) -> LoadMessage:
     """A worker's message. Raises ValueError when it is not one."""
     return _decode(payload)
 
@@ -112,10 +112,10 @@ class Prediction:
         self._open: dict[str, tuple[int, int, int, float]] = {}
         self._recent = 0
 
-    def routed(self, request: str, worker: int, prefill_tokens: int, blocks: int) -> None:
+    def add_request(self, request: str, worker: int, prefill_tokens: int, blocks: int) -> None:
         """A request was sent to a worker that has to prefill so many tokens and needs so many blocks."""
-        self.finished(request)
-        self._expire()
+        self.remove_request(request)
+        self._expire_requests()
         self._open[request] = (worker, prefill_tokens, blocks, self._clock() + self._patience)
         work = self._work.setdefault(worker, Work())
         work.prefill_tokens += prefill_tokens
@@ -128,7 +128,7 @@ class Prediction:
                 each.recent //= 2
             self._recent = sum(each.recent for each in self._work.values())
 
-    def prefilled(self, request: str) -> None:
+    def end_prefill(self, request: str) -> None:
         """Its first token came."""
         entry = self._open.get(request)
         if entry is not None:
@@ -136,7 +136,7 @@ class Prediction:
             self._open[request] = (worker, 0, blocks, until)
             self._work[worker].prefill_tokens -= tokens
 
-    def finished(self, request: str) -> None:
+    def remove_request(self, request: str) -> None:
         """It ended, however."""
         entry = self._open.pop(request, None)
         if entry is not None:
@@ -153,18 +153,18 @@ class Prediction:
         left = self._work.pop(worker, None)
         self._recent -= left.recent if left else 0
 
-    def of(self, worker: int) -> Work:
+    def get_work(self, worker: int) -> Work:
         """What a worker has to do."""
         return self._work.get(worker) or Work()
 
-    def all(self, workers: Iterable[int]) -> list[Work]:
+    def list_work(self, workers: Iterable[int]) -> list[Work]:
         """What each of these workers has to do."""
-        return [self.of(worker) for worker in workers]
+        return [self.get_work(worker) for worker in workers]
 
-    def _expire(self) -> None:
+    def _expire_requests(self) -> None:
         now = self._clock()
         while self._open:
             request, entry = next(iter(self._open.items()))
             if entry[3] > now:
                 return
-            self.finished(request)
+            self.remove_request(request)

@@ -14,9 +14,9 @@ from dynamo.llm.kv import events, load
 from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import Cleared, KvEvent, KvMessage, Removed, Snapshot, Stored
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.kv.held_blocks import EngineBlocks, HeldBlocks, UnknownParent, joined, parts
+from dynamo.llm.kv.held_blocks import EngineBlocks, HeldBlocks, UnknownParent, join_removals, split_removal
 from dynamo.llm.kv.load import ForwardPassMetrics, LoadMessage
-from dynamo.llm.kv.topics import Listener, topic
+from dynamo.llm.kv.topics import Listener, open_topic
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")
@@ -40,8 +40,8 @@ class KvEventPublisher:
         self.block_size = block_size
         self.session = secrets.randbits(48)
         self.number = 0
-        self._events = topic(events, "kv_events", namespace, component)
-        self._questions = topic(events, "kv_resync", namespace, component)
+        self._events = open_topic(events, "kv_events", namespace, component)
+        self._questions = open_topic(events, "kv_resync", namespace, component)
         self._held = HeldBlocks()
         self._engine = EngineBlocks(block_size)
         self._fresh: list[KvEvent] = []
@@ -52,7 +52,7 @@ class KvEventPublisher:
 
     async def start(self) -> None:
         """Listen to the questions of routers."""
-        self._listener = Listener(self._questions, self._asked)
+        self._listener = Listener(self._questions, self._on_question)
 
     async def close(self) -> None:
         """Say what is left to say and stop."""
@@ -60,7 +60,7 @@ class KvEventPublisher:
             self._answering.cancel()
         if self._listener is not None:
             await self._listener.close()
-        self._number_fresh()
+        self._flush_events()
         if self._sending is not None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._sending, HEARTBEAT_SECONDS)
@@ -95,7 +95,7 @@ class KvEventPublisher:
         complete = True
         for event in events:
             try:
-                self.publish([self._engine.apply(event)])
+                self.publish([self._engine.apply_event(event)])
             except UnknownParent as error:
                 complete = False
                 logger.warning("KV events of the engine were lost: %s", error)
@@ -105,66 +105,66 @@ class KvEventPublisher:
         """Tell events."""
         for event in events:
             if isinstance(event, Stored):
-                self._held.stored(event.hashes)
+                self._held.store_blocks(event.hashes)
             elif isinstance(event, Cleared):
-                self._held.cleared()
+                self._held.clear_blocks()
             if not self._fresh:
-                asyncio.get_running_loop().call_soon(self._number_fresh)
-            self._fresh += self._held.removed(event.hashes) if isinstance(event, Removed) else [event]
+                asyncio.get_running_loop().call_soon(self._flush_events)
+            self._fresh += self._held.remove_blocks(event.hashes) if isinstance(event, Removed) else [event]
 
-    def _number_fresh(self) -> None:
+    def _flush_events(self) -> None:
         events, self._fresh = self._fresh, []
         size, batch = 0, list[KvEvent]()
-        for event in _joined(events):
-            for part in _cut(event):
+        for event in _merge_events(events):
+            for part in _split_event(event):
                 weight = len(part.hashes) if isinstance(part, Stored | Removed) else 1
                 if batch and size + weight > HASHES_A_MESSAGE:
-                    self._number(batch)
+                    self._send_batch(batch)
                     size, batch = 0, []
                 size += weight
                 batch.append(part)
         if batch:
-            self._number(batch)
+            self._send_batch(batch)
 
-    def _number(self, events: list[KvEvent]) -> None:
+    def _send_batch(self, events: list[KvEvent]) -> None:
         self.number += 1
-        self._send(KvMessage(self.worker, self.session, self.number, events))
+        self._send_message(KvMessage(self.worker, self.session, self.number, events))
 
-    def _asked(self, body: bytes) -> None:
+    def _on_question(self, body: bytes) -> None:
         try:
             question = events.decode_resync(body)
         except ValueError:
             return
         if question.worker in (0, self.worker) and self._answering is None:
             # After a pause: all routers that lost the same message ask at once, and one answer serves all of them.
-            self._answering = asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SECONDS, self._answer)
+            self._answering = asyncio.get_running_loop().call_later(SNAPSHOT_PAUSE_SECONDS, self._send_snapshot)
 
-    def _answer(self) -> None:
+    def _send_snapshot(self) -> None:
         self._answering = None
         # The blocks held already have the effect of events that wait to be sent. Those are numbered first, so that the
         # snapshot's number covers them: a router applies only events with a later number to what it read here.
-        self._number_fresh()
+        self._flush_events()
         count = max(-(-len(self._held) // HASHES_A_MESSAGE), 1)
         for part in range(count):
-            rows = self._held.rows(part * HASHES_A_MESSAGE, (part + 1) * HASHES_A_MESSAGE)
-            self._send(KvMessage(self.worker, self.session, self.number, [Snapshot(rows, part, count)]))
+            rows = self._held.list_rows(part * HASHES_A_MESSAGE, (part + 1) * HASHES_A_MESSAGE)
+            self._send_message(KvMessage(self.worker, self.session, self.number, [Snapshot(rows, part, count)]))
 
-    def _send(self, message: KvMessage) -> None:
-        self._outgoing.append(events.encode(message))
+    def _send_message(self, message: KvMessage) -> None:
+        self._outgoing.append(events.encode_message(message))
         if self._sending is None or self._sending.done():
-            self._sending = asyncio.ensure_future(self._pump())
+            self._sending = asyncio.ensure_future(self._publish_outgoing())
 
-    async def _pump(self) -> None:
+    async def _publish_outgoing(self) -> None:
         while self._outgoing:
             # A message that cannot be sent leaves a gap in the numbers; routers ask when they see it.
             with contextlib.suppress(RemoteError):
                 await self._events.publish(self._outgoing.popleft(), str(self.worker))
 
 
-def _joined(events: Iterable[KvEvent]) -> list[KvEvent]:
+def _merge_events(events: Iterable[KvEvent]) -> list[KvEvent]:
     found: list[KvEvent] = []
     for event in events:
-        both = joined(found[-1], event) if found else None
+        both = join_removals(found[-1], event) if found else None
         if both is not None:
             found[-1] = both
         else:
@@ -172,9 +172,9 @@ def _joined(events: Iterable[KvEvent]) -> list[KvEvent]:
     return found
 
 
-def _cut(event: KvEvent) -> Iterable[KvEvent]:
+def _split_event(event: KvEvent) -> Iterable[KvEvent]:
     if isinstance(event, Removed) and len(event.hashes) > HASHES_A_MESSAGE:
-        return parts(event, HASHES_A_MESSAGE)
+        return split_removal(event, HASHES_A_MESSAGE)
     if isinstance(event, Stored) and len(event.hashes) > HASHES_A_MESSAGE:
         starts = range(0, len(event.hashes), HASHES_A_MESSAGE)
         return [Stored(event.hashes[start : start + HASHES_A_MESSAGE]) for start in starts]
@@ -199,7 +199,7 @@ class WorkerMetricsPublisher:
     ) -> None:
         self.worker = worker
         self.metrics = ForwardPassMetrics()
-        self._topic = topic(events, "load", namespace, component)
+        self._topic = open_topic(events, "load", namespace, component)
         self._blocks = blocks
         self._session = secrets.randbits(48)
         self._on_error = on_error
@@ -208,8 +208,8 @@ class WorkerMetricsPublisher:
 
     async def start(self) -> None:
         """Begin: routers see the worker before its first pass. Raises RemoteError."""
-        await self._tell()
-        self._telling = asyncio.ensure_future(self._run())
+        await self._publish_metrics()
+        self._telling = asyncio.ensure_future(self._run_heartbeat())
 
     def publish(self, metrics: ForwardPassMetrics) -> None:
         """These are the numbers now."""
@@ -222,19 +222,19 @@ class WorkerMetricsPublisher:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def _run_heartbeat(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
             try:
-                await self._tell()
+                await self._publish_metrics()
             except RemoteError as error:
                 self._on_error(error)
             await asyncio.sleep(METRICS_SECONDS)
 
-    async def _tell(self) -> None:
+    async def _publish_metrics(self) -> None:
         session, number = (self._blocks.session, self._blocks.number) if self._blocks else (self._session, 0)
         message = LoadMessage(self.worker, session, number, self.metrics)
-        await self._topic.publish(load.encode(message), str(self.worker))
+        await self._topic.publish(load.encode_message(message), str(self.worker))

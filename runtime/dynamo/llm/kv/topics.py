@@ -12,7 +12,7 @@ from dynamo.sdk.errors import RemoteError
 AGAIN_SECONDS = 0.5
 
 
-def topic(events: Events, kind: str, namespace: str, component: str) -> Topic:
+def open_topic(events: Events, kind: str, namespace: str, component: str) -> Topic:
     """Where messages of a kind about a component travel: `kv_events`, `kv_resync`, `load`, `routers`, `prefilled`.
 
     Nothing is kept there: who misses a message asks for what he needs.
@@ -26,9 +26,9 @@ class Listener:
     def __init__(self, heard: Topic, on_message: Callable[[bytes], None]) -> None:
         self._topic = heard
         self._on_message = on_message
-        self._task = asyncio.ensure_future(self._run())
+        self._task = asyncio.ensure_future(self._read_topic())
 
-    async def _run(self) -> None:
+    async def _read_topic(self) -> None:
         while True:
             with contextlib.suppress(RemoteError):
                 async for event in self._topic.follow():

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from dynamo.llm.generation import EngineRequest, EngineStep
-from dynamo.llm.kv_routing.migration import ATTEMPTS, always, resumed
+from dynamo.llm.kv_routing.migration import ATTEMPTS, allow_always, resumed
 from dynamo.llm.kv_routing.router import Decision, NoWorkers
 from dynamo.llm.kv_routing.service import RoutingService
 from dynamo.rpc.endpoint_client import Client
@@ -35,7 +35,7 @@ class RoutedClient:
         client: Client,
         *,
         migrations: int = ATTEMPTS,
-        resumable: Callable[[EngineRequest], bool] = always,
+        resumable: Callable[[EngineRequest], bool] = allow_always,
         on_decision: Callable[[EngineRequest, Decision], None] = lambda request, decision: None,
     ) -> None:
         self.service = service
@@ -49,11 +49,11 @@ class RoutedClient:
         without: set[int] = set()
 
         def ask(asked: EngineRequest) -> AsyncGenerator[EngineStep, None]:
-            return self._steps(asked, without)
+            return self._stream_steps(asked, without)
 
         return resumed(ask, request, attempts=self._migrations, resumable=self._resumable)
 
-    async def _route(self, request: EngineRequest, without: set[int]) -> Decision:
+    async def _choose_worker(self, request: EngineRequest, without: set[int]) -> Decision:
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_SECONDS
         while True:
@@ -64,8 +64,8 @@ class RoutedClient:
                     raise Unavailable(f"request {request.id} cannot be routed: {error}") from error
             await asyncio.sleep(0.1)
 
-    async def _steps(self, request: EngineRequest, without: set[int]) -> AsyncGenerator[EngineStep, None]:
-        decision = await self._route(request, without)
+    async def _stream_steps(self, request: EngineRequest, without: set[int]) -> AsyncGenerator[EngineStep, None]:
+        decision = await self._choose_worker(request, without)
         logger.debug("request %s goes to worker %s: %s", request.id, decision.worker, decision.reason)
         without.add(decision.worker)
         reply: Any = None
@@ -74,7 +74,7 @@ class RoutedClient:
             self._on_decision(request, decision)
             sent = replace(request, prefix_hit_rate=decision.prefix_hit_rate)
             call = self._client.direct(sent, decision.worker)
-            call.wrap = _as_it_is
+            call.wrap = _keep_item
             reply = aiter(call)
             async for item in reply:
                 step = msgspec.convert(item, EngineStep)
@@ -91,5 +91,5 @@ class RoutedClient:
                 await reply.aclose()
 
 
-def _as_it_is(item: Any) -> Any:
+def _keep_item(item: Any) -> Any:
     return item

@@ -50,7 +50,7 @@ Cost: TypeAlias = Callable[[Prompt, Sequence[Candidate]], Sequence[float]]
 """One number for each candidate, in their order; the lowest is chosen."""
 
 
-def linear(overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
+def build_linear_cost(overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
     """Blocks to prefill, weighted, and blocks in use, both with this prompt and as the router predicts them."""
 
     def cost(prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
@@ -66,7 +66,7 @@ def linear(overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
     return cost
 
 
-def logit(prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
+def compute_logit_cost(prompt: Prompt, candidates: Sequence[Candidate]) -> list[float]:
     """The formula of the early SDK, negated: `2·overlap - cache usage - waiting / most waiting`."""
     most = max((one.metrics.num_requests_waiting for one in candidates), default=0)
     return [
@@ -83,9 +83,9 @@ def load_cost(name: str, overlap_weight: float = OVERLAP_WEIGHT) -> Cost:
     Raises BadConfiguration when there is none of that name.
     """
     if name == "linear":
-        return linear(overlap_weight)
+        return build_linear_cost(overlap_weight)
     if name == "logit":
-        return logit
+        return compute_logit_cost
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise BadConfiguration(f"`{name}` is not a cost function; there are `linear`, `logit` and `module:function`")

@@ -11,7 +11,7 @@ from dynamo.llm.generation import EngineRequest, EngineStep
 from dynamo.llm.kv_routing.client import RoutedClient
 from dynamo.llm.kv_routing.service import routing
 from dynamo.llm.kv_routing.settings import router_settings
-from dynamo.llm.text.model_files import read
+from dynamo.llm.text.model_files import read_model
 from dynamo.llm.text.openai_processor import Generate, OpenAIProcessor
 from dynamo.llm.text.preprocessor import Preprocessor
 from dynamo.rpc.client import Call
@@ -46,7 +46,7 @@ def processor(service: str, generate: Generate) -> OpenAIProcessor:
     values = ServiceConfig.get_instance().get_parsed_config(service)
     model = str(values.get("tokenizer", values.get("model", "smollm2")))
     context = values.get("max-model-len", values.get("max_model_len", 0))
-    return OpenAIProcessor(Preprocessor(read(model), int(context)), generate)
+    return OpenAIProcessor(Preprocessor(read_model(model), int(context)), generate)
 
 
 __all__ = ["EngineRequest", "EngineStep", "processor", "routed", "steps"]

@@ -13,7 +13,7 @@ logger = logging.getLogger("dynamo.llm")
 ATTEMPTS = 3
 
 
-def always(request: EngineRequest) -> bool:
+def allow_always(request: EngineRequest) -> bool:
     """Every request can go on elsewhere."""
     return True
 
@@ -23,7 +23,7 @@ async def resumed(
     request: EngineRequest,
     *,
     attempts: int = ATTEMPTS,
-    resumable: Callable[[EngineRequest], bool] = always,
+    resumable: Callable[[EngineRequest], bool] = allow_always,
 ) -> AsyncGenerator[EngineStep, None]:
     """The steps of an answer that `ask` gives; when it breaks off, of further calls, `attempts` at most.
 
@@ -44,7 +44,7 @@ async def resumed(
                         return
             raise Unavailable("the answer ended before it was complete")
         except RemoteError as error:
-            if not lost(error) or attempt > attempts or (made and not resumable(request)):
+            if not is_lost(error) or attempt > attempts or (made and not resumable(request)):
                 raise
             logger.warning("request %s goes on elsewhere after %s tokens: %s", request.id, len(made), error.message)
         if len(made) >= request.max_tokens:
@@ -53,6 +53,6 @@ async def resumed(
         asked = request.continued(made, attempt)
 
 
-def lost(error: RemoteError) -> bool:
+def is_lost(error: RemoteError) -> bool:
     """Whether another worker may do better: this one is gone, or refuses for now."""
     return error.retryable or (isinstance(error, NotFound) and not error.kind)

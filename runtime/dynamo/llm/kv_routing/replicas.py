@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from dynamo.coordination.topics import Events
-from dynamo.llm.kv.topics import Listener, topic
+from dynamo.llm.kv.topics import Listener, open_topic
 from dynamo.llm.kv_routing.router import KvRouter
 from dynamo.sdk.errors import RemoteError
 
@@ -58,12 +58,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RouterMessage).decode
 
 
-def encode(message: RouterMessage) -> bytes:
+def encode_message(message: RouterMessage) -> bytes:
     """A message as it travels."""
     return _encode(message)
 
 
-def decode(body: bytes) -> RouterMessage:
+def decode_message(body: bytes) -> RouterMessage:
     """A router's message. Raises ValueError when it is none."""
     return _decode(body)
 
@@ -75,7 +75,7 @@ class Replicas:
         self, events: Events, namespace: str, component: str, router: KvRouter, clock: Callable[[], float]
     ) -> None:
         self.id = secrets.randbits(48)
-        self._topic = topic(events, "routers", namespace, component)
+        self._topic = open_topic(events, "routers", namespace, component)
         self._router = router
         self._clock = clock
         self._open: dict[str, Routed] = {}
@@ -89,7 +89,7 @@ class Replicas:
     async def start(self) -> None:
         """Begin to listen and to tell."""
         self._listener = Listener(self._topic, self._on_message)
-        self._tasks.append(asyncio.ensure_future(self._tell()))
+        self._tasks.append(asyncio.ensure_future(self._publish_events()))
 
     async def close(self) -> None:
         """Stop; the others forget what was open when they hear nothing more."""
@@ -100,42 +100,44 @@ class Replicas:
             await self._listener.close()
 
     @property
-    def others(self) -> int:
+    def other_count(self) -> int:
         """How many other routers there are."""
         return len(self._others)
 
-    def routed(self, request: str, worker: int, prefill_tokens: int, blocks: int, hashes: Sequence[int]) -> None:
+    def announce_request(
+        self, request: str, worker: int, prefill_tokens: int, blocks: int, hashes: Sequence[int]
+    ) -> None:
         """This router sent a request to a worker."""
         event = Routed(request, worker, prefill_tokens, blocks, list(hashes))
         self._open[request] = event
-        self._say(event)
+        self._queue_event(event)
 
-    def prefilled(self, request: str) -> None:
+    def announce_first_token(self, request: str) -> None:
         """Its first token came."""
         event = self._open.get(request)
         if event is not None and event.prefill_tokens:
             self._open[request] = Routed(request, event.worker, 0, event.blocks)
-            self._say(Prefilled(request))
+            self._queue_event(Prefilled(request))
 
-    def finished(self, request: str, tokens: int = 0) -> None:
+    def announce_end(self, request: str, tokens: int = 0) -> None:
         """It ended, after so many tokens."""
         if self._open.pop(request, None) is not None:
-            self._say(Finished(request, tokens))
+            self._queue_event(Finished(request, tokens))
 
-    def expire(self) -> None:
+    def expire_routers(self) -> None:
         """Forget the routers that are silent."""
         before = self._clock() - SILENT_SECONDS
         for other in [other for other, heard in self._heard.items() if heard < before]:
             for name in self._others.pop(other, ()):
-                self._router.prediction.finished(name)
+                self._router.prediction.remove_request(name)
             del self._heard[other]
 
-    def _say(self, event: RouterEvent) -> None:
+    def _queue_event(self, event: RouterEvent) -> None:
         if self._heard:  # one that comes later is told what is open then
             self._fresh.append(event)
             self._flush.set()
 
-    async def _tell(self) -> None:
+    async def _publish_events(self) -> None:
         hello = True
         while True:
             events, self._fresh = self._fresh, []
@@ -164,11 +166,11 @@ class Replicas:
             name = f"{message.router:x}/{event.request}"
             if isinstance(event, Routed):
                 names.add(name)
-                self._router.prediction.routed(name, event.worker, event.prefill_tokens, event.blocks)
+                self._router.prediction.add_request(name, event.worker, event.prefill_tokens, event.blocks)
                 if event.hashes:
                     self._router.approximate.routed(event.worker, event.hashes, self._clock())
             elif isinstance(event, Prefilled):
-                self._router.prediction.prefilled(name)
+                self._router.prediction.end_prefill(name)
             else:
                 names.discard(name)
-                self._router.prediction.finished(name)
+                self._router.prediction.remove_request(name)

@@ -13,7 +13,7 @@ from dynamo.llm.kv.approximate import ApproxKvIndexer
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.index import KvIndexer
 from dynamo.llm.kv.load import KvMetricsAggregator, Prediction
-from dynamo.llm.kv_routing.cost import Candidate, Cost, Prompt, linear
+from dynamo.llm.kv_routing.cost import Candidate, Cost, Prompt, build_linear_cost
 
 Mode: TypeAlias = Literal["kv", "approximate", "round-robin", "random"]
 _SAME = 1e-9
@@ -31,7 +31,7 @@ class RouterSettings:
 
     block_size: int = 64
     mode: Mode = "kv"
-    cost: Cost = linear()
+    cost: Cost = build_linear_cost()
     temperature: float = 0.0
     imbalance_requests: int = 64
     imbalance_ratio: float = 1.5
@@ -82,18 +82,18 @@ class KvRouter:
         decision = self.decide(tokens, workers, hashes, request)
         prompt = Prompt(tokens=len(tokens), block_size=self.settings.block_size)
         missing = max(prompt.tokens - decision.overlap_blocks * prompt.block_size, min(prompt.tokens, 1))
-        self.prediction.routed(request, decision.worker, missing, prompt.blocks)
+        self.prediction.add_request(request, decision.worker, missing, prompt.blocks)
         if self.settings.mode == "approximate":
             self.approximate.routed(decision.worker, hashes, self._clock())
         return decision
 
     def first_token(self, request: str) -> None:
         """A request's prefill is done."""
-        self.prediction.prefilled(request)
+        self.prediction.end_prefill(request)
 
     def finished(self, request: str) -> None:
         """A request ended, however."""
-        self.prediction.finished(request)
+        self.prediction.remove_request(request)
 
     def gone(self, worker: int) -> None:
         """A worker left."""
@@ -111,9 +111,9 @@ class KvRouter:
             scores = self.approximate.match(hashes, self._clock())
         else:
             scores = self.index.match(hashes)
-        overlap, metrics, work = scores.get, self.aggregator.get, self.prediction.of
+        overlap, metrics, work = scores.get, self.aggregator.get, self.prediction.get_work
         candidates = [Candidate(worker, overlap(worker, 0), metrics(worker), work(worker)) for worker in workers]
-        chosen, reason, costs = self._choose(prompt, candidates, request)
+        chosen, reason, costs = self._choose_candidate(prompt, candidates, request)
         return Decision(
             worker=chosen.worker,
             overlap_blocks=chosen.overlap_blocks,
@@ -122,12 +122,12 @@ class KvRouter:
             costs=costs,
         )
 
-    def _choose(
+    def _choose_candidate(
         self, prompt: Prompt, candidates: list[Candidate], request: str
     ) -> tuple[Candidate, str, dict[int, float]]:
         settings = self.settings
         if settings.mode == "random":
-            return candidates[int(self._chance(request) * len(candidates))], "random", {}
+            return candidates[int(self._draw_number(request) * len(candidates))], "random", {}
         if settings.mode == "round-robin":
             chosen = candidates[self._turn % len(candidates)]
             self._turn += 1
@@ -145,7 +145,7 @@ class KvRouter:
             raise ValueError(f"the cost function gave {values} for {len(candidates)} workers")
         costs = dict(zip((one.worker for one in candidates), values, strict=True))
         if settings.temperature > 0:
-            chosen = self._soft(candidates, values, request)
+            chosen = self._draw_candidate(candidates, values, request)
             return chosen, f"cost {costs[chosen.worker]:.4g} of {min(values):.4g} to {max(values):.4g}, drawn", costs
         bound = min(values) + _SAME
         best = [one for one, value in zip(candidates, values, strict=True) if value <= bound]
@@ -160,19 +160,19 @@ class KvRouter:
 
         least = min(map(load, candidates))
         equal = [one for one in candidates if load(one) == least]
-        return equal[0] if len(equal) == 1 else equal[int(self._chance(request) * len(equal))]
+        return equal[0] if len(equal) == 1 else equal[int(self._draw_number(request) * len(equal))]
 
-    def _soft(self, candidates: list[Candidate], values: Sequence[float], request: str) -> Candidate:
+    def _draw_candidate(self, candidates: list[Candidate], values: Sequence[float], request: str) -> Candidate:
         low, spread = min(values), (max(values) - min(values)) or 1.0
         weights = [math.exp((low - value) / spread / self.settings.temperature) for value in values]
-        left = self._chance(request) * sum(weights)
+        left = self._draw_number(request) * sum(weights)
         for candidate, weight in zip(candidates, weights, strict=True):
             left -= weight
             if left < 0:
                 return candidate
         return candidates[-1]
 
-    def _chance(self, request: str) -> float:
+    def _draw_number(self, request: str) -> float:
         """0 to under 1, the same for one request in all routers of one seed."""
         digest = blake2b(f"{self._seed}/{request}".encode(), digest_size=4).digest()
         number: int = struct.unpack("<I", digest)[0]

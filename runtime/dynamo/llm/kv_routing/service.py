@@ -11,7 +11,7 @@ from dynamo.coordination.topics import Events
 from dynamo.llm.kv import events
 from dynamo.llm.kv.events import Resync
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.kv.topics import Listener, topic
+from dynamo.llm.kv.topics import Listener, open_topic
 from dynamo.llm.kv_routing.replicas import Replicas
 from dynamo.llm.kv_routing.router import Decision, KvRouter, NoWorkers, RouterSettings
 from dynamo.llm.kv_routing.subscriber import KvFeed
@@ -41,11 +41,13 @@ class RoutingService:
         seed: int = 0,
     ) -> None:
         self.router = KvRouter(settings or RouterSettings(), clock, seed)
-        self.feed = KvFeed(self.router, self._ask, clock)
+        self.feed = KvFeed(self.router, self._request_snapshot, clock)
         self.replicas = Replicas(events, namespace, component, self.router, clock)
         self._workers = workers
         self._clock = clock
-        self._topics = {kind: topic(events, kind, namespace, component) for kind in ("kv_events", "kv_resync", "load")}
+        self._topics = {
+            kind: open_topic(events, kind, namespace, component) for kind in ("kv_events", "kv_resync", "load")
+        }
         self._absent: dict[int, float] = {}
         self._questions: asyncio.Queue[int] = asyncio.Queue()
         self._listeners: list[Listener] = []
@@ -58,7 +60,7 @@ class RoutingService:
             Listener(self._topics["kv_events"], self.feed.on_kv),
             Listener(self._topics["load"], self.feed.on_load),
         ]
-        self._tasks = [asyncio.ensure_future(self._tick()), asyncio.ensure_future(self._put_questions())]
+        self._tasks = [asyncio.ensure_future(self._run_ticks()), asyncio.ensure_future(self._put_questions())]
 
     async def close(self) -> None:
         """Stop listening."""
@@ -88,63 +90,65 @@ class RoutingService:
         decision = self.router.route(request, tokens, workers, hashes)
         work = max(len(tokens) - decision.overlap_blocks * self.router.settings.block_size, 1)
         told = hashes if self.router.settings.mode == "approximate" else ()
-        self.replicas.routed(request, decision.worker, work, -(-len(tokens) // self.router.settings.block_size), told)
+        self.replicas.announce_request(
+            request, decision.worker, work, -(-len(tokens) // self.router.settings.block_size), told
+        )
         return decision
 
     def first_token(self, request: str) -> None:
         """A request's prefill is done."""
         self.router.first_token(request)
-        self.replicas.prefilled(request)
+        self.replicas.announce_first_token(request)
 
     def finished(self, request: str, tokens: int = 0) -> None:
         """A request ended, however, and after so many tokens."""
         self.router.finished(request)
-        self.replicas.finished(request, tokens)
+        self.replicas.announce_end(request, tokens)
 
     async def ready(self, workers: int = 1, timeout: float = 30.0) -> bool:
         """Wait until so many workers are there and all they hold is known; False when the time passed."""
         until = self._clock() + timeout
-        while len(self._workers()) < workers or not self._known():
+        while len(self._workers()) < workers or not self._is_synchronized():
             if self._clock() >= until:
                 return False
             await asyncio.sleep(TICK_SECONDS / 5)
         return True
 
-    def _known(self) -> bool:
+    def _is_synchronized(self) -> bool:
         if self.router.settings.mode != "kv":
             return True
         heard = self.feed.workers
-        return self.feed.complete and all(worker in heard for worker in self._workers())
+        return self.feed.is_complete and all(worker in heard for worker in self._workers())
 
-    def _ask(self, worker: int) -> None:
+    def _request_snapshot(self, worker: int) -> None:
         self._questions.put_nowait(worker)
 
     async def _put_questions(self) -> None:
         while True:
             worker = await self._questions.get()
             with contextlib.suppress(RemoteError):
-                await self._topics["kv_resync"].publish(events.encode(Resync(worker)))
+                await self._topics["kv_resync"].publish(events.encode_message(Resync(worker)))
 
-    async def _tick(self) -> None:
+    async def _run_ticks(self) -> None:
         while True:
-            self._look()
+            self._check_workers()
             await asyncio.sleep(TICK_SECONDS)
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         """Ask those who were not heard yet, and forget those who left."""
         now, there = self._clock(), set(self._workers())
         if self.router.settings.mode == "kv":
-            for worker in (there & set(self.feed.stale())) | (there - set(self.feed.workers)):
-                self.feed.missing(worker)
+            for worker in (there & set(self.feed.list_stale())) | (there - set(self.feed.workers)):
+                self.feed.track_worker(worker)
         for worker in set(self.feed.workers) | set(self.router.approximate.workers):
             if worker in there:
                 self._absent.pop(worker, None)
             elif now - self._absent.setdefault(worker, now) >= ABSENT_SECONDS:
                 del self._absent[worker]
-                self.feed.gone(worker)
+                self.feed.remove_worker(worker)
                 self.router.gone(worker)
         self.router.aggregator.silent()
-        self.replicas.expire()
+        self.replicas.expire_routers()
 
 
 async def routing(

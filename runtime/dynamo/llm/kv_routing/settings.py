@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamo.llm.kv_routing.cost import OVERLAP_WEIGHT, load_cost
 from dynamo.llm.kv_routing.router import Mode, RouterSettings
-from dynamo.sdk.config import setting
+from dynamo.sdk.config import read_setting
 from dynamo.sdk.errors import BadConfiguration
 
 MODES = typing.get_args(Mode)
@@ -36,6 +36,6 @@ def router_settings(values: Mapping[str, Any]) -> RouterSettings:
     found, standard = {}, RouterSettings()
     for key, least in _NUMBERS.items():
         name = key.removeprefix("router-").replace("-", "_")
-        found[name] = setting(values, key, getattr(standard, name), least=least)
-    weight = setting(values, "overlap-weight", OVERLAP_WEIGHT)
-    return RouterSettings(mode=mode, cost=load_cost(setting(values, "router-cost", "linear"), weight), **found)
+        found[name] = read_setting(values, key, getattr(standard, name), least=least)
+    weight = read_setting(values, "overlap-weight", OVERLAP_WEIGHT)
+    return RouterSettings(mode=mode, cost=load_cost(read_setting(values, "router-cost", "linear"), weight), **found)

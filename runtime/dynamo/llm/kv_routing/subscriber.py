@@ -43,13 +43,13 @@ class KvFeed:
     def on_kv(self, body: bytes) -> None:
         """A message of KV events arrived."""
         try:
-            message = events.decode(body)
+            message = events.decode_message(body)
         except ValueError:
             self.malformed += 1
             return
-        heard = self._of(message.worker, message.session)
+        heard = self._get_state(message.worker, message.session)
         if any(isinstance(event, Snapshot) for event in message.events):
-            self._snapshot(message, heard)
+            self._apply_snapshot(message, heard)
         elif message.number <= heard.number:
             self.doubled += 1
         else:
@@ -58,36 +58,36 @@ class KvFeed:
                 heard.stale = True
             heard.number = message.number
             heard.next_part = 0
-            self._apply(message)
-            self._heal(message.worker, heard)
+            self._apply_events(message)
+            self._request_snapshot(message.worker, heard)
 
     def on_load(self, body: bytes) -> None:
         """A worker's numbers arrived, and with them how many messages it sent."""
         try:
-            message = load.decode(body)
+            message = load.decode_message(body)
         except ValueError:
             self.malformed += 1
             return
         self._router.aggregator.heard(message.worker, message.metrics)
-        heard = self._of(message.worker, message.session)
+        heard = self._get_state(message.worker, message.session)
         # What it had said by the heartbeat before this one must have arrived by now.
         if heard.number < heard.told:
             heard.stale = True
         heard.told = message.number
-        self._heal(message.worker, heard)
+        self._request_snapshot(message.worker, heard)
 
-    def missing(self, worker: int) -> None:
+    def track_worker(self, worker: int) -> None:
         """A worker is there that was not heard yet: it is asked, now and then."""
         heard = self._heard.get(worker)
         if heard is None:
             heard = self._heard[worker] = _Heard(session=0, stale=True)
-        self._heal(worker, heard)
+        self._request_snapshot(worker, heard)
 
-    def gone(self, worker: int) -> None:
+    def remove_worker(self, worker: int) -> None:
         """A worker left."""
         self._heard.pop(worker, None)
 
-    def stale(self) -> list[int]:
+    def list_stale(self) -> list[int]:
         """The workers whose blocks are not known as they are."""
         return [worker for worker, heard in self._heard.items() if heard.stale]
 
@@ -97,11 +97,11 @@ class KvFeed:
         return tuple(self._heard)
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the blocks of all workers are known as they are."""
-        return not self.stale()
+        return not self.list_stale()
 
-    def _of(self, worker: int, session: int) -> _Heard:
+    def _get_state(self, worker: int, session: int) -> _Heard:
         heard = self._heard.get(worker)
         if heard is None or heard.session != session:
             if heard is not None and heard.session:
@@ -109,13 +109,13 @@ class KvFeed:
             heard = self._heard[worker] = _Heard(session=session)
         return heard
 
-    def _heal(self, worker: int, heard: _Heard) -> None:
+    def _request_snapshot(self, worker: int, heard: _Heard) -> None:
         now = self._clock()
         if heard.stale and now - heard.asked >= ASK_SECONDS:
             heard.asked = now
             self._ask(worker)
 
-    def _snapshot(self, message: KvMessage, heard: _Heard) -> None:
+    def _apply_snapshot(self, message: KvMessage, heard: _Heard) -> None:
         snapshot = next(event for event in message.events if isinstance(event, Snapshot))
         if not heard.stale and message.number == heard.number:
             return  # the answer to another router's question
@@ -132,7 +132,7 @@ class KvFeed:
             heard.next_part = 0
             heard.number = message.number
 
-    def _apply(self, message: KvMessage) -> None:
+    def _apply_events(self, message: KvMessage) -> None:
         index, worker = self._router.index, message.worker
         for event in message.events:
             if isinstance(event, Stored):

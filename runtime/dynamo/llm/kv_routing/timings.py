@@ -8,8 +8,15 @@ import secrets
 from collections.abc import Callable
 
 from dynamo.coordination.topics import Events
-from dynamo.llm.kv.topics import Listener, topic
-from dynamo.llm.kv_routing.replicas import HEARTBEAT_SECONDS, Prefilled, Routed, RouterMessage, decode, encode
+from dynamo.llm.kv.topics import Listener, open_topic
+from dynamo.llm.kv_routing.replicas import (
+    HEARTBEAT_SECONDS,
+    Prefilled,
+    Routed,
+    RouterMessage,
+    decode_message,
+    encode_message,
+)
 from dynamo.sdk.errors import RemoteError
 
 MOST_OPEN = 100_000
@@ -23,7 +30,7 @@ class RequestTimings:
 
     def __init__(self, events: Events, namespace: str, component: str, clock: Callable[[], float]) -> None:
         self._id = secrets.randbits(48)
-        self._topic = topic(events, "routers", namespace, component)
+        self._topic = open_topic(events, "routers", namespace, component)
         self._clock = clock
         self._routed: dict[tuple[int, str], float] = {}
         self._begun: dict[tuple[int, str], float] = {}
@@ -35,7 +42,7 @@ class RequestTimings:
     async def start(self) -> None:
         """Begin to listen."""
         self._listener = Listener(self._topic, self.on_message)
-        self._telling = asyncio.ensure_future(self._tell())
+        self._telling = asyncio.ensure_future(self._send_hellos())
 
     async def close(self) -> None:
         """Stop."""
@@ -48,7 +55,7 @@ class RequestTimings:
     def on_message(self, body: bytes) -> None:
         """A router told what it did."""
         try:
-            message = decode(body)
+            message = decode_message(body)
         except ValueError:
             return
         now = self._clock()
@@ -57,32 +64,32 @@ class RequestTimings:
             if isinstance(event, Routed):
                 # One whose first token came already is told to listeners that were not there then.
                 if event.prefill_tokens:
-                    _note(self._routed, key, now)
+                    _record_time(self._routed, key, now)
                 continue
             routed, begun = self._routed.pop(key, None), self._begun.pop(key, None)
             if isinstance(event, Prefilled):
                 if routed is not None:
                     self._first.append(now - routed)
-                _note(self._begun, key, now)
+                _record_time(self._begun, key, now)
             elif begun is not None and event.tokens > 1:
                 self._gaps.append((now - begun) / (event.tokens - 1))
 
-    def taken(self) -> tuple[list[float], list[float]]:
+    def drain_times(self) -> tuple[list[float], list[float]]:
         """Seconds to the first token, and between the tokens of each request that ended, since the last call."""
         found = self._first, self._gaps
         self._first, self._gaps = [], []
         return found
 
-    async def _tell(self) -> None:
+    async def _send_hellos(self) -> None:
         hello = True
         while True:
             with contextlib.suppress(RemoteError):
-                await self._topic.publish(encode(RouterMessage(self._id, [], hello)))
+                await self._topic.publish(encode_message(RouterMessage(self._id, [], hello)))
             hello = False
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
-def _note(times: dict[tuple[int, str], float], key: tuple[int, str], now: float) -> None:
+def _record_time(times: dict[tuple[int, str], float], key: tuple[int, str], now: float) -> None:
     times.setdefault(key, now)
     if len(times) > MOST_OPEN:
         del times[next(iter(times))]

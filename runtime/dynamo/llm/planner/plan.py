@@ -61,7 +61,7 @@ class Plan:
     reasons: tuple[str, ...]
 
 
-def plan(settings: PlannerSettings, seen: Sequence[Observation]) -> Plan:
+def plan_workers(settings: PlannerSettings, seen: Sequence[Observation]) -> Plan:
     """At most one worker of each kind more or less than at the last moment.
 
     A graph without prefill workers gets none. Raises ValueError when nothing was seen.
@@ -99,11 +99,11 @@ def _prefill_change(settings: PlannerSettings, seen: Sequence[Observation], reas
     workers = seen[-1].prefill_workers
     if not workers:
         return 0
-    queue = _mean([one.prefill_queue / max(one.prefill_workers, 1) for one in seen])
+    queue = _compute_mean([one.prefill_queue / max(one.prefill_workers, 1) for one in seen])
     if queue > settings.queue_up:
         reasons.append(f"one prefill worker more: {queue:.1f} prompts wait for each")
         return 1
-    late = _late(settings, seen)
+    late = _explain_first_token(settings, seen)
     if late and queue > settings.queue_down:
         reasons.append(f"one prefill worker more: {late}")
         return 1
@@ -115,7 +115,7 @@ def _prefill_change(settings: PlannerSettings, seen: Sequence[Observation], reas
 
 def _decode_change(settings: PlannerSettings, seen: Sequence[Observation], reasons: list[str]) -> int:
     last = seen[-1]
-    usage, waiting = _mean([one.kv_usage for one in seen]), min(one.waiting for one in seen)
+    usage, waiting = _compute_mean([one.kv_usage for one in seen]), min(one.waiting for one in seen)
     if usage > settings.kv_up:
         reasons.append(f"one decode worker more: {usage:.0%} of the KV blocks are in use")
         return 1
@@ -123,7 +123,7 @@ def _decode_change(settings: PlannerSettings, seen: Sequence[Observation], reaso
         reasons.append(f"one decode worker more: {waiting} requests or more waited all the time")
         return 1
     # Only decode workers make tokens after the first; the first is made by them where nobody else prefills.
-    late = _slow(settings, seen) or ("" if last.prefill_workers else _late(settings, seen))
+    late = _explain_token_gap(settings, seen) or ("" if last.prefill_workers else _explain_first_token(settings, seen))
     if late:
         reasons.append(f"one decode worker more: {late}")
         return 1
@@ -133,33 +133,33 @@ def _decode_change(settings: PlannerSettings, seen: Sequence[Observation], reaso
         usage < settings.kv_down
         and after < settings.kv_up
         and last.decode_workers > settings.least_workers
-        and not _late(settings, seen)
+        and not _explain_first_token(settings, seen)
     ):
         reasons.append(f"one decode worker less: {usage:.0%} of the KV blocks are in use")
         return -1
     return 0
 
 
-def _late(settings: PlannerSettings, seen: Sequence[Observation]) -> str:
+def _explain_first_token(settings: PlannerSettings, seen: Sequence[Observation]) -> str:
     """Why the first tokens come too late; "" when they do not."""
-    found, target = _most([value for one in seen for value in one.first_tokens]), settings.first_token_seconds
+    found, target = _compute_p90([value for one in seen for value in one.first_tokens]), settings.first_token_seconds
     if not target or found <= target:
         return ""
     return f"one request of ten waits over {found:.2f} s for its first token, {target:g} s is the target"
 
 
-def _slow(settings: PlannerSettings, seen: Sequence[Observation]) -> str:
+def _explain_token_gap(settings: PlannerSettings, seen: Sequence[Observation]) -> str:
     """Why the tokens come too slowly; "" when they do not."""
-    found, target = _most([value for one in seen for value in one.token_gaps]), settings.token_seconds
+    found, target = _compute_p90([value for one in seen for value in one.token_gaps]), settings.token_seconds
     if not target or found <= target:
         return ""
     return f"one request of ten has over {found * 1e3:.0f} ms between its tokens, {target * 1e3:g} ms is the target"
 
 
-def _most(times: Sequence[float]) -> float:
+def _compute_p90(times: Sequence[float]) -> float:
     """What nine of ten are within; 0 when there are none."""
     return sorted(times)[min(int(len(times) * 0.9), len(times) - 1)] if times else 0.0
 
 
-def _mean(values: Sequence[float]) -> float:
+def _compute_mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)

@@ -46,7 +46,7 @@ class SupervisorScaler:
     @classmethod
     def of_this_worker(cls, environment: Mapping[str, str] | None = None) -> SupervisorScaler:
         """The supervisor that started this process."""
-        folder = running.folder(os.environ if environment is None else environment)
+        folder = running.locate_folder(os.environ if environment is None else environment)
         return cls(folder / f"{os.getppid()}{running.CONTROL}")
 
     async def scale(self, service: str, workers: int) -> None:
@@ -64,7 +64,7 @@ class SupervisorScaler:
             raise CannotScale(answer)
 
 
-def _label(service: str) -> str:
+def _format_label(service: str) -> str:
     humps = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
     return re.sub(humps, "-", service).replace("_", "-").lower()
 
@@ -93,9 +93,11 @@ class KubernetesScaler:
 
     async def scale(self, service: str, workers: int) -> None:
         """Have that many. Raises CannotScale."""
-        await asyncio.to_thread(self._patch, self._names.get(service, self._prefix + _label(service)), workers)
+        await asyncio.to_thread(
+            self._patch_scale, self._names.get(service, self._prefix + _format_label(service)), workers
+        )
 
-    def _patch(self, name: str, workers: int) -> None:
+    def _patch_scale(self, name: str, workers: int) -> None:
         try:
             token = (self._account / "token").read_text(encoding="ascii").strip()
             namespace = (self._account / "namespace").read_text(encoding="utf-8").strip()

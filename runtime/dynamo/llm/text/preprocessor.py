@@ -51,7 +51,7 @@ class Preprocessor:
         self.files = files
         self.context = min(filter(None, (context, files.context)), default=0)
 
-    def chat(self, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
+    def prepare_chat(self, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
         """The choices of a chat request. Raises BadRequest, ContextLengthExceeded."""
         messages = request.get("messages")
         if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
@@ -63,24 +63,26 @@ class Preprocessor:
             generate=bool(request.get("add_generation_prompt", True)),
             more=more if isinstance(more, dict) else None,
         )
-        tokens = self._encoded(text, begun=True)
+        tokens = self._encode_prompt(text, begun=True)
         wanted = request.get("max_completion_tokens") or request.get("max_tokens")
         logprobs = int(request.get("top_logprobs") or 0) if request.get("logprobs") else None
-        return tuple(self._choices(request, name, [tokens], wanted, logprobs, [""]))
+        return tuple(self._build_choices(request, name, [tokens], wanted, logprobs, [""]))
 
-    def completion(self, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
+    def prepare_completion(self, request: Mapping[str, Any], name: str) -> tuple[Prepared, ...]:
         """The choices of a completion request: `n` for each of its prompts. Raises as `chat` does."""
         if request.get("suffix"):
             raise BadRequest("this model continues prompts; it fills in nothing before a `suffix`")
-        prompts = _prompts(request.get("prompt"))
-        tokens = [self._encoded(prompt) if isinstance(prompt, str) else self._known(prompt) for prompt in prompts]
+        prompts = _read_prompts(request.get("prompt"))
+        tokens = [
+            self._encode_prompt(prompt) if isinstance(prompt, str) else self._check_tokens(prompt) for prompt in prompts
+        ]
         echoes = [""] * len(prompts)
         if request.get("echo"):
             echoes = [prompt if isinstance(prompt, str) else self.files.tokenizer.decode(prompt) for prompt in prompts]
         logprobs = request.get("logprobs")
-        return tuple(self._choices(request, name, tokens, request.get("max_tokens", 16), logprobs, echoes))
+        return tuple(self._build_choices(request, name, tokens, request.get("max_tokens", 16), logprobs, echoes))
 
-    def _choices(
+    def _build_choices(
         self,
         request: Mapping[str, Any],
         name: str,
@@ -97,7 +99,7 @@ class Preprocessor:
             sampling["logprobs"] = logprobs
         many = int(request.get("n") or 1)
         for number, tokens in enumerate(prompts):
-            prompt, limit = tuple(tokens), self._limit(len(tokens), wanted)
+            prompt, limit = tuple(tokens), self._compute_limit(len(tokens), wanted)
             for choice in range(many):
                 index = number * many + choice
                 own = dict(sampling)
@@ -119,23 +121,23 @@ class Preprocessor:
                     keep_stop=bool(request.get("include_stop_str_in_output")),
                 )
 
-    def _encoded(self, text: str, *, begun: bool = False) -> list[int]:
+    def _encode_prompt(self, text: str, *, begun: bool = False) -> list[int]:
         """The tokens of a prompt; what cannot fit is refused by its length, since to count it would take long."""
-        least = self.files.tokenizer.least(text)
+        least = self.files.tokenizer.count_least(text)
         if self.context and least >= self.context:
             raise ContextLengthExceeded(
                 f"this model's context is {self.context} tokens; the prompt has at least {least}"
             )
         return self.files.tokenizer.encode(text, begun=begun)
 
-    def _known(self, tokens: list[int]) -> list[int]:
+    def _check_tokens(self, tokens: list[int]) -> list[int]:
         size = self.files.tokenizer.size or _MOST_TOKENS
         for token in tokens:
             if type(token) is not int or not 0 <= token < size:
                 raise BadRequest(f"the prompt has the token {token!r:.100}; this model has those below {size}")
         return list(tokens)
 
-    def _limit(self, prompt: int, wanted: int | None) -> int:
+    def _compute_limit(self, prompt: int, wanted: int | None) -> int:
         if not prompt:
             raise BadRequest("the prompt is empty")
         if not self.context:
@@ -149,7 +151,7 @@ class Preprocessor:
         return wanted or room
 
 
-def _prompts(prompt: Any) -> list[str | list[int]]:
+def _read_prompts(prompt: Any) -> list[str | list[int]]:
     if isinstance(prompt, str):
         return [prompt]
     if isinstance(prompt, list) and prompt:

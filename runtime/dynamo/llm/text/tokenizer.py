@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from dynamo.llm.text.gguf import metadata
+from dynamo.llm.text.gguf import read_metadata
 from dynamo.sdk.errors import CannotStart
 
 _HINT = "install dynamo-build[llm]"
@@ -39,7 +39,7 @@ class Tokenizer(Protocol):
     def size(self) -> int:
         """How many tokens there are; 0: any number is one."""
 
-    def least(self, text: str) -> int:
+    def count_least(self, text: str) -> int:
         """How many tokens a text has at least, known from its length alone; 0 where that says nothing."""
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -54,7 +54,7 @@ class ByteTokenizer:
     def encode(self, text: str, *, begun: bool = False) -> list[int]:
         return list(text.encode("utf-8", "surrogatepass"))
 
-    def least(self, text: str) -> int:
+    def count_least(self, text: str) -> int:
         return len(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -68,7 +68,7 @@ class ModelTokenizer:
         self._tokenizer = tokenizer
         self._prefix = list(prefix)
         self._alone: dict[int, str] = {}
-        self._longest = _longest(tokenizer)
+        self._longest = _measure_longest(tokenizer)
         self.size = int(tokenizer.get_vocab_size())
 
     def encode(self, text: str, *, begun: bool = False) -> list[int]:
@@ -76,7 +76,7 @@ class ModelTokenizer:
         found: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return [*self._prefix, *found] if self._prefix and not begun else found
 
-    def least(self, text: str) -> int:
+    def count_least(self, text: str) -> int:
         return len(text) // self._longest if self._longest else 0
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -90,7 +90,7 @@ class ModelTokenizer:
         return text
 
 
-def _longest(tokenizer: Any) -> int:
+def _measure_longest(tokenizer: Any) -> int:
     """The characters of the longest token, where every character of a text is part of a token; else 0."""
     model = tokenizer.model
     if type(model).__name__ != "BPE" or model.unk_token is not None or tokenizer.normalizer is not None:
@@ -98,25 +98,25 @@ def _longest(tokenizer: Any) -> int:
     return max(map(len, tokenizer.get_vocab()), default=0)
 
 
-def of_folder(folder: Path) -> ModelTokenizer:
+def load_folder(folder: Path) -> ModelTokenizer:
     """The tokenizer of a model in a folder as Hugging Face lays it out. Raises TokenizerError."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise TokenizerError(f"`{folder}` has no tokenizer.json")
     try:
-        return ModelTokenizer(_tokenizers().Tokenizer.from_file(str(path)))
+        return ModelTokenizer(_import_tokenizers().Tokenizer.from_file(str(path)))
     except Exception as error:
         raise TokenizerError(f"`{path}` cannot be read: {error}") from error
 
 
-def of_gguf(path: Path, found: Mapping[str, Any] | None = None) -> ModelTokenizer:
+def load_gguf(path: Path, found: Mapping[str, Any] | None = None) -> ModelTokenizer:
     """The tokenizer inside a GGUF file; `found` is its metadata when it was read already. Raises TokenizerError."""
-    keys = metadata(path) if found is None else found
+    keys = read_metadata(path) if found is None else found
     kind, pre = keys.get("tokenizer.ggml.model"), keys.get("tokenizer.ggml.pre", "default")
     tokens, merges = keys.get("tokenizer.ggml.tokens"), keys.get("tokenizer.ggml.merges")
     if kind != "gpt2" or not isinstance(tokens, list) or not isinstance(merges, list):
         raise TokenizerError(f"`{path.name}` has a tokenizer of kind `{kind}`; `gpt2` is the one that is known")
-    package = _tokenizers()
+    package = _import_tokenizers()
     pairs = [tuple(merge.split(" ", 1)) for merge in merges]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     made = package.Tokenizer(package.models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=pre == "llama-bpe"))
@@ -146,7 +146,7 @@ def _pre_tokenizer(parts: Any, pre: str, package: Any) -> Any:
     raise TokenizerError(f"the pre-tokenizer `{pre}` is not known; {known} are")
 
 
-def _tokenizers() -> Any:
+def _import_tokenizers() -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # there is one text at a time, and no pool to start for it
     try:
         return importlib.import_module("tokenizers")

@@ -61,7 +61,7 @@ def decorates(text: bytes) -> tuple[str, ...]:
     return tuple(name for name in mentioned if name in used)
 
 
-def used(project: str | os.PathLike[str], files: Iterable[str]) -> frozenset[str]:
+def find_used(project: str | os.PathLike[str], files: Iterable[str]) -> frozenset[str]:
     """The SDKs that these files of a project make services with."""
     found: set[str] = set()
     for file in files:
@@ -72,12 +72,12 @@ def used(project: str | os.PathLike[str], files: Iterable[str]) -> frozenset[str
     return frozenset(found)
 
 
-def layers(services: Iterable[ServiceSpec]) -> frozenset[str]:
+def find_layers(services: Iterable[ServiceSpec]) -> frozenset[str]:
     """The SDKs that the workers of these services need in place of the real ones."""
-    return frozenset(each for spec in services for each in _named(spec.envs))
+    return frozenset(each for spec in services for each in _read_names(spec.envs))
 
 
-def _named(environment: Mapping[str, str]) -> list[str]:
+def _read_names(environment: Mapping[str, str]) -> list[str]:
     return [each for each in environment.get(VARIABLE, "").split(",") if each in NAMES]
 
 
@@ -107,11 +107,11 @@ class Finder:
             if frame.f_code.co_name == "<module>":
                 files[frame.f_code.co_filename] = True
             frame = frame.f_back
-        return name in used("", files)
+        return name in find_used("", files)
 
 
 def install(environment: Mapping[str, str] | None = None) -> None:
     """Answer from now on in this process: for what the variable names, or where a file's text says so."""
-    names = [] if environment is None else _named(environment)
+    names = [] if environment is None else _read_names(environment)
     if environment is None or names:
         sys.meta_path.insert(0, Finder(names))

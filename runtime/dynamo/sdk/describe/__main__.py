@@ -16,9 +16,9 @@ from typing import NoReturn
 
 from dynamo.sdk import codec, compatible
 from dynamo.sdk.describe import assemble, stand_in, targets
-from dynamo.sdk.describe.failures import TimeUp, is_authors, problem_of, refusal
+from dynamo.sdk.describe.failures import TimeUp, describe_refusal, is_authors, problem_of
 from dynamo.sdk.errors import Unresolved
-from dynamo.sdk.graph import Discovery, is_own, own_path, relative
+from dynamo.sdk.graph import Discovery, is_own, make_relative, own_path
 
 #: The exit code that says: not the author's mistake, but ours; the traceback is in the output.
 BUG = 70
@@ -29,17 +29,21 @@ _USAGE = (
 )
 
 
-def describe(target: str, project: str, stand_ins: list[str], *, closed: bool = False) -> Discovery:
+def describe_target(target: str, project: str, stand_ins: list[str], *, closed: bool = False) -> Discovery:
     """Import a target and describe its graph; what the author's code raises becomes a problem."""
-    finder = stand_in.install(stand_ins, closed=closed)
+    finder = stand_in.install_finder(stand_ins, closed=closed)
     compatible.install()
     try:
-        name, entry = targets.resolve(target, project)
-        found = assemble.assemble(name, entry, project, _own_modules(project), tuple(sorted(finder.used)))
+        name, entry = targets.resolve_target(target, project)
+        found = assemble.assemble_graph(name, entry, project, _own_modules(project), tuple(sorted(finder.used)))
         if stand_in.refused:
-            raise Unresolved(*(refusal(message, file, line, project) for message, file, line in stand_in.refused))
+            raise Unresolved(
+                *(describe_refusal(message, file, line, project) for message, file, line in stand_in.refused)
+            )
     except Unresolved as error:
-        found = Discovery(problems=tuple(replace(each, where=relative(each.where, project)) for each in error.problems))
+        found = Discovery(
+            problems=tuple(replace(each, where=make_relative(each.where, project)) for each in error.problems)
+        )
     except BaseException as error:
         if not is_authors(error, project):
             raise
@@ -48,21 +52,21 @@ def describe(target: str, project: str, stand_ins: list[str], *, closed: bool = 
 
 
 def _own_modules(project: str) -> frozenset[str]:
-    return frozenset(name for name, module in list(sys.modules.items()) if is_own(_file(module), project))
+    return frozenset(name for name, module in list(sys.modules.items()) if is_own(_get_file(module), project))
 
 
 def _own_files(project: str) -> tuple[str, ...]:
-    files = {_file(module) for module in list(sys.modules.values())}
+    files = {_get_file(module) for module in list(sys.modules.values())}
     return tuple(sorted(own_path(file, project) for file in files if is_own(file, project)))
 
 
-def _file(module: object) -> str:
+def _get_file(module: object) -> str:
     # From the namespace: a stand-in, or a module with a __getattr__ of its own, must not be asked.
     file = getattr(module, "__dict__", {}).get("__file__")
     return file if isinstance(file, str) else ""
 
 
-def _limit(seconds: float) -> None:
+def _set_limit(seconds: float) -> None:
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise TimeUp(f"{seconds:g} seconds")
 
@@ -94,15 +98,15 @@ def main(arguments: list[str]) -> NoReturn:
     sys.path.insert(0, project)
     sys.argv = [positional[0]]
     if "--timeout" in values:
-        _limit(float(values["--timeout"][0]))
+        _set_limit(float(values["--timeout"][0]))
     try:
-        found = describe(positional[0], project, values.get("--stand-in", []), closed="--closed" in values)
+        found = describe_target(positional[0], project, values.get("--stand-in", []), closed="--closed" in values)
     except BaseException:
         traceback.print_exc()
         os._exit(BUG)
     signal.setitimer(signal.ITIMER_REAL, 0)
     with os.fdopen(report, "wb") as stream:
-        stream.write(codec.canonical(found))
+        stream.write(codec.encode_canonical(found))
     for stream_of_author in (sys.stdout, sys.stderr):
         stream_of_author.flush()
     os._exit(0)

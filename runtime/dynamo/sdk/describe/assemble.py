@@ -8,17 +8,17 @@ from typing import Any
 from dynamo.sdk.decorators import Service, as_service
 from dynamo.sdk.depends import Dependency
 from dynamo.sdk.describe.checks import service_problems, service_warnings
-from dynamo.sdk.graph import Discovery, Edge, Position, Problem, ServiceGraph, ServiceSpec, relative
+from dynamo.sdk.graph import Discovery, Edge, Position, Problem, ServiceGraph, ServiceSpec, make_relative
 from dynamo.sdk.interfaces import is_abstract
 from dynamo.sdk.suggestions import did_you_mean
 
 
-def assemble(
+def assemble_graph(
     target: str, entry: Service[Any], project: str, own: frozenset[str], stand_ins: tuple[str, ...]
 ) -> Discovery:
     """The graph below `entry`, or every problem of it. `own` are the modules of the project."""
     walk = _Walk(project, own)
-    walk.visit(entry, ())
+    walk.visit_service(entry, ())
     if walk.problems:
         return Discovery(problems=tuple(walk.problems), warnings=tuple(walk.warnings))
     # The bento's entry is told by the name under which the worker imports it, which may be another than the target's.
@@ -38,63 +38,70 @@ class _Walk:
         self._seen: dict[int, Service[Any]] = {}
         self._names: dict[str, Service[Any]] = {}
 
-    def visit(self, service: Service[Any], path: tuple[Service[Any], ...]) -> None:
+    def visit_service(self, service: Service[Any], path: tuple[Service[Any], ...]) -> None:
         if id(service) in self._seen:
             return
         self._seen[id(service)] = service
-        self._clash(service)
+        self._check_name(service)
         edges = []
-        for attribute, callee, linked, position in self._edges(service):
+        for attribute, callee, linked, position in self._iterate_edges(service):
             edges.append(Edge(attribute=attribute, service=callee.name, linked=linked))
             if callee in (*path, service):
-                self._circle((*path, service), callee, position)
+                self._report_cycle((*path, service), callee, position)
                 continue
-            self.visit(callee, (*path, service))
-        spec = service.spec(self.project, tuple(edges))
+            self.visit_service(callee, (*path, service))
+        spec = service.build_spec(self.project, tuple(edges))
         self.services.append(spec)
         for problem in service_problems(service, spec, self.own):
-            self._problem(problem.where, problem.message, problem.hint)
+            self._add_problem(problem.where, problem.message, problem.hint)
         for warning in service_warnings(service, spec, bool(path)):
             self.warnings.append(
-                Problem(where=relative(warning.where, self.project), message=warning.message, hint=warning.hint)
+                Problem(where=make_relative(warning.where, self.project), message=warning.message, hint=warning.hint)
             )
 
-    def _problem(self, where: Position, message: str, hint: str) -> None:
-        problem = Problem(where=relative(where, self.project), message=message, hint=hint)
+    def _add_problem(self, where: Position, message: str, hint: str) -> None:
+        problem = Problem(where=make_relative(where, self.project), message=message, hint=hint)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def _clash(self, service: Service[Any]) -> None:
+    def _check_name(self, service: Service[Any]) -> None:
         other = self._names.setdefault(service.name, service)
         if other is not service:
-            place = relative(other.position, self.project)
+            place = make_relative(other.position, self.project)
             message = f"two services are named `{service.name}`: the other is at {place}"
-            self._problem(service.position, message, 'Rename one, or give it dynamo={"name": …}.')
+            self._add_problem(service.position, message, 'Rename one, or give it dynamo={"name": …}.')
 
-    def _circle(self, path: tuple[Service[Any], ...], back: Service[Any], position: Position) -> None:
+    def _report_cycle(self, path: tuple[Service[Any], ...], back: Service[Any], position: Position) -> None:
         names = [service.name for service in path[path.index(back) :]]
         message = f"services depend on each other in a circle: {' → '.join([*names, back.name])}"
-        self._problem(position, message, f"Remove the dependency of `{names[-1]}` on `{back.name}`.")
+        self._add_problem(position, message, f"Remove the dependency of `{names[-1]}` on `{back.name}`.")
 
-    def _edges(self, service: Service[Any]) -> Iterator[tuple[str, Service[Any], bool, Position]]:
+    def _iterate_edges(self, service: Service[Any]) -> Iterator[tuple[str, Service[Any], bool, Position]]:
         """The edges that are left: of a chained service the linked ones, of any other all."""
-        linked = self._linked(service)
+        linked = self._resolve_links(service)
         for attribute, dependency in service.dependencies.items():
             if attribute in linked:
                 for callee, position in linked[attribute]:
-                    yield attribute, self._reachable(service, callee, position), True, position
-            elif not service.chained:
-                found = self._resolved(service, attribute, dependency)
+                    yield attribute, self._check_reachable(service, callee, position), True, position
+            elif not service.is_chained:
+                found = self._resolve_dependency(service, attribute, dependency)
                 if found is not None:
-                    yield attribute, self._reachable(service, found, dependency.position), False, dependency.position
+                    yield (
+                        attribute,
+                        self._check_reachable(service, found, dependency.position),
+                        False,
+                        dependency.position,
+                    )
 
-    def _reachable(self, service: Service[Any], callee: Service[Any], position: Position) -> Service[Any]:
-        if not callee.enabled:
+    def _check_reachable(self, service: Service[Any], callee: Service[Any], position: Position) -> Service[Any]:
+        if not callee.is_enabled:
             message = f"`{service.name}` depends on `{callee.name}`, which answers over HTTP only"
-            self._problem(position, message, f'Give `{callee.name}` dynamo={{"enabled": True}}.')
+            self._add_problem(position, message, f'Give `{callee.name}` dynamo={{"enabled": True}}.')
         return callee
 
-    def _resolved(self, service: Service[Any], attribute: str, dependency: Dependency[Any]) -> Service[Any] | None:
+    def _resolve_dependency(
+        self, service: Service[Any], attribute: str, dependency: Dependency[Any]
+    ) -> Service[Any] | None:
         found = as_service(dependency.on)
         if found is not None:
             return found
@@ -117,14 +124,14 @@ class _Walk:
             )
         else:
             message, hint = f"{where} depends on {name}, which is not a service", "Give `depends` a service."
-        self._problem(dependency.position, message, hint)
+        self._add_problem(dependency.position, message, hint)
         return None
 
-    def _linked(self, service: Service[Any]) -> dict[str, list[tuple[Service[Any], Position]]]:
+    def _resolve_links(self, service: Service[Any]) -> dict[str, list[tuple[Service[Any], Position]]]:
         found: dict[str, list[tuple[Service[Any], Position]]] = {}
         for callee, position in service.links:
             exact = [key for key, item in service.dependencies.items() if as_service(item.on) is callee]
-            fitting = exact or [key for key, item in service.dependencies.items() if _fits(callee, item)]
+            fitting = exact or [key for key, item in service.dependencies.items() if _fits_dependency(callee, item)]
             if len(fitting) == 1 or exact:
                 found.setdefault(fitting[0], []).append((callee, position))
                 continue
@@ -135,11 +142,11 @@ class _Walk:
                 seen = "no dependency"
                 known = [getattr(item.on, "__name__", "") for item in service.dependencies.values()]
                 hint = did_you_mean(callee.inner.__name__, known, hint) if known else hint
-            self._problem(position, f"`{service.name}.link({callee.name})` fits {seen} of `{service.name}`", hint)
+            self._add_problem(position, f"`{service.name}.link({callee.name})` fits {seen} of `{service.name}`", hint)
         return found
 
 
-def _fits(callee: Service[Any], dependency: Dependency[Any]) -> bool:
+def _fits_dependency(callee: Service[Any], dependency: Dependency[Any]) -> bool:
     on = as_service(dependency.on)
     declared = on.inner if on is not None else dependency.on
     return isinstance(declared, type) and issubclass(callee.inner, declared)

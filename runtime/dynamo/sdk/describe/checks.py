@@ -9,8 +9,8 @@ from typing import Any
 from dynamo.sdk.decorators import Service
 from dynamo.sdk.endpoints import annotations_of, marked_methods, named_parameters
 from dynamo.sdk.graph import EndpointSpec, Problem, ServiceSpec
-from dynamo.sdk.interfaces import unimplemented
-from dynamo.sdk.schemas import type_name, unservable
+from dynamo.sdk.interfaces import find_unimplemented
+from dynamo.sdk.schemas import is_unservable, type_name
 
 
 def service_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[str]) -> Iterator[Problem]:
@@ -27,7 +27,7 @@ def service_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[st
             message=f"`{name}` is a typing.Protocol, which has no instances",
             hint=f"Write `class {cls.__name__}:`; interfaces of services inherit dynamo.sdk.AbstractService.",
         )
-    for missing, what in unimplemented(cls, frozenset(method for method, _, _ in marked_methods(cls))):
+    for missing, what in find_unimplemented(cls, frozenset(method for method, _, _ in marked_methods(cls))):
         hint = f"Define `{missing.rpartition('.')[2]}` with @dynamo_endpoint."
         yield Problem(where=where, message=f"`{name}`: `{missing}` {what}", hint=hint)
     yield from _endpoint_problems(service, spec, own)
@@ -64,7 +64,7 @@ def _endpoint_problems(service: Service[Any], spec: ServiceSpec, own: frozenset[
         function = functions[endpoint.method]
         hints = annotations_of(function)
         for name in [*(parameter.name for parameter in named_parameters(function)), "return"]:
-            if unservable(hints.get(name), own):
+            if is_unservable(hints.get(name), own):
                 yield Problem(
                     where=where,
                     message=f"{told} uses `{type_name(hints[name])}`, which cannot travel between services",

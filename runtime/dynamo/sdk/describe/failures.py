@@ -8,8 +8,8 @@ import re
 import sys
 
 from dynamo.sdk.describe.stand_in import StandInUsed
-from dynamo.sdk.graph import Position, Problem, own_line, relative
-from dynamo.sdk.suggestions import closest
+from dynamo.sdk.graph import Position, Problem, make_relative, own_line
+from dynamo.sdk.suggestions import find_closest
 
 _CANNOT_IMPORT = re.compile(r"cannot import name '([^']+)' from (?:partially initialized module )?'([^']+)'")
 
@@ -28,13 +28,13 @@ def problem_of(error: BaseException, project: str) -> Problem:
     """The problem that an exception raised during import stands for."""
     where = own_line(error.__traceback__, project)
     if isinstance(error, SyntaxError):
-        return _syntax(error, where, project)
+        return _describe_syntax(error, where, project)
     if isinstance(error, StandInUsed):
-        return refusal(str(error), "", 0, project, where)
+        return describe_refusal(str(error), "", 0, project, where)
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return _missing(error.name, where, project)
+        return _describe_missing_module(error.name, where, project)
     if isinstance(error, ImportError):
-        return _name_missing(error, where)
+        return _describe_missing_name(error, where)
     if isinstance(error, SystemExit):
         hint = 'Put it below `if __name__ == "__main__":`.'
         return Problem(
@@ -56,31 +56,31 @@ def problem_of(error: BaseException, project: str) -> Problem:
     )
 
 
-def refusal(message: str, file: str, line: int, project: str, where: Position | None = None) -> Problem:
+def describe_refusal(message: str, file: str, line: int, project: str, where: Position | None = None) -> Problem:
     """The problem of code that asked a stand-in for a value."""
-    where = where or relative(Position(file=file, line=line), project)
+    where = where or make_relative(Position(file=file, line=line), project)
     return Problem(
         where=where, message=f"the code {message}", hint="Do it in a method, where the real module is there."
     )
 
 
-def _syntax(error: SyntaxError, where: Position, project: str) -> Problem:
+def _describe_syntax(error: SyntaxError, where: Position, project: str) -> Problem:
     if error.filename:
-        where = relative(Position(file=error.filename, line=error.lineno or 0), project)
+        where = make_relative(Position(file=error.filename, line=error.lineno or 0), project)
     return Problem(
         where=where, message=f"syntax error: {error.msg}", hint=f"Correct it: `{(error.text or '').strip()[:80]}`."
     )
 
 
-def _missing(name: str, where: Position, project: str) -> Problem:
+def _describe_missing_module(name: str, where: Position, project: str) -> Problem:
     top, _, rest = name.partition(".")
     parent = sys.modules.get(name.rpartition(".")[0])
     if rest and parent is not None:
         known = [module.name for module in pkgutil.iter_modules(getattr(parent, "__path__", []))]
-        best = closest(name.rpartition(".")[2], known)
+        best = find_closest(name.rpartition(".")[2], known)
         hint = f"Did you mean `{parent.__name__}.{best}`?" if best else f"`{parent.__name__}` has no such module."
         return Problem(where=where, message=f"no module `{name}`", hint=hint)
-    best = closest(top, (known for known in _importable(project) if not known.startswith("_")), cutoff=0.75)
+    best = find_closest(top, (known for known in _list_importable(project) if not known.startswith("_")), cutoff=0.75)
     hint = "Correct the name, or add its package to the project's requirements."
     if best == top:
         hint = "It is installed here alone: add its package to the project's requirements."
@@ -89,7 +89,7 @@ def _missing(name: str, where: Position, project: str) -> Problem:
     return Problem(where=where, message=f"no module `{name}`", hint=hint)
 
 
-def _importable(project: str) -> list[str]:
+def _list_importable(project: str) -> list[str]:
     found = [module.name for module in pkgutil.iter_modules([project, *sys.path])]
     return [*found, *project_modules(project), *sys.stdlib_module_names, *sys.builtin_module_names]
 
@@ -104,7 +104,7 @@ def project_modules(project: str) -> list[str]:
     return [name for name in names if name.isidentifier()]
 
 
-def _name_missing(error: ImportError, where: Position) -> Problem:
+def _describe_missing_name(error: ImportError, where: Position) -> Problem:
     matched = _CANNOT_IMPORT.search(error.msg or "")
     if matched is None:
         return Problem(where=where, message=f"the import failed: {error.msg}", hint="Correct the import.")
@@ -115,6 +115,6 @@ def _name_missing(error: ImportError, where: Position) -> Problem:
             message=f"`{module}` and the module that is imported from it import each other (`{name}` is not there yet)",
             hint=f"Break the circle: `import {module}` and `depends({module.rpartition('.')[2]})`, or move `{name}`.",
         )
-    best = closest(name, [known for known in vars(sys.modules.get(module, sys)) if not known.startswith("_")])
+    best = find_closest(name, [known for known in vars(sys.modules.get(module, sys)) if not known.startswith("_")])
     hint = f"Did you mean `{best}`?" if best else f"`{module}` has no such name."
     return Problem(where=where, message=f"no `{name}` in `{module}`", hint=hint)

@@ -30,15 +30,15 @@ class StandInUsed(Exception):
 refused: list[tuple[str, str, int]] = []
 
 
-def _refuse(name: str, what: str) -> NoReturn:
+def _refuse_use(name: str, what: str) -> NoReturn:
     message = f"{what} `{name}` while the graph is imported, when it is only stood in for"
-    file, line = _asking()
+    file, line = _find_caller()
     if not _is_library(file):
         refused.append((message, file, line))
     raise StandInUsed(message)
 
 
-def _asking() -> tuple[str, int]:
+def _find_caller() -> tuple[str, int]:
     """The innermost frame outside this module and the import system."""
     frame = sys._getframe(1)
     while frame.f_back and (frame.f_code.co_filename == __file__ or _IMPORTLIB in frame.f_code.co_filename):
@@ -73,7 +73,7 @@ class StandIn:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         # As a decorator it gives back what it decorates, so that the endpoints of a class stay visible.
-        if len(arguments) == 1 and not keywords and _decorable(arguments[0]):
+        if len(arguments) == 1 and not keywords and _is_decorable(arguments[0]):
             return arguments[0]
         return StandIn(self.__module__, f"{self.__qualname__}()")
 
@@ -105,29 +105,29 @@ class StandIn:
     def __eq__(self, other: object) -> bool:
         if self is other or _asked_by_library():
             return self is other
-        _refuse(self._told, "compares")
+        _refuse_use(self._full_name, "compares")
 
     def __bool__(self) -> bool:
         if _asked_by_library():
             return True
-        _refuse(self._told, "asks for the truth of")
+        _refuse_use(self._full_name, "asks for the truth of")
 
     def __instancecheck__(self, instance: object) -> bool:
         if _asked_by_library():
             return False
-        _refuse(self._told, "asks for an instance of")
+        _refuse_use(self._full_name, "asks for an instance of")
 
     def __subclasscheck__(self, subclass: type) -> bool:
         if _asked_by_library():
             return False
-        _refuse(self._told, "asks for a subclass of")
+        _refuse_use(self._full_name, "asks for a subclass of")
 
     @property
-    def _told(self) -> str:
+    def _full_name(self) -> str:
         return f"{self.__module__}.{self.__qualname__}"
 
     def __repr__(self) -> str:
-        return self._told
+        return self._full_name
 
 
 class _Inherited:
@@ -139,15 +139,15 @@ class _Inherited:
         super().__init_subclass__()
 
 
-def _decorable(value: Any) -> bool:
+def _is_decorable(value: Any) -> bool:
     return isinstance(value, type) or (
         callable(value) and not isinstance(value, StandIn) and hasattr(value, "__name__")
     )
 
 
-def _refusing(what: str) -> Callable[..., NoReturn]:
+def _make_refusal(what: str) -> Callable[..., NoReturn]:
     def refuse(self: StandIn, *arguments: Any) -> NoReturn:
-        _refuse(self._told, what)
+        _refuse_use(self._full_name, what)
 
     return refuse
 
@@ -161,7 +161,7 @@ for _name, _what in {
         "calculates with",
     ),
 }.items():
-    setattr(StandIn, _name, _refusing(_what))
+    setattr(StandIn, _name, _make_refusal(_what))
 
 
 class StandInModule(ModuleType):
@@ -169,7 +169,7 @@ class StandInModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            _refuse(self.__name__, "takes `*` from")
+            _refuse_use(self.__name__, "takes `*` from")
         if name.startswith("__") and name.endswith("__") and name != "__version__":
             raise AttributeError(name)
         made = StandIn(self.__name__, name)
@@ -194,7 +194,7 @@ class Finder:
         top = name.partition(".")[0]
         if top not in self.names:
             if self.closed and name == "importlib.metadata":
-                return self._metadata(path)
+                return self._wrap_metadata(path)
             if self.closed and path is None and top not in _KNOWN and _is_installed(name):
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
             return None
@@ -202,7 +202,7 @@ class Finder:
         # A loader by its methods: importlib.abc takes longer to import than all the rest of this module.
         return ModuleSpec(name, cast(Any, self), is_package=True)
 
-    def _metadata(self, path: Sequence[str] | None) -> ModuleSpec | None:
+    def _wrap_metadata(self, path: Sequence[str] | None) -> ModuleSpec | None:
         """importlib.metadata, which then answers as the rest does: which versions are installed here says nothing."""
         spec = PathFinder.find_spec("importlib.metadata", path)
         if spec is not None and spec.loader is not None:
@@ -223,11 +223,11 @@ class Finder:
             module = folded.replace("-", "_")
             if module in _REAL:
                 return find(name)
-            if _is_library(_asking()[0]):
+            if _is_library(_find_caller()[0]):
                 known = _ASKED_BY_PYDANTIC.get(folded) if module in self.names else None
                 return SimpleNamespace(version=known) if known else find(name)
             if module in self.names:
-                _refuse(name, "asks for the version of")
+                _refuse_use(name, "asks for the version of")
             raise metadata.PackageNotFoundError(name)
 
         metadata.Distribution.from_name = from_name
@@ -247,7 +247,7 @@ def _is_installed(name: str) -> bool:
     return bool(places) and all(any(part in f"{place}{os.sep}" for part in _INSTALLED) for place in places)
 
 
-def install(names: Iterable[str], *, closed: bool = False) -> Finder:
+def install_finder(names: Iterable[str], *, closed: bool = False) -> Finder:
     """Stand in for these modules from now on in this process, whether they are installed or not."""
     finder = Finder(names, closed=closed)
     if closed and (metadata := sys.modules.get("importlib.metadata")):

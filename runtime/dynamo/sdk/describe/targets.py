@@ -16,15 +16,15 @@ from dynamo.sdk.graph import Problem, is_own
 from dynamo.sdk.suggestions import did_you_mean
 
 
-def resolve(target: str, project: str) -> tuple[str, Service[Any]]:
+def resolve_target(target: str, project: str) -> tuple[str, Service[Any]]:
     """The target as the worker imports it, and its service. Raises Unresolved, and whatever the import raises."""
     where, colon, attribute = target.partition(":")
     name = _module_name(where, project) if where else _only_module(project)
-    module = _imported(name, project)
+    module = _import_module(name, project)
     services = {key: value for key, value in vars(module).items() if isinstance(value, Service)}
     if not colon:
         attribute = _only_root(name, services)
-    found = _walk(name, module, attribute, services)
+    found = _follow_path(name, module, attribute, services)
     return f"{name}:{attribute}", found
 
 
@@ -65,7 +65,7 @@ def _only_module(project: str) -> str:
     )
 
 
-def _imported(name: str, project: str) -> ModuleType:
+def _import_module(name: str, project: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise Unresolved(
             Problem(message=f"`{name}` is not a module's name", hint="Name the target as `module:Service`.")
@@ -120,7 +120,7 @@ def _only_root(name: str, services: dict[str, Service[Any]]) -> str:
     )
 
 
-def _walk(name: str, module: ModuleType, attribute: str, services: dict[str, Service[Any]]) -> Service[Any]:
+def _follow_path(name: str, module: ModuleType, attribute: str, services: dict[str, Service[Any]]) -> Service[Any]:
     first, *rest = attribute.split(".")
     if not hasattr(module, first):
         raise Unresolved(Problem(message=f"no `{first}` in `{name}`", hint=did_you_mean(first, services)))

@@ -17,10 +17,10 @@ async def test_register_and_withdraw():
     first = await discovery.register(instance(1))
     watch = await discovery.watch("n", "c")
     await discovery.register(instance(2, "other"))
-    assert [item.id for item in watch.instances()] == [1, 2]
-    assert [item.id for item in watch.instances("other")] == [2]
+    assert [item.id for item in watch.list_instances()] == [1, 2]
+    assert [item.id for item in watch.list_instances("other")] == [2]
     await first.close()
-    assert [item.id for item in watch.instances()] == [2]
+    assert [item.id for item in watch.list_instances()] == [2]
     assert await discovery.watch("n", "nobody") is not None
 
 
@@ -28,12 +28,12 @@ async def test_leases_run_out():
     """An instance that is not heard of any more is forgotten."""
     now = [0.0]
     watch = Watch(lambda _: None, lambda: now[0], lease=4)
-    watch.seen(instance(1))
+    watch.record_instance(instance(1))
     now[0] = 3
-    watch.seen(instance(2))
-    assert len(watch.instances()) == 2
+    watch.record_instance(instance(2))
+    assert len(watch.list_instances()) == 2
     now[0] = 5
-    assert [item.id for item in watch.instances()] == [2]
+    assert [item.id for item in watch.list_instances()] == [2]
 
 
 async def test_set_aside(monkeypatch):
@@ -41,12 +41,12 @@ async def test_set_aside(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Watch(lambda _: None, lambda: now[0])
-    watch.seen(instance(1))
+    watch.record_instance(instance(1))
     watch.set_aside(1)
-    watch.seen(instance(1))
-    assert watch.instances() == []
+    watch.record_instance(instance(1))
+    assert watch.list_instances() == []
     now[0] = ASIDE_SECONDS + 0.1
-    assert len(watch.instances()) == 1
+    assert len(watch.list_instances()) == 1
 
 
 async def test_set_aside_until_it_is_seen(monkeypatch):
@@ -54,23 +54,23 @@ async def test_set_aside_until_it_is_seen(monkeypatch):
     now, beating = [0.0], [True]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     watch = Watch(lambda _: None, lambda: now[0], lease=4, beating=lambda: beating[0])
-    watch.seen(instance(1))
-    watch.seen(instance(2))
+    watch.record_instance(instance(1))
+    watch.record_instance(instance(2))
     watch.set_aside(1)
     now[0] = 2.0
-    assert [item.id for item in watch.instances()] == [2]
-    watch.seen(instance(1))
+    assert [item.id for item in watch.list_instances()] == [2]
+    watch.record_instance(instance(1))
     now[0] = 2.1
-    assert [item.id for item in watch.instances()] == [1, 2]
+    assert [item.id for item in watch.list_instances()] == [1, 2]
     watch.set_aside(2)
     now[0] = 3.0
-    assert [item.id for item in watch.instances()] == [1]
+    assert [item.id for item in watch.list_instances()] == [1]
     beating[0] = False
     now[0] = 3.1
-    assert [item.id for item in watch.instances()] == [1, 2]
+    assert [item.id for item in watch.list_instances()] == [1, 2]
 
 
 async def test_changed():
     """Waiting ends with the first change, or with the time."""
     watch = Watch(lambda _: None, lambda: 0.0)
-    assert not await watch.changed(0.01)
+    assert not await watch.wait_for_change(0.01)

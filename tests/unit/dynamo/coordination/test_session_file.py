@@ -17,25 +17,25 @@ def made(pid: int) -> session_file.Session:
 def test_written_and_found(tmp_path):
     """The newest session of a living process is found, and its file is private."""
     environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    assert session_file.newest(environment) is None
-    path = session_file.write(made(os.getpid()), environment)
+    assert session_file.find_newest_session(environment) is None
+    path = session_file.write_session(made(os.getpid()), environment)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert session_file.newest(environment) == made(os.getpid())
-    dead = session_file.write(made(2**22 - 1), environment)
+    assert session_file.find_newest_session(environment) == made(os.getpid())
+    dead = session_file.write_session(made(2**22 - 1), environment)
     os.utime(dead, (2e9, 2e9))
     (path.parent / "junk.json").write_text("[]")
-    assert session_file.newest(environment) == made(os.getpid())
-    session_file.remove(dead)
+    assert session_file.find_newest_session(environment) == made(os.getpid())
+    session_file.remove_session(dead)
     (path.parent / "junk.json").unlink()
-    session_file.remove(path)
+    session_file.remove_session(path)
     assert not path.parent.exists()
 
 
 def test_a_graph_that_ends_meanwhile_hides_no_other(tmp_path, monkeypatch):
     """Its file may go between being listed and being looked at."""
     environment = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    path = session_file.write(made(os.getpid()), environment)
-    gone = session_file.write(made(2**22 - 1), environment)
+    path = session_file.write_session(made(os.getpid()), environment)
+    gone = session_file.write_session(made(2**22 - 1), environment)
     real = type(path).glob
 
     def listed(self, pattern):
@@ -44,7 +44,7 @@ def test_a_graph_that_ends_meanwhile_hides_no_other(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(type(path), "glob", listed)
-    assert session_file.newest(environment) == made(os.getpid())
+    assert session_file.find_newest_session(environment) == made(os.getpid())
 
 
 def test_a_folder_of_others_is_not_used(tmp_path):
@@ -53,5 +53,5 @@ def test_a_folder_of_others_is_not_used(tmp_path):
     (tmp_path / "dynamo").mkdir()
     (tmp_path / "dynamo").chmod(0o777)
     with pytest.raises(PermissionError):
-        session_file.write(made(1), environment)
-    assert session_file.newest(environment) is None
+        session_file.write_session(made(1), environment)
+    assert session_file.find_newest_session(environment) is None

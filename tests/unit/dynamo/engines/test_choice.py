@@ -6,7 +6,7 @@ import pytest
 
 from dynamo.engines.choice import start_engine
 from dynamo.engines.echo import EchoEngine
-from dynamo.engines.serving import OWN, arguments
+from dynamo.engines.serving import OWN, build_arguments
 from dynamo.engines.simulated import SimulatedEngine
 from dynamo.engines.vllm import VllmMissing
 from dynamo.sdk.config import ServiceConfig
@@ -51,6 +51,6 @@ def test_arguments(monkeypatch):
         },
     }
     monkeypatch.setattr(ServiceConfig, "_instance", ServiceConfig(config))
-    assert arguments("VllmWorker") == [
+    assert build_arguments("VllmWorker") == [
         "--model", "m", "--kv-transfer-config", '{"kv_role": "kv_both"}', "--enforce-eager",
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings, NoEngine, pieces, weights
+from dynamo.engines.embedded import EmbeddedEngine, EmbeddedSettings, NoEngine, find_weights, split_prompt
 from dynamo.engines.engine import EngineRequest, RequestTooLong
 from dynamo.llm.kv.events import Removed, Stored
 from dynamo.llm.kv.hashing import block_hashes
@@ -40,7 +40,7 @@ def engine(told):
 
 @pytest.fixture(scope="module")
 def files():
-    return model_files.read(str(weights("smollm2")))
+    return model_files.read_model(str(find_weights("smollm2")))
 
 
 def request(name, tokens=range(300, 340), **more):
@@ -147,7 +147,7 @@ async def test_events_and_metrics(engine, told):
 ])  # fmt: skip
 def test_pieces(done, length, ends):
     """Of equal size at first, larger ones of what is long, and never a small rest."""
-    assert list(pieces(done, length)) == ends
+    assert list(split_prompt(done, length)) == ends
 
 
 @pytest.mark.parametrize("second_cache", [0, 64])
@@ -226,6 +226,6 @@ async def test_prefill_only(engine):
 def test_missing():
     """A model that is not there is said in one line."""
     with pytest.raises(NoEngine, match="no model is at"):
-        weights("absent.gguf")
+        find_weights("absent.gguf")
     with pytest.raises(NoEngine, match="cannot be loaded"):
         asyncio.run(EmbeddedEngine.start(__file__))

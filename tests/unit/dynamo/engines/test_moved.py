@@ -18,7 +18,7 @@ FILES = {
 CODE = """
 import json
 from dynamo.engines import moved
-moved.install(); moved.install()
+moved.install_finder(); moved.install_finder()
 import vllm.utils
 seen = {"own": vllm.utils.random_uuid()}
 from vllm.utils import FlexibleArgumentParser
@@ -52,7 +52,7 @@ def test_names_are_found_where_they_are_now(tmp_path):
 def test_lazy(tmp_path):
     """Nothing of vLLM is imported before somebody asks for it, and without it the error is Python's own."""
     code = (
-        "import sys\nfrom dynamo.engines import moved\nmoved.install()\n"
+        "import sys\nfrom dynamo.engines import moved\nmoved.install_finder()\n"
         "assert not any(name.startswith('vllm') for name in sys.modules)\n"
         "try:\n    from vllm.entrypoints.openai.protocol import X\n"
         "except ModuleNotFoundError as error:\n    print(error.name)"

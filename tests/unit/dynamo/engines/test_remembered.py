@@ -23,8 +23,8 @@ def told(events: list[KvEvent]) -> tuple[list[int], list[int]]:
 
 def put(memory: Slots | SecondCache, text: str) -> tuple[int, int, list[int], list[int]]:
     """Compute a prompt: the slot, what was held of it, what is told as stored and as removed."""
-    place = memory.take(hashes(text))
-    stored, removed = told([*place.events, *memory.leave(place.slot, hashes(text))])
+    place = memory.take_slot(hashes(text))
+    stored, removed = told([*place.events, *memory.release_slot(place.slot, hashes(text))])
     return place.slot, place.blocks, stored, removed
 
 
@@ -52,22 +52,22 @@ def test_a_slot_in_use_is_nobody_elses() -> None:
     """The same prompt twice at once is in two slots; what the second one held is gone as soon as it is taken."""
     slots = Slots(2)
     put(slots, "gone")
-    first, again = slots.take(hashes("same")), None
-    again = slots.take(hashes("same"))
+    first, again = slots.take_slot(hashes("same")), None
+    again = slots.take_slot(hashes("same"))
     assert (first.slot, again.slot) == (1, 0)
     assert told(again.events) == ([], hashes("gone"))
-    assert told(slots.leave(first.slot, hashes("same"))) == (hashes("same"), [])
-    assert told(slots.leave(again.slot, hashes("sa"))) == ([], [])
-    assert slots.take(hashes("same!")).slot == first.slot
+    assert told(slots.release_slot(first.slot, hashes("same"))) == (hashes("same"), [])
+    assert told(slots.release_slot(again.slot, hashes("sa"))) == ([], [])
+    assert slots.take_slot(hashes("same!")).slot == first.slot
 
 
 def test_copies_make_room_first() -> None:
     """A beginning that was asked for twice at once is in two slots: it is kept in one, the others are as before."""
     slots = Slots(3)
     put(slots, "another talk")
-    first, second = slots.take(hashes("long beginning, a")), slots.take(hashes("long beginning, b"))
+    first, second = slots.take_slot(hashes("long beginning, a")), slots.take_slot(hashes("long beginning, b"))
     for place, text in ((first, "long beginning, a"), (second, "long beginning, b")):
-        slots.leave(place.slot, hashes(text))
+        slots.release_slot(place.slot, hashes(text))
     for end in "cde":
         assert put(slots, f"long beginning, {end}")[:2] == (second.slot, 16)
     assert put(slots, "new")[0] == first.slot
@@ -78,9 +78,9 @@ def test_a_request_that_was_given_up_leaves_what_it_computed() -> None:
     """No more is said to be held."""
     slots = Slots(1)
     put(slots, "abcd")
-    place = slots.take(hashes("abcdefgh"))
-    assert told(slots.leave(place.slot, hashes("abcde"))) == (hashes("abcde")[4:], [])
-    assert slots.take(hashes("abcdefgh")).blocks == 5
+    place = slots.take_slot(hashes("abcdefgh"))
+    assert told(slots.release_slot(place.slot, hashes("abcde"))) == (hashes("abcde")[4:], [])
+    assert slots.take_slot(hashes("abcdefgh")).blocks == 5
 
 
 def test_nothing_is_told_of_less_than_a_block() -> None:
@@ -121,12 +121,12 @@ def test_what_was_told_is_what_is_held(prompts, count, second_cache, chance) -> 
     def leave() -> None:
         slot, kept = running.pop(chance.randrange(len(running)))
         held[slot] = kept
-        hear(memory.leave(slot, kept))
+        hear(memory.release_slot(slot, kept))
 
     for text, computed in prompts:
         if len(running) == count:
             leave()
-        place = memory.take(hashes(text))
+        place = memory.take_slot(hashes(text))
         hear(place.events)
         if not second_cache:
             assert place.slot not in {slot for slot, _ in running}

@@ -20,11 +20,11 @@ async def test_the_least_is_next() -> None:
     turns, order = Turns(1), []
 
     async def one(name: str, number: float) -> None:
-        async with turns.take(number):
+        async with turns.take_place(number):
             order.append(name)
             await asyncio.sleep(0)
 
-    async with turns.take(0):
+    async with turns.take_place(0):
         waiting = [asyncio.create_task(one(name, number)) for name, number in (("b", 2), ("c", 3), ("a", 1), ("b2", 2))]
         await settle()
         assert order == []
@@ -37,10 +37,10 @@ async def test_who_leaves_the_queue_takes_no_place() -> None:
     turns = Turns(1)
 
     async def one() -> None:
-        async with turns.take(0):
+        async with turns.take_place(0):
             pass
 
-    holding = turns.take(0)
+    holding = turns.take_place(0)
     await holding.__aenter__()
     first, second = asyncio.create_task(one()), asyncio.create_task(one())
     await settle()
@@ -60,7 +60,7 @@ async def test_never_more_than_there_are_places() -> None:
 
     async def one(number: int) -> None:
         nonlocal inside, most
-        async with turns.take(chance.random()):
+        async with turns.take_place(chance.random()):
             inside += 1
             most = max(most, inside)
             try:
@@ -77,5 +77,5 @@ async def test_never_more_than_there_are_places() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert (inside, most) == (0, 3)
-    async with turns.take(0), turns.take(0), turns.take(0):
+    async with turns.take_place(0), turns.take_place(0), turns.take_place(0):
         pass

@@ -50,8 +50,8 @@ def test_a_second_turn_is_answered_from_the_cache():
         assert (first[0].cached_tokens, again[0].cached_tokens) == (0, 16)
         assert [step.finish_reason for step in again] == [None, None, "length"]
         assert warm < cold
-        assert engine.batcher.pool.active == 0
-        assert engine.batcher.metrics().gpu_prefix_cache_hit_rate == 0.4
+        assert engine.batcher.pool.active_blocks == 0
+        assert engine.batcher.build_metrics().gpu_prefix_cache_hit_rate == 0.4
 
     run(body())
 
@@ -59,10 +59,10 @@ def test_a_second_turn_is_answered_from_the_cache():
 def test_long_prompts_are_prefilled_in_chunks():
     """A pass computes no more tokens than its budget, and those who generate go on meanwhile."""
     batcher = Batcher(SMALL)
-    batcher.add(request("short", range(4), 10))
-    batcher.run()
-    batcher.add(request("long", range(100, 120), 2))
-    passes = [[name for name, _ in batcher.run().steps] for _ in range(4)]
+    batcher.add_request(request("short", range(4), 10))
+    batcher.run_pass()
+    batcher.add_request(request("long", range(100, 120), 2))
+    passes = [[name for name, _ in batcher.run_pass().steps] for _ in range(4)]
     assert passes == [["short"], ["short"], ["short", "long"], ["short", "long"]]
 
 
@@ -70,14 +70,14 @@ def test_requests_that_do_not_fit_are_refused_and_others_wait():
     """Too long is an error at once; no room now is a place in the line."""
     batcher = Batcher(SMALL)
     with pytest.raises(RequestTooLong, match="do not fit into 16 blocks of 4"):
-        batcher.add(request("a", range(64), 1))
+        batcher.add_request(request("a", range(64), 1))
     with pytest.raises(RequestTooLong, match="empty"):
-        batcher.add(request("a", []))
+        batcher.add_request(request("a", []))
     for name in "abcdef":
-        batcher.add(request(name, [ord(name)], 2))
-    batcher.run()
-    assert batcher.metrics().num_requests_waiting == 2
-    assert batcher.metrics().request_active_slots == 4
+        batcher.add_request(request(name, [ord(name)], 2))
+    batcher.run_pass()
+    assert batcher.build_metrics().num_requests_waiting == 2
+    assert batcher.build_metrics().request_active_slots == 4
 
 
 def test_a_reader_that_leaves_frees_its_blocks():
@@ -87,15 +87,15 @@ def test_a_reader_that_leaves_frees_its_blocks():
         engine = SimulatedEngine(SMALL)
         answer = engine.generate(request("a", range(20), 30))
         await anext(answer)
-        assert engine.batcher.pool.active > 0
+        assert engine.batcher.pool.active_blocks > 0
         await answer.aclose()
-        assert engine.batcher.pool.active == 0
-        assert not engine.batcher.busy
+        assert engine.batcher.pool.active_blocks == 0
+        assert not engine.batcher.is_busy
         other = asyncio.ensure_future(said(engine, request("b", range(5), 40)))
         await asyncio.sleep(0.01)
         await engine.close()
         assert (await other)[-1].finish_reason == "cancelled"
-        assert engine.batcher.pool.active == 0
+        assert engine.batcher.pool.active_blocks == 0
 
     run(body())
 
@@ -132,19 +132,19 @@ def test_whatever_comes_all_are_answered_and_nothing_leaks(wanted, blocks, slots
         for number, (stem, length, limit, when) in enumerate(wanted)
     ]
     turn = 0
-    while waiting or batcher.busy:
+    while waiting or batcher.is_busy:
         for entry in [entry for entry in waiting if entry[0] <= turn]:
             waiting.remove(entry)
-            batcher.add(entry[1], received=chooser.choice([0, 0, len(entry[1].tokens)]))
+            batcher.add_request(entry[1], received=chooser.choice([0, 0, len(entry[1].tokens)]))
             answers[entry[1].id] = []
         if chooser.random() < 0.05 and answers:
             gone = chooser.choice(list(answers))
-            batcher.cancel(gone)
+            batcher.cancel_request(gone)
             if len(answers[gone]) < wanted[int(gone)][2]:
                 del answers[gone]
-        for name, step in batcher.run().steps:
+        for name, step in batcher.run_pass().steps:
             answers[name] += step.tokens
-        for event in batcher.pool.events():
+        for event in batcher.pool.drain_events():
             if isinstance(event, Stored):
                 assert told.isdisjoint(event.hashes)
                 told |= set(event.hashes)
@@ -156,20 +156,20 @@ def test_whatever_comes_all_are_answered_and_nothing_leaks(wanted, blocks, slots
         pool = batcher.pool
         for name in answers:
             hashes = block_hashes([wanted[int(name)][0] * 100 + place for place in range(wanted[int(name)][1])], 4)
-            assert index.match(hashes).get(1, 0) == pool.prefix(hashes)
-        assert told == set(pool.held()) and len(pool.held()) == len(told)
-        assert pool.active + len(pool._kept) <= pool.total and pool._loose >= 0
+            assert index.match(hashes).get(1, 0) == pool.count_prefix(hashes)
+        assert told == set(pool.list_hashes()) and len(pool.list_hashes()) == len(told)
+        assert pool.active_blocks + len(pool._kept) <= pool.total and pool._loose >= 0
         turn += 1
         assert turn < 3000
-    assert batcher.pool.active == 0
+    assert batcher.pool.active_blocks == 0
     for name, tokens in answers.items():
         stem, length, limit, _ = wanted[int(name)]
         assert len(tokens) == limit
         alone = Batcher(SimulationSettings(block_size=4, blocks=blocks))
-        alone.add(request("alone", [stem * 100 + index for index in range(length)], limit))
+        alone.add_request(request("alone", [stem * 100 + index for index in range(length)], limit))
         expected = []
-        while alone.busy:
-            for _, step in alone.run().steps:
+        while alone.is_busy:
+            for _, step in alone.run_pass().steps:
                 expected += step.tokens
         assert tokens == expected
 
@@ -189,7 +189,7 @@ def test_its_events_fill_an_index():
             await said(engine, request("a", range(stem, stem + 12)))
         hashes = block_hashes(range(7, 19), 4)
         assert index.match(hashes) == {1: 3}
-        assert index.blocks_of(1) == len(engine.batcher.pool.held()) <= 16
+        assert index.blocks_of(1) == len(engine.batcher.pool.list_hashes()) <= 16
 
     run(body())
 
@@ -208,7 +208,7 @@ def test_a_prompt_from_another_engine():
         assert loop.time() - before == pytest.approx(8 * 0.5 + 1, abs=1e-3)
         assert steps[0].cached_tokens == 7
         assert steps[0].tokens == (await said(SimulatedEngine(setting), request("c", range(8), 1)))[0].tokens
-        assert engine.batcher.metrics().gpu_prefix_cache_hit_rate == 0
+        assert engine.batcher.build_metrics().gpu_prefix_cache_hit_rate == 0
 
     run(body())
 

@@ -96,8 +96,8 @@ def test_lost_messages():
         return [b"kv", number.to_bytes(8, "big"), msgspec.msgpack.encode([0.0, [stored], 0])]
 
     for number in (7, 8, 11):
-        events.take(frames(number))
-    events.take([b"kv", b"x", b"nonsense"])
+        events.read_message(frames(number))
+    events.read_message([b"kv", b"x", b"nonsense"])
     assert [[type(event) for event in batch] for batch in told] == [
         [BlocksStored],
         [BlocksStored],

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dynamo.engines.choice import start_engine
-from dynamo.engines.vllm_nodes import BadPlace, VllmNode, place
+from dynamo.engines.vllm_nodes import BadPlace, VllmNode, read_place
 from dynamo.sdk.errors import Unavailable
 
 GIVEN = ["--model", "org/large", "--tensor-parallel-size", "16", "--enforce-eager"]
@@ -19,15 +19,15 @@ def environment(rank: str = "1", nodes: str = "2", leader: str = "large-0.large.
 
 def test_alone():
     """One node needs nothing said."""
-    assert place({}) is None
-    assert place(environment(nodes="1", leader="")) is None
+    assert read_place({}) is None
+    assert read_place(environment(nodes="1", leader="")) is None
 
 
 def test_leader():
     """The leader's engine is told how many nodes there are and where they meet."""
-    here = place(environment(rank="0"))
-    assert here.leads
-    assert here.arguments(GIVEN) == [
+    here = read_place(environment(rank="0"))
+    assert here.is_leader
+    assert here.build_arguments(GIVEN) == [
         *GIVEN, "--nnodes", "2", "--node-rank", "0", "--master-addr", "large-0.large.team",
         "--distributed-executor-backend", "mp",
     ]  # fmt: skip
@@ -35,9 +35,9 @@ def test_leader():
 
 def test_other_node():
     """The others run vLLM without an API, for the same model, at the leader's address."""
-    here = place(environment())
-    assert not here.leads
-    assert here.command(GIVEN) == [
+    here = read_place(environment())
+    assert not here.is_leader
+    assert here.build_command(GIVEN) == [
         sys.executable, "-m", "dynamo.engines.vllm_headless", "--model", "org/large",
         "--tensor-parallel-size", "16", "--enforce-eager", "--nnodes", "2", "--node-rank", "1",
         "--master-addr", "large-0.large.team", "--distributed-executor-backend", "mp",
@@ -47,7 +47,7 @@ def test_other_node():
 def test_given_stands():
     """Who says it himself knows better: Ray, another address, in whatever form."""
     given = ["--model", "m", "--distributed-executor-backend=ray", "--master_addr", "other"]
-    assert place(environment()).arguments(given)[len(given) :] == ["--nnodes", "2", "--node-rank", "1"]
+    assert read_place(environment()).build_arguments(given)[len(given) :] == ["--nnodes", "2", "--node-rank", "1"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_given_stands():
 def test_wrong(wrong, said):
     """A place that is none is refused before anything starts."""
     with pytest.raises(BadPlace, match=said):
-        place(environment(**wrong))
+        read_place(environment(**wrong))
 
 
 async def test_not_called(monkeypatch):

@@ -14,7 +14,7 @@ from dynamo.http import app as http_app
 from dynamo.http import protocol, server
 from dynamo.http.app import App
 from dynamo.http.health import Health
-from dynamo.http.server import HttpServer, listen
+from dynamo.http.server import HttpServer, open_listener
 from dynamo.sdk.graph import EndpointSpec, ServiceSpec
 from support.effort import points
 from support.waiting import PATIENCE, eventually
@@ -59,7 +59,7 @@ def spec(**traffic) -> ServiceSpec:
 
 @contextlib.asynccontextmanager
 async def served(front: Front | None = None, **traffic) -> AsyncIterator[tuple[HttpServer, int]]:
-    listening = listen("127.0.0.1", 0)
+    listening = open_listener("127.0.0.1", 0)
     health = Health("Front")
     health.started = True
     one = HttpServer(App(spec(**traffic), front or Front(), health), listening, 2.0)
@@ -280,7 +280,7 @@ async def test_items_come_one_by_one():
 async def test_draining_hands_connections_over(monkeypatch):
     """When the server ends, a kept connection gets its next answer with `connection: close`, a running one its end."""
     front = Front()
-    listening = listen("127.0.0.1", 0)
+    listening = open_listener("127.0.0.1", 0)
     one = HttpServer(App(spec(), front, Health("Front")), listening, 5.0)
     await one.start()
     port = listening.getsockname()[1]

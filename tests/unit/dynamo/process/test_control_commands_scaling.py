@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from dynamo.process import gpus
-from dynamo.process.control_commands import scaled
+from dynamo.process.control_commands import scale_service
 from dynamo.process.worker_process import Slot
 from dynamo.sdk.graph import Resources, ServiceGraph, ServiceSpec
 
@@ -17,7 +17,7 @@ class Place(Slot):
 
     told_signals: list = []
 
-    def tell(self, number, *, group=False):
+    def send_signal(self, number, *, group=False):
         self.told_signals.append((self.label, number))
 
 
@@ -48,10 +48,10 @@ def graph(gpu="0"):
 def test_more_and_fewer():
     """New workers stand beside the others with the first free numbers; the last ones are told to end."""
     slots, leaving = [place("Worker", 1), place("Other", 1)], []
-    said = scaled(slots, leaving, graph(), "Worker", 3, place)
+    said = scale_service(slots, leaving, graph(), "Worker", 3, place)
     assert said == "`Worker` has 3 workers, 1 before"
     assert [slot.label for slot in slots] == ["Worker:1", "Worker:2", "Worker:3", "Other:1"]
-    assert scaled(slots, leaving, graph(), "Worker", 1, place) == "`Worker` has 1 worker, 3 before"
+    assert scale_service(slots, leaving, graph(), "Worker", 1, place) == "`Worker` has 1 worker, 3 before"
     assert [slot.label for slot in slots] == ["Worker:1", "Other:1"]
     assert [slot.label for slot in leaving] == ["Worker:2", "Worker:3"]
     assert all(slot.ending for slot in leaving)
@@ -62,32 +62,32 @@ def test_more_and_fewer():
 def test_what_is_no_number(workers):
     """Nothing is changed, and the answer says what is allowed."""
     slots = [place("Worker", 1)]
-    assert scaled(slots, [], graph(), "Worker", workers, place).startswith("error: ")
+    assert scale_service(slots, [], graph(), "Worker", workers, place).startswith("error: ")
     assert len(slots) == 1
 
 
 def test_gpus_that_are_free(monkeypatch):
     """A new worker gets GPUs that nobody has, those of a leaving worker not yet; without any, nothing is changed."""
     monkeypatch.setattr(
-        gpus, "inventory", lambda: tuple(gpus.Device(index=index, uuid=f"GPU-{index}") for index in range(3))
+        gpus, "list_devices", lambda: tuple(gpus.Device(index=index, uuid=f"GPU-{index}") for index in range(3))
     )
     monkeypatch.delenv(gpus.VISIBLE, raising=False)
     slots = [place("Worker", 1, {gpus.VISIBLE: "0"}), place("Other", 1, {gpus.VISIBLE: "1"})]
     leaving = []
-    assert not scaled(slots, leaving, graph("1"), "Worker", 2, place).startswith("error")
+    assert not scale_service(slots, leaving, graph("1"), "Worker", 2, place).startswith("error")
     assert slots[1].environment == {gpus.VISIBLE: "2"}
-    assert scaled(slots, leaving, graph("1"), "Worker", 3, place) == "error: no GPU is left for another `Worker`"
-    scaled(slots, leaving, graph("1"), "Worker", 1, place)
-    assert scaled(slots, leaving, graph("1"), "Worker", 2, place).startswith("error: no GPU")
+    assert scale_service(slots, leaving, graph("1"), "Worker", 3, place) == "error: no GPU is left for another `Worker`"
+    scale_service(slots, leaving, graph("1"), "Worker", 1, place)
+    assert scale_service(slots, leaving, graph("1"), "Worker", 2, place).startswith("error: no GPU")
     leaving.clear()
-    assert not scaled(slots, leaving, graph("1"), "Worker", 2, place).startswith("error")
+    assert not scale_service(slots, leaving, graph("1"), "Worker", 2, place).startswith("error")
 
 
 def test_parts_of_a_gpu(monkeypatch):
     """Halves share a device that has room for both."""
-    monkeypatch.setattr(gpus, "inventory", lambda: (gpus.Device(index=0, uuid="GPU-0"),))
+    monkeypatch.setattr(gpus, "list_devices", lambda: (gpus.Device(index=0, uuid="GPU-0"),))
     monkeypatch.delenv(gpus.VISIBLE, raising=False)
     slots = [place("Worker", 1, {gpus.VISIBLE: "0"})]
-    assert not scaled(slots, [], graph("0.5"), "Worker", 2, place).startswith("error")
+    assert not scale_service(slots, [], graph("0.5"), "Worker", 2, place).startswith("error")
     assert slots[1].environment == {gpus.VISIBLE: "0"}
-    assert scaled(slots, [], graph("0.5"), "Worker", 3, place).startswith("error: no GPU")
+    assert scale_service(slots, [], graph("0.5"), "Worker", 3, place).startswith("error: no GPU")

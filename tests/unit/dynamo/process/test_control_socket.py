@@ -33,7 +33,7 @@ def turn(selector: selectors.BaseSelector, times: int = 4) -> None:
 def test_a_request_and_its_answer(door):
     """A line of JSON there, lines back, then the end."""
     one, selector, heard = door
-    with control_socket.connect(one.path) as client:
+    with control_socket.connect_control(one.path) as client:
         client.sendall(b'{"do": "sta')
         turn(selector)
         assert heard == []
@@ -41,8 +41,8 @@ def test_a_request_and_its_answer(door):
         turn(selector)
         ((request, to),) = heard
         assert request == {"do": "status"}
-        to.say("one")
-        to.say("two")
+        to.send_line("one")
+        to.send_line("two")
         to.end()
         assert client.makefile().read() == "one\ntwo\n"
 
@@ -58,7 +58,7 @@ def test_only_its_user_can_use_it(door):
 def test_what_is_no_request_ends_the_conversation(door, sent):
     """No answer, no error in the loop."""
     one, selector, heard = door
-    with control_socket.connect(one.path) as client:
+    with control_socket.connect_control(one.path) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
         turn(selector, 8)
@@ -69,24 +69,24 @@ def test_what_is_no_request_ends_the_conversation(door, sent):
 def test_a_reader_that_does_not_read_is_left(door):
     """What it did not take is dropped with it; `on_close` tells."""
     one, selector, heard = door
-    with control_socket.connect(one.path) as client:
+    with control_socket.connect_control(one.path) as client:
         client.sendall(b'{"do": "logs"}\n')
         turn(selector)
         to = heard[0][1]
         closed = []
         to.on_close = lambda: closed.append(True)
         for _ in range(100):
-            to.say("x" * 100_000)
+            to.send_line("x" * 100_000)
         assert to.closed
         assert closed == [True]
-        to.say("more")
+        to.send_line("more")
         to.end()
 
 
 def test_a_reader_that_leaves(door):
     """Is noticed at the next line."""
     one, selector, heard = door
-    with control_socket.connect(one.path) as client:
+    with control_socket.connect_control(one.path) as client:
         client.sendall(json.dumps({"do": "logs"}).encode() + b"\n")
         turn(selector)
     turn(selector)
@@ -99,5 +99,5 @@ def test_a_long_path(tmp_path):
     folder.mkdir()
     selector = selectors.DefaultSelector()
     one = control_socket.Control({"XDG_RUNTIME_DIR": str(folder)}, selector, lambda request, to: to.end())
-    control_socket.connect(one.path).close()
+    control_socket.connect_control(one.path).close()
     one.close()

@@ -38,7 +38,7 @@ def service(name: str, gpu: str, workers: int = 1, **envs: str) -> ServiceSpec:
 def allocated(*services: ServiceSpec, **environment: str) -> dict[str, str]:
     """CUDA_VISIBLE_DEVICES by worker."""
     warnings: list[str] = []
-    places = devices.allocate(services, environment, warnings.append)
+    places = devices.allocate_gpus(services, environment, warnings.append)
     assert warnings == []
     return {f"{name}:{number}": variables[devices.VISIBLE] for (name, number), variables in places.items()}
 
@@ -63,9 +63,9 @@ def test_fractions_share_a_device(gpus):
 def test_the_bus_order_is_told(gpus):
     """NVML counts by the bus; CUDA is told to do the same, unless the user chose the names."""
     gpus(1)
-    (variables,) = devices.allocate([service("A", "1")], {}, print).values()
+    (variables,) = devices.allocate_gpus([service("A", "1")], {}, print).values()
     assert variables == {"CUDA_VISIBLE_DEVICES": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    (variables,) = devices.allocate([service("A", "1")], {"CUDA_VISIBLE_DEVICES": "0"}, print).values()
+    (variables,) = devices.allocate_gpus([service("A", "1")], {"CUDA_VISIBLE_DEVICES": "0"}, print).values()
     assert variables == {"CUDA_VISIBLE_DEVICES": "0"}
 
 
@@ -101,7 +101,7 @@ def test_without_a_gpu_requests_are_ignored(gpus, count, reason):
     """One warning, however many services ask."""
     gpus(count)
     warnings: list[str] = []
-    assert devices.allocate([service("A", "1"), service("B", "4")], {}, warnings.append) == {}
+    assert devices.allocate_gpus([service("A", "1"), service("B", "4")], {}, warnings.append) == {}
     assert warnings == [f"GPUs that A, B ask for are not handed out: {reason}"]
 
 
@@ -109,7 +109,7 @@ def test_without_the_package(monkeypatch):
     """nvidia-ml-py is an extra: without it, one warning."""
     monkeypatch.setitem(sys.modules, "pynvml", None)
     warnings: list[str] = []
-    assert devices.allocate([service("A", "1")], {}, warnings.append) == {}
+    assert devices.allocate_gpus([service("A", "1")], {}, warnings.append) == {}
     assert warnings == ["GPUs that A asks for are not handed out: the package nvidia-ml-py is not installed"]
 
 
@@ -117,7 +117,7 @@ def test_nothing_visible(gpus):
     """An empty list is the user's word that there is none."""
     gpus(2)
     warnings: list[str] = []
-    assert devices.allocate([service("A", "1")], {"CUDA_VISIBLE_DEVICES": ""}, warnings.append) == {}
+    assert devices.allocate_gpus([service("A", "1")], {"CUDA_VISIBLE_DEVICES": ""}, warnings.append) == {}
     assert len(warnings) == 1
 
 
@@ -141,7 +141,7 @@ def test_no_device_is_promised_twice(requests, count):
     services = [service(f"S{number}", gpu, workers) for number, (gpu, workers) in enumerate(requests)]
     pool = tuple(map(str, range(count)))
     try:
-        found = dict(devices._handed_out(services, pool))
+        found = dict(devices._assign_devices(services, pool))
     except Verdict:
         return
     used = dict.fromkeys(pool, Fraction(0))

@@ -14,10 +14,10 @@ from dynamo.process.worker_process import Slot
 class Place(Slot):
     """A slot whose process is only a number."""
 
-    def tell(self, number: int, *, group: bool = False) -> None:
+    def send_signal(self, number: int, *, group: bool = False) -> None:
         told.append((self.label, self.pid, number))
 
-    def successor(self) -> Place:
+    def create_successor(self) -> Place:
         return Place(
             service=self.service, number=self.number, label=self.label, show=self.show, environment=self.environment
         )
@@ -59,54 +59,54 @@ class Stage:
 def test_the_new_worker_is_ready_before_the_old_one_ends():
     """One after the other; the old one is told only then, and the next waits until it is gone."""
     stage = Stage(2)
-    assert stage.one.turn(stage.slots)
+    assert stage.one.advance_restart(stage.slots)
     assert (stage.pids(), told) == ([1, 2], [])
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert told == []
     stage.started[0].ready = True
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert stage.pids() == [100, 2]
     assert told == [("S:1", 1, signal.SIGTERM)]
     assert stage.leaving[0].ending
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert len(stage.started) == 1
     stage.leaving[0].pid = 0
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert stage.said == ["`S:1` is replaced"]
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     stage.started[1].ready = True
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     stage.leaving[1].pid = 0
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert stage.pids() == [100, 200]
-    assert not stage.one.turn(stage.slots)
+    assert not stage.one.advance_restart(stage.slots)
 
 
 def test_a_worker_with_gpus_ends_before_the_new_one_starts():
     """Both would not fit."""
     stage = Stage(1, CUDA_VISIBLE_DEVICES="0")
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert told == [("S:1", 1, signal.SIGTERM)]
     assert (stage.started, stage.pids()) == ([], [0])
     assert stage.slots[0].retry_at == float("inf")
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert stage.started == []
     stage.leaving[0].pid = 0
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     assert stage.pids() == [100]
     assert stage.slots[0].environment == {"CUDA_VISIBLE_DEVICES": "0"}
     stage.slots[0].ready = True
-    stage.one.turn(stage.slots)
-    assert not stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
+    assert not stage.one.advance_restart(stage.slots)
 
 
 def test_a_new_worker_that_fails_leaves_the_old_one():
     """And ends the restart: the others are left as they are."""
     stage = Stage(2)
-    stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
     stage.started[0].pid = 0
     stage.started[0].lines = ["error: no model"]
-    assert not stage.one.turn(stage.slots)
+    assert not stage.one.advance_restart(stage.slots)
     assert stage.said == ["`S:1` is not replaced: the new one ended: no model"]
     assert stage.pids() == [1, 2]
     assert told == [("S:1", 0, signal.SIGKILL)]
@@ -116,8 +116,8 @@ def test_a_new_worker_that_is_never_ready(monkeypatch: pytest.MonkeyPatch):
     """Is killed after a while."""
     monkeypatch.setattr(rolling_restart, "PATIENCE_SECONDS", -1.0)
     stage = Stage(1)
-    stage.one.turn(stage.slots)
-    assert not stage.one.turn(stage.slots)
+    stage.one.advance_restart(stage.slots)
+    assert not stage.one.advance_restart(stage.slots)
     assert stage.said == ["`S:1` is not replaced: the new one is not ready in time"]
     assert told == [("S:1", 100, signal.SIGKILL)]
     assert stage.leaving == stage.started

@@ -17,7 +17,7 @@ def bento(tmp_path, monkeypatch):
     graph = ServiceGraph(
         target="m:S", entry="S", services=(ServiceSpec(name="S", module="no_such_module", qualname="S"),)
     )
-    (tmp_path / "graph.json").write_bytes(codec.canonical(graph))
+    (tmp_path / "graph.json").write_bytes(codec.encode_canonical(graph))
     (tmp_path / "config.json").write_text(json.dumps({"S": {"ServiceArgs": {"workers": 3}, "a": 1}}))
     monkeypatch.setenv("DYNAMO_BENTO", str(tmp_path))
     return tmp_path

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from dynamo.process.supervisor import CANNOT_START, FAST_FAILURES, Supervisor, Verdict, parse
+from dynamo.process.supervisor import CANNOT_START, FAST_FAILURES, Supervisor, Verdict, parse_arguments
 from dynamo.process.worker_process import Slot
 
 
 @pytest.fixture
 def supervisor():
-    one = Supervisor(parse(["--bento", "x"]))
+    one = Supervisor(parse_arguments(["--bento", "x"]))
     yield one
     one.selector.close()
 
@@ -32,17 +32,17 @@ def test_failures_in_a_row_are_a_verdict(supervisor):
     least = 0.0
     for _ in range(FAST_FAILURES - 1):
         before = time.monotonic()
-        supervisor._judge(one, 1)
+        supervisor._handle_exit(one, 1)
         assert one.retry_at - before >= least
         least = one.retry_at - time.monotonic()
     with pytest.raises(Verdict, match=r"failed 5 times in a row \(exit code 1\); its last lines:\n  boom"):
-        supervisor._judge(one, 1)
+        supervisor._handle_exit(one, 1)
 
 
 def test_what_can_never_start_is_a_verdict_at_once(supervisor):
     """No second try for a missing module."""
     with pytest.raises(Verdict, match="`S` cannot start"):
-        supervisor._judge(slot(), CANNOT_START)
+        supervisor._handle_exit(slot(), CANNOT_START)
 
 
 def test_a_killed_worker_starts_at_once(supervisor):
@@ -50,7 +50,7 @@ def test_a_killed_worker_starts_at_once(supervisor):
     one = slot()
     for _ in range(20):
         one.ready, one.became_ready = True, time.monotonic()
-        supervisor._judge(one, -signal.SIGKILL)
+        supervisor._handle_exit(one, -signal.SIGKILL)
         assert one.retry_at <= time.monotonic()
 
 
@@ -58,7 +58,7 @@ def test_a_steady_worker_is_forgiven(supervisor):
     """Failures of long ago do not count."""
     one = slot(ready_for=60)
     one.failures = 4
-    supervisor._judge(one, 1)
+    supervisor._handle_exit(one, 1)
     assert one.failures == 0
 
 
@@ -68,21 +68,21 @@ def test_a_slow_crash_loop_is_one_too(supervisor):
     with pytest.raises(Verdict, match="failed 5 times in a row"):
         for _ in range(FAST_FAILURES):
             one.ready, one.became_ready = True, time.monotonic() - 3
-            supervisor._judge(one, 1)
+            supervisor._handle_exit(one, 1)
 
 
 def test_killed_before_it_is_ready_is_a_failure(supervisor):
     """As when the memory is not enough to load."""
     one = slot()
-    supervisor._judge(one, -signal.SIGKILL)
+    supervisor._handle_exit(one, -signal.SIGKILL)
     assert one.failures == 1
 
 
 def test_for_development_a_verdict_is_told_and_waited_out():
     """With --reload: the place stays empty until the code changes."""
-    one = Supervisor(parse(["--bento", "x", "--patient"]))
+    one = Supervisor(parse_arguments(["--bento", "x", "--patient"]))
     place = slot()
-    one._judge(place, CANNOT_START)
+    one._handle_exit(place, CANNOT_START)
     assert place.state == "failed"
     assert "cannot start" in one.journal.lines[-2].text
     one.selector.close()

@@ -16,12 +16,12 @@ def watched(body) -> tuple[Slot, list[str], int]:
     shown: list[str] = []
     slot = Slot(service="S", number=1, label="S", show=shown.append)
     with selectors.DefaultSelector() as selector:
-        slot.start(body, selector)
+        slot.fork_worker(body, selector)
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             for key, _ in selector.select(0.05):
                 key.data(selector)
-            if (code := slot.ended(selector)) is not None:
+            if (code := slot.poll_exit(selector)) is not None:
                 assert not selector.get_map()
                 return slot, shown, code
     raise AssertionError("it did not end")

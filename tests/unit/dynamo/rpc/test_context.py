@@ -50,8 +50,8 @@ async def test_through_two_hops():
         await runtime.service("n", "C", {"inner": "inner"}).inner()
 
     dispatcher = Dispatcher()
-    dispatcher.add("n/C/inner", "inner", inner)
-    dispatcher.add("n/C/outer", "outer", outer)
+    dispatcher.add_method("n/C/inner", "inner", inner)
+    dispatcher.add_method("n/C/outer", "outer", outer)
     serving = await transport.serve(dispatcher)
     await discovery.register(
         Instance(namespace="n", component="C", id=new_id(), address=serving.address, endpoints=("inner", "outer"))
@@ -67,7 +67,7 @@ async def test_through_two_hops():
         await runtime.service("n", "C", {"outer": "outer"}).outer()
     context.current.set(None)
     seen.clear()
-    runtime.callee("n", "C").timeout = 7.0
+    runtime.get_callee("n", "C").timeout = 7.0
     await runtime.service("n", "C", {"outer": "outer"}).outer()
     assert len(seen[0].traceparent) == 55
     assert (seen[0].request_id, seen[0].traceparent) == (seen[1].request_id, seen[1].traceparent)

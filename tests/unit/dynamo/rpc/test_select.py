@@ -29,9 +29,9 @@ def test_every_variable_is_documented():
 
 def test_defaults():
     """Without variables: TCP, any port, no TLS, no deadline, nobody in particular."""
-    plane = select.chosen({})
+    plane = select.read_plane({})
     assert (plane.kind, plane.port, plane.tls, plane.timeout) == ("tcp", 0, None, 0.0)
-    assert credentials.credentials({}) == {}
+    assert credentials.read_credentials({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_defaults():
 def test_wrong_settings(environment, message):
     """Are refused by name."""
     with pytest.raises(BadRequest, match=message):
-        select.chosen(environment)
+        select.read_plane(environment)
 
 
 def test_logins_that_need_a_package(monkeypatch):
     """A missing package is named, with what to do."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BadRequest, match="NATS_AUTH_NKEY needs the package `nkeys`"):
-        credentials.credentials({"NATS_AUTH_NKEY": "S"})
+        credentials.read_credentials({"NATS_AUTH_NKEY": "S"})

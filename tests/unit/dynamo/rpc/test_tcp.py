@@ -35,11 +35,11 @@ def test_answers_on_each_loop(run):
 
     async def body():
         dispatcher = Dispatcher()
-        dispatcher.add("a/b/c", "c", lambda: 5)
+        dispatcher.add_method("a/b/c", "c", lambda: 5)
         transport = TcpTransport("t")
         serving = await transport.serve(dispatcher)
         exchange = await transport.request(serving.address, REQUEST)
-        assert await exchange.receive() == (wire.VALUE, b"\x05")
+        assert await exchange.receive_frame() == (wire.VALUE, b"\x05")
         await transport.close()
         await serving.drain(1)
 
@@ -52,11 +52,11 @@ def test_a_wrong_token_is_refused(run):
     async def body():
         ran = []
         dispatcher = Dispatcher()
-        dispatcher.add("a/b/c", "c", lambda: ran.append(1))
+        dispatcher.add_method("a/b/c", "c", lambda: ran.append(1))
         serving = await TcpTransport("right").serve(dispatcher)
         stranger = TcpTransport("wrong")
         with pytest.raises(Unauthorized, match="not this graph's"):
-            await (await stranger.request(serving.address, REQUEST)).receive()
+            await (await stranger.request(serving.address, REQUEST)).receive_frame()
         assert ran == []
         await stranger.close()
         await serving.drain(0)
@@ -68,12 +68,13 @@ def test_a_wrong_token_is_refused(run):
     "data",
     [
         b"GET / HTTP/1.1\r\n\r\n",
-        wire.encode(1, wire.REQUEST, wire.pack(REQUEST)),
-        wire.encode(0, wire.HELLO, b"junk"),
-        wire.encode(0, wire.HELLO, b"x" * 5000),
-        wire.encode(0, wire.HELLO, wire.pack(wire.Hello(99, "t"))),
-        wire.encode(0, wire.HELLO, wire.pack(wire.Hello(1, "t"))) + wire.encode(1, wire.REQUEST, b"junk"),
-        wire.encode(0, wire.HELLO, wire.pack(wire.Hello(1, "t"))) + b"\xff" * 20,
+        wire.encode_frame(1, wire.REQUEST, wire.pack_message(REQUEST)),
+        wire.encode_frame(0, wire.HELLO, b"junk"),
+        wire.encode_frame(0, wire.HELLO, b"x" * 5000),
+        wire.encode_frame(0, wire.HELLO, wire.pack_message(wire.Hello(99, "t"))),
+        wire.encode_frame(0, wire.HELLO, wire.pack_message(wire.Hello(1, "t")))
+        + wire.encode_frame(1, wire.REQUEST, b"junk"),
+        wire.encode_frame(0, wire.HELLO, wire.pack_message(wire.Hello(1, "t"))) + b"\xff" * 20,
     ],
 )
 def test_strangers_are_cut_off(run, data):
@@ -105,7 +106,7 @@ def test_a_lost_worker_fails_every_open_request(run):
             await asyncio.sleep(60)
 
         dispatcher = Dispatcher()
-        dispatcher.add("a/b/c", "c", sleep)
+        dispatcher.add_method("a/b/c", "c", sleep)
         transport = TcpTransport("t")
         serving = await transport.serve(dispatcher)
         exchanges = [await transport.request(serving.address, REQUEST) for _ in range(3)]
@@ -114,7 +115,7 @@ def test_a_lost_worker_fails_every_open_request(run):
             connection.abort("cut")
         for exchange in exchanges:
             with pytest.raises(Unavailable):
-                await asyncio.wait_for(exchange.receive(), PATIENCE)
+                await asyncio.wait_for(exchange.receive_frame(), PATIENCE)
         await transport.close()
         await serving.drain(0)
 
@@ -133,7 +134,7 @@ def test_a_draining_worker_refuses_and_finishes(run):
             return 1
 
         dispatcher = Dispatcher()
-        dispatcher.add("a/b/c", "c", slow)
+        dispatcher.add_method("a/b/c", "c", slow)
         transport = TcpTransport("t")
         serving = await transport.serve(dispatcher)
         running = await transport.request(serving.address, REQUEST)
@@ -142,9 +143,9 @@ def test_a_draining_worker_refuses_and_finishes(run):
         await asyncio.sleep(0.01)
         late = await transport.request(serving.address, REQUEST)
         with pytest.raises(Unavailable, match="shutting down"):
-            await late.receive()
+            await late.receive_frame()
         go.set()
-        assert await running.receive() == (wire.VALUE, b"\x01")
+        assert await running.receive_frame() == (wire.VALUE, b"\x01")
         await drain
         await transport.close()
 
@@ -169,12 +170,12 @@ def test_a_port_of_ones_own(run):
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         dispatcher = Dispatcher()
-        dispatcher.add("a/b/c", "c", lambda: 5)
+        dispatcher.add_method("a/b/c", "c", lambda: 5)
         transport = TcpTransport("t", "127.0.0.1", "localhost", port)
         serving = await transport.serve(dispatcher)
         assert serving.address == f"tcp://localhost:{port}"
         exchange = await transport.request(serving.address, REQUEST)
-        assert await exchange.receive() == (wire.VALUE, b"\x05")
+        assert await exchange.receive_frame() == (wire.VALUE, b"\x05")
         with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{port}: "):
             await transport.serve(dispatcher)
         await transport.close()
@@ -191,7 +192,7 @@ def test_what_is_cancelled_before_it_began_leaves_nothing(run):
             await asyncio.sleep(60)
 
         dispatcher = Dispatcher()
-        dispatcher.add("a/b/c", "c", sleep)
+        dispatcher.add_method("a/b/c", "c", sleep)
         transport = TcpTransport("t")
         serving = await transport.serve(dispatcher)
         (await transport.request(serving.address, REQUEST)).close()

@@ -27,7 +27,7 @@ from support.effort import points
 from unit.dynamo.rpc.pipes import KeptPipe, fed
 
 LOTS = settings(max_examples=points(60, 5000))
-HELLO = wire.encode(0, wire.HELLO, wire.pack(wire.Hello(wire.VERSION, "t")))
+HELLO = wire.encode_frame(0, wire.HELLO, wire.pack_message(wire.Hello(wire.VERSION, "t")))
 
 
 class Model(BaseModel):
@@ -62,7 +62,7 @@ NAMES = ("value", "stream", "several", "anything", "text")
 def dispatcher() -> Dispatcher:
     made = Dispatcher()
     for name in NAMES:
-        made.add(f"n/C/{name}", name, getattr(Service(), name))
+        made.add_method(f"n/C/{name}", name, getattr(Service(), name))
     return made
 
 
@@ -93,7 +93,7 @@ failures = st.builds(
     st.text(max_size=9),
 )
 frames = st.builds(
-    wire.encode,
+    wire.encode_frame,
     st.integers(0, 4) | st.just(2**32 - 1),
     st.integers(0, wire.ITEMS + 1),
     requests | bodies | failures | st.binary(max_size=12),
@@ -121,12 +121,12 @@ def test_a_worker_reads_anything(sent, tail, cuts, known):
         serving = FrameServing(dispatcher(), "t")
         for hostile in (True, False):
             pipe, connection = KeptPipe(), WorkerConnection(serving)
-            connection.connected(pipe)
+            connection.attach_pipe(pipe)
             if hostile:
                 fed(connection, pipe, (HELLO if known else b"") + b"".join(sent) + tail, cuts)
             else:
                 request = wire.Request("n/C/text", msgspec.Raw(b"\xa2hi"))
-                connection.data_received(HELLO + wire.encode(7, wire.REQUEST, wire.pack(request)))
+                connection.data_received(HELLO + wire.encode_frame(7, wire.REQUEST, wire.pack_message(request)))
             for _ in range(20):
                 await asyncio.sleep(0)
             if not hostile:
@@ -134,7 +134,7 @@ def test_a_worker_reads_anything(sent, tail, cuts, known):
             elif not pipe.closed:
                 for _, kind, payload in pipe.frames():
                     if kind == wire.ERROR:
-                        assert wire.unpack(wire.Failure, payload).code != "internal"
+                        assert wire.unpack_message(wire.Failure, payload).code != "internal"
             connection.connection_lost(None)
         await serving.drain(0)
         assert not serving.tasks
@@ -151,7 +151,7 @@ def test_a_caller_reads_anything(sent, tail, cuts):
     async def body() -> None:
         runtime, pipe = DistributedRuntime(Hostile(), MemoryDiscovery()), KeptPipe()
         connection = runtime.transport.connection = CallerConnection("t")
-        connection.connected(pipe)
+        connection.attach_pipe(pipe)
         await runtime.discovery.register(
             Instance(namespace="n", component="C", id=new_id(), address="", endpoints=("value", "stream"))
         )
@@ -174,7 +174,7 @@ class Hostile(MemoryTransport):
     connection: CallerConnection
 
     def begin(self, address, request):
-        return self.connection.start(request)
+        return self.connection.start_request(request)
 
 
 async def ended(call) -> None:
@@ -207,15 +207,15 @@ def test_messages_of_the_nats_plane(messages, numbered):
         def __init__(self) -> None:
             self.kept: list[bytes] = []
 
-        def put(self, pipe, message: bytes) -> None:
+        def put_message(self, pipe, message: bytes) -> None:
             self.kept.append(message)
 
     async def body() -> None:
         connection = WorkerConnection(FrameServing(dispatcher(), "t"))
         pipe = NatsPipe(Kept(), connection, "here", "there")
-        connection.connected(pipe)
+        connection.attach_pipe(pipe)
         for number, data in enumerate(messages):
-            pipe.take(Message(number.to_bytes(4, "big") + data if numbered else data))
+            pipe.receive_message(Message(number.to_bytes(4, "big") + data if numbered else data))
         await asyncio.sleep(0)
         pipe.close()
         await asyncio.sleep(0)
@@ -257,7 +257,7 @@ def test_a_frame_that_is_too_large_is_refused_by_its_head(size):
 
     async def body() -> None:
         pipe, connection = KeptPipe(), WorkerConnection(FrameServing(dispatcher(), "t"))
-        connection.connected(pipe)
+        connection.attach_pipe(pipe)
         connection.data_received(HELLO)
         connection.data_received(wire.HEADER.pack(size, 1, wire.REQUEST))
         assert pipe.closed
@@ -274,7 +274,7 @@ def test_many_strangers_cost_little():
         pipes = []
         for _ in range(200):
             pipe, connection = KeptPipe(), WorkerConnection(serving)
-            connection.connected(pipe)
+            connection.attach_pipe(pipe)
             connection.data_received(wire.HEADER.pack(5000, 0, wire.HELLO))
             pipes.append(pipe)
         assert all(pipe.closed for pipe in pipes)

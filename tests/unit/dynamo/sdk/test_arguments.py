@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.sdk.arguments import ArgumentError, merge, parse_arguments, typed
+from dynamo.sdk.arguments import ArgumentError, merge_values, parse_arguments, parse_text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_no_arguments_break_the_parser(arguments):
 @given(st.text())
 def test_any_text_has_a_value(text):
     """A string at worst."""
-    json.dumps(typed(text), allow_nan=False)
+    json.dumps(parse_text(text), allow_nan=False)
 
 
 nested = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=8)
@@ -73,8 +73,8 @@ nested = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_fr
 def test_merging_keeps_both_and_changes_neither(lower, upper):
     """Deeply: no key of either is lost."""
     before = json.dumps([lower, upper])
-    result = merge(lower, upper)
+    result = merge_values(lower, upper)
     assert json.dumps([lower, upper]) == before
-    assert merge(result, upper) == result
+    assert merge_values(result, upper) == result
     if isinstance(lower, dict) and isinstance(upper, dict):
         assert set(result) == set(lower) | set(upper)

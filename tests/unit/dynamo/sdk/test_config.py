@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dynamo.sdk.config import ServiceConfig, configured, load, near_misses, validate
+from dynamo.sdk.config import ServiceConfig, apply_config, load_config, near_misses, validate_config
 from dynamo.sdk.graph import Parameter, ServiceGraph, ServiceSpec
 
 CONFIG = ServiceConfig(
@@ -95,14 +95,14 @@ def test_sources_merge_in_order(tmp_path):
         "DYN_DEPLOYMENT_CONFIG": '{"S": {"b": 2, "c": 2}}',
         "DYNAMO_SERVICE_CONFIG": '{"S": {"c": 3}}',
     }
-    assert load(environment) == {"S": {"a": 1, "b": 2, "c": 3}}
+    assert load_config(environment) == {"S": {"a": 1, "b": 2, "c": 3}}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3"])
 def test_an_environment_that_is_not_an_object_is_refused_by_name(text):
     """Whatever it holds instead."""
     with pytest.raises(ValueError, match="DYNAMO_SERVICE_CONFIG is not"):
-        load({"DYNAMO_SERVICE_CONFIG": text})
+        load_config({"DYNAMO_SERVICE_CONFIG": text})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_an_environment_that_is_not_an_object_is_refused_by_name(text):
 )
 def test_what_is_wrong_with_a_configuration(config, message, hint):
     """With the nearest name."""
-    found = validate(GRAPH, config)
+    found = validate_config(GRAPH, config)
     assert len(found) == 1
     assert message in found[0].message
     assert hint in found[0].hint
@@ -128,8 +128,8 @@ def test_what_is_wrong_with_a_configuration(config, message, hint):
 
 def test_a_sound_configuration_has_no_problems():
     """Common, empty services and free keys are fine."""
-    assert validate(GRAPH, {"Common": {"x": 1}, "Worker": None}) == ()
-    assert validate(GRAPH, {"Worker": {"anything": 1}}) == ()
+    assert validate_config(GRAPH, {"Common": {"x": 1}, "Worker": None}) == ()
+    assert validate_config(GRAPH, {"Worker": {"anything": 1}}) == ()
 
 
 def test_a_key_that_nearly_is_a_parameter_is_a_warning():
@@ -149,7 +149,7 @@ def test_service_args_override_the_decorator():
         "envs": {"A": 1, "B": True},
         "name": "x",
     }
-    service = configured(GRAPH, {"Worker": {"ServiceArgs": given}}).service("Worker")
+    service = apply_config(GRAPH, {"Worker": {"ServiceArgs": given}}).service("Worker")
     assert (service.workers, service.resources.gpu, service.resources.memory) == (4, "2", "500Mi")
     assert (service.namespace, service.name) == ("n", "Worker")
     assert service.envs == {"A": "1", "B": "true"}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo.sdk.config import setting
+from dynamo.sdk.config import read_setting
 from dynamo.sdk.errors import BadConfiguration
 
 
 def test_by_either_spelling():
     """Dashes or underscores; what is not said is the default; a whole number is a float."""
     values = {"a-key": 1, "b_key": 2, "share": 3}
-    assert (setting(values, "a-key", 9), setting(values, "b-key", 9), setting(values, "c-key", 9)) == (1, 2, 9)
-    share = setting(values, "share", 0.5)
+    assert (read_setting(values, "a-key", 9), read_setting(values, "b-key", 9), read_setting(values, "c-key", 9)) == (
+        1,
+        2,
+        9,
+    )
+    share = read_setting(values, "share", 0.5)
     assert (share, type(share)) == (3.0, float)
-    assert setting({"on": False}, "on", True) is False
+    assert read_setting({"on": False}, "on", True) is False
 
 
 @pytest.mark.parametrize(
@@ -32,5 +36,5 @@ def test_by_either_spelling():
 def test_what_is_none(value, default, said):
     """The key, what it is, and the least that it may be."""
     with pytest.raises(BadConfiguration) as caught:
-        setting({"a_key": value}, "a-key", default, least=0)
+        read_setting({"a_key": value}, "a-key", default, least=0)
     assert str(caught.value) == said

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 import dynamo.sdk
 from dynamo.sdk import DYNAMO_IMAGE, api, depends, dynamo_endpoint, endpoint, service
 from dynamo.sdk.config import ServiceConfig
-from dynamo.sdk.decorators import Service, endpoints_of, load
+from dynamo.sdk.decorators import Service, endpoints_of, load_service
 
 
 class Request(BaseModel):
@@ -65,7 +65,7 @@ def test_a_service_is_still_its_class():
 
 def test_the_spec_says_what_the_decorator_said():
     """Ints become quantities; what is not given has its default."""
-    spec = Worker.spec()
+    spec = Worker.build_spec()
     assert (spec.name, spec.namespace, spec.workers, spec.dynamo, spec.http) == ("Worker", "test", 3, True, True)
     assert (spec.resources.cpu, spec.resources.memory, spec.resources.gpu) == ("2", "1Gi", "1")
     assert [(item.name, item.required, item.default) for item in spec.parameters] == [
@@ -113,7 +113,7 @@ def test_an_http_method_that_does_not_exist_is_refused():
 )
 def test_without_dynamo_a_service_is_plain_http(keywords, enabled):
     """`dynamo=` absent or `enabled` False."""
-    assert service(**keywords)(type("Any", (), {})).spec().dynamo is enabled
+    assert service(**keywords)(type("Any", (), {})).build_spec().dynamo is enabled
 
 
 def test_service_without_parentheses():
@@ -124,7 +124,7 @@ def test_service_without_parentheses():
         pass
 
     assert isinstance(Plain, Service)
-    assert not Plain.spec().dynamo
+    assert not Plain.build_spec().dynamo
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,11 @@ def test_known_extras_are_fine():
         type("S", (), {})
     )
     assert made.problems == ()
-    assert (made.spec().traffic, made.spec().labels, made.spec().envs) == ({"timeout": 60}, {"a": "1"}, {"A": "b"})
+    assert (made.build_spec().traffic, made.build_spec().labels, made.build_spec().envs) == (
+        {"timeout": 60},
+        {"a": "1"},
+        {"A": "b"},
+    )
 
 
 def test_the_name_can_be_another_than_the_class():
@@ -193,11 +197,11 @@ def test_load_finds_a_service_by_its_place(monkeypatch):
     module.S = service(type("S", (), {}))
     module.plain = type("plain", (), {})
     monkeypatch.setitem(sys.modules, "some_module", module)
-    assert load("some_module", "S") is module.S
+    assert load_service("some_module", "S") is module.S
     with pytest.raises(TypeError, match="not a service"):
-        load("some_module", "plain")
+        load_service("some_module", "plain")
     with pytest.raises(ImportError, match="T"):
-        load("some_module", "T")
+        load_service("some_module", "T")
 
 
 def test_inherited_endpoints_are_endpoints():
@@ -218,7 +222,7 @@ def test_inherited_endpoints_are_endpoints():
         @dynamo_endpoint
         async def three(self, request): ...
 
-    assert [item.name for item in Child.spec().endpoints] == ["one", "two", "three"]
+    assert [item.name for item in Child.build_spec().endpoints] == ["one", "two", "three"]
 
 
 def test_the_base_image_can_be_imported_when_no_image_is_set():

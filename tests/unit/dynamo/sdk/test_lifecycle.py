@@ -3,7 +3,7 @@
 import pytest
 
 from dynamo.sdk import async_on_shutdown, async_on_start, liveness, on_shutdown, readiness
-from dynamo.sdk.lifecycle import probes, shutdown_hooks, start_hooks
+from dynamo.sdk.lifecycle import find_probes, shutdown_hooks, start_hooks
 
 
 class Base:
@@ -50,7 +50,7 @@ def test_a_method_can_be_several_hooks():
 @pytest.mark.parametrize(("kind", "name"), [("liveness", "alive"), ("readiness", "ready")])
 def test_probes_are_found_by_kind(kind, name):
     """Bound, ready to be called."""
-    assert [probe.__name__ for probe in probes(Child(), kind)] == [name]
+    assert [probe.__name__ for probe in find_probes(Child(), kind)] == [name]
 
 
 def test_shutdown_has_two_names():

@@ -6,7 +6,7 @@ import pytest
 
 from dynamo.sdk import AbstractService, abstract_endpoint, depends, dynamo_endpoint, service
 from dynamo.sdk.decorators import Service
-from dynamo.sdk.describe.assemble import assemble
+from dynamo.sdk.describe.assemble import assemble_graph
 
 
 class Picker(AbstractService):
@@ -53,7 +53,7 @@ def found(entry: Service) -> dict[str, list[str]]:
     """The callees of each service that is left; the class is local to a function, which is the one thing wrong."""
     for each in made_of(entry):
         each.inner.__qualname__ = each.inner.__name__
-    discovery = assemble("m:S", entry, ".", frozenset(), ())
+    discovery = assemble_graph("m:S", entry, ".", frozenset(), ())
     assert discovery.graph is not None, discovery.problems
     return {spec.name: [edge.service for edge in spec.edges] for spec in discovery.graph.services}
 
@@ -156,5 +156,5 @@ def test_a_link_that_fits_two_interfaces_is_named():
     Front.link(router)
     for each in made_of(Front):
         each.inner.__qualname__ = each.inner.__name__
-    (problem,) = assemble("m:S", Front, ".", frozenset(), ()).problems
+    (problem,) = assemble_graph("m:S", Front, ".", frozenset(), ()).problems
     assert problem.message == "`Front.link(Router)` fits more than one dependency (one, two) of `Front`"

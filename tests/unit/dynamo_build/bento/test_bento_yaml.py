@@ -46,7 +46,7 @@ def manifest(**more: Any) -> BentoManifest:
 def test_any_configuration_survives(config: dict[str, Any]) -> None:
     """What is written is YAML, and any reader gets the same values back."""
     content = bento_yaml.format_manifest(manifest(config=config))
-    assert yaml.safe_load(content)["config"] == codec.plain(config)
+    assert yaml.safe_load(content)["config"] == codec.to_plain(config)
     assert bento_yaml.parse_manifest(content) == manifest(config=config)
 
 

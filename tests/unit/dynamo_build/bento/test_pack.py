@@ -61,10 +61,10 @@ def test_a_bento_is_complete(tmp_path: Path) -> None:
 def test_a_plan_from_a_file_gives_the_same_bento(tmp_path: Path) -> None:
     """Packing can start from JSON: the plan and the lock are values, and all that it needs."""
     plan_of = planned(write_project(tmp_path / "p", {"data/x": "1"}))
-    (tmp_path / "plan.json").write_bytes(codec.ordered(plan_of))
-    (tmp_path / "lock.json").write_bytes(codec.ordered(LOCK))
-    read = codec.loads(BuildPlan, (tmp_path / "plan.json").read_bytes())
-    lock = codec.loads(Lock, (tmp_path / "lock.json").read_bytes())
+    (tmp_path / "plan.json").write_bytes(codec.encode_ordered(plan_of))
+    (tmp_path / "lock.json").write_bytes(codec.encode_ordered(LOCK))
+    read = codec.decode_json(BuildPlan, (tmp_path / "plan.json").read_bytes())
+    lock = codec.decode_json(Lock, (tmp_path / "lock.json").read_bytes())
     assert (read, lock) == (plan_of, LOCK)
     one, two = pack(plan_of, LOCK, Store(tmp_path / "one")), pack(read, lock, Store(tmp_path / "two"))
     assert contents(one) == contents(two)

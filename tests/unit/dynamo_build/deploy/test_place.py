@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo.sdk.references import resolve, secret_variable
+from dynamo.sdk.references import resolve_references, secret_variable
 from dynamo_build.deploy.place import PlaceOptions, list_secret_references, parse_named_images, place_bento
 from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.deploy.targets.dynamo_crd import DynamoCrdTarget
@@ -177,4 +177,4 @@ def test_the_worker_reads_the_variable_that_a_target_fills(secret: str, key: str
     text = f"x${{secret:{secret}/{key}}}y"
     (found,) = list_secret_references(hello_graph().services[0], {"Backend": {"a": [text]}})
     assert found == SecretReference(variable=secret_variable(secret, key), secret=secret, key=key)
-    assert resolve(text, {found.variable: "value"}) == "xvaluey"
+    assert resolve_references(text, {found.variable: "value"}) == "xvaluey"

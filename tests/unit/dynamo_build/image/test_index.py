@@ -44,7 +44,7 @@ def base(folder: Path) -> str:
             {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest), "platform": place}
         )
     content = {"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": entries}
-    layout.write_index(folder, codec.canonical(content), ("both",))
+    layout.write_index(folder, codec.encode_canonical(content), ("both",))
     return f"oci:{folder}:both"
 
 

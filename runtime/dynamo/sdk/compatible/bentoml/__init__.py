@@ -18,7 +18,7 @@ from dynamo.sdk import lifecycle, options
 from dynamo.sdk.compatible import VARIABLE, NotTakenOver
 from dynamo.sdk.decorators import Service as _Service
 from dynamo.sdk.depends import Dependency as _Dependency
-from dynamo.sdk.endpoints import Mark, annotations_of, marked, marked_methods
+from dynamo.sdk.endpoints import Mark, add_mark, annotations_of, marked_methods
 from dynamo.sdk.errors import NotBound
 from dynamo.sdk.graph import Position, Problem
 
@@ -105,7 +105,7 @@ def service(inner: type | None = None, /, *, name: str | None = None, image: Any
     if isinstance(traffic := given.get("traffic"), dict):
         # A target for scaling there; here it would be the most that are let in.
         keywords["traffic"] = {key: value for key, value in traffic.items() if key != "concurrency"}
-    read = options.parse(keywords)
+    read = options.parse_keywords(keywords)
     read.values["envs"] = {**read.values.get("envs", {}), VARIABLE: "bentoml"}
 
     def wrap(cls: type) -> Service:
@@ -122,8 +122,8 @@ def api(function: Any = None, /, *, route: str = "", name: str = "", batchable: 
 
     def mark(method: Callable[..., Any]) -> Callable[..., Any]:
         path = (route or name or method.__name__).strip("/")
-        return marked(
-            marked(method, Mark(path, "http", stream="text/event-stream; charset=utf-8")),
+        return add_mark(
+            add_mark(method, Mark(path, "http", stream="text/event-stream; charset=utf-8")),
             Mark(method.__name__, "dynamo", several=True),
         )
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from dynamo.sdk.endpoints import annotations_of
-from dynamo.sdk.schemas import streamed
+from dynamo.sdk.schemas import unwrap_stream
 
 _END = object()
 _loops: list[asyncio.AbstractEventLoop] = []
@@ -62,7 +62,7 @@ class Callee:
             if awaited:
                 return made
             _outside_loop(name)
-            return _items(made) if streams else _waited(_value(made))
+            return _items(made) if streams else _await_result(_value(made))
 
         return call
 
@@ -70,7 +70,7 @@ class Callee:
 def _converter(function: Any) -> Callable[[Any], Any] | None:
     """What an answer becomes: the type that the method says it gives, or yields."""
     hint = annotations_of(function).get("return")
-    _, item = streamed(hint)
+    _, item = unwrap_stream(hint)
     if item is None or item is Any or isinstance(item, str) or item is inspect.Parameter.empty:
         return None
     return TypeAdapter(item).validate_python
@@ -92,14 +92,14 @@ async def _next(items: AsyncIterator[Any]) -> Any:
     return await anext(items, _END)
 
 
-def _waited(work: Coroutine[Any, Any, Any]) -> Any:
+def _await_result(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run_coroutine_threadsafe(work, _loops[0]).result()
 
 
 def _items(call: Any) -> Iterator[Any]:
     items = aiter(call)
     try:
-        while (item := _waited(_next(items))) is not _END:
+        while (item := _await_result(_next(items))) is not _END:
             yield item
     finally:
-        _waited(items.aclose())
+        _await_result(items.aclose())

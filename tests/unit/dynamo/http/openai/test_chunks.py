@@ -16,11 +16,11 @@ from dynamo.http.openai.whole import Whole
 def whole(items: list[Any], kind: str = "chat") -> dict[str, Any]:
     chunks, answer = Chunks(kind, "m", usage=True), Whole(kind)
     for item in items:
-        for chunk in chunks.of(item):
-            answer.add(chunk)
-    for chunk in chunks.ending():
-        answer.add(chunk)
-    return answer.answer()
+        for chunk in chunks.convert_item(item):
+            answer.add_chunk(chunk)
+    for chunk in chunks.finish_chunks():
+        answer.add_chunk(chunk)
+    return answer.build_answer()
 
 
 def text_of(items: list[Any]) -> str:

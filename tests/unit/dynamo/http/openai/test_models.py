@@ -8,7 +8,7 @@ import pytest
 
 from dynamo.coordination.discovery import Instance, MemoryDiscovery, new_id
 from dynamo.http.openai import llmctl
-from dynamo.http.openai.models import ModelRegistry, kind_of, registration
+from dynamo.http.openai.models import ModelRegistry, parse_kind, parse_registration
 from dynamo.rpc.memory import MemoryTransport
 from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.sdk.errors import BadRequest
@@ -30,7 +30,7 @@ from support.openai_service import Words
 )
 def test_endpoints(text: str, parts: tuple[str, str, str]) -> None:
     """Endpoints are written with dots or slashes, with or without namespace."""
-    model = registration("chat", "m", text, "own")
+    model = parse_registration("chat", "m", text, "own")
     assert (model.namespace, model.component, model.endpoint) == parts
 
 
@@ -38,62 +38,62 @@ def test_endpoints(text: str, parts: tuple[str, str, str]) -> None:
 def test_wrong_endpoints(text: str) -> None:
     """What is no endpoint is refused."""
     with pytest.raises(BadRequest):
-        registration("chat", "m", text)
+        parse_registration("chat", "m", text)
 
 
 def test_kinds() -> None:
     """Kinds as operators write them."""
-    assert [kind_of(text) for text in ("chat", "chat-models", "completions", "Embedding")] == [
+    assert [parse_kind(text) for text in ("chat", "chat-models", "completions", "Embedding")] == [
         "chat",
         "chat",
         "completion",
         "embedding",
     ]
     with pytest.raises(BadRequest):
-        kind_of("image")
+        parse_kind("image")
     with pytest.raises(BadRequest):
-        registration("chat", "/name", "a.b.c")
+        parse_registration("chat", "/name", "a.b.c")
 
 
 async def test_add_and_remove() -> None:
     """A name is taken once for each kind, and free again when it was removed."""
     registry = ModelRegistry(await running(Words))
-    await registry.add(registration("chat", "m/1", "test.Words.plain"))
+    await registry.add_model(parse_registration("chat", "m/1", "test.Words.plain"))
     with pytest.raises(BadRequest, match=r"test\.Words\.plain"):
-        await registry.add(registration("chat", "m/1", "test.Words.other"))
-    await registry.add(registration("completion", "m/1", "test.Words.complete"))
-    assert [model.kind for model in await registry.live()] == ["chat", "completion"]
-    assert await registry.remove("chat", "m/1")
-    assert not await registry.remove("chat", "m/1")
-    assert await registry.find("chat", "m/1") is None
+        await registry.add_model(parse_registration("chat", "m/1", "test.Words.other"))
+    await registry.add_model(parse_registration("completion", "m/1", "test.Words.complete"))
+    assert [model.kind for model in await registry.read_live()] == ["chat", "completion"]
+    assert await registry.remove_model("chat", "m/1")
+    assert not await registry.remove_model("chat", "m/1")
+    assert await registry.find_model("chat", "m/1") is None
 
 
 async def test_leaves_with_worker() -> None:
     """A model whose worker went is not offered, and is again when the worker is back."""
     runtime = DistributedRuntime(MemoryTransport(), MemoryDiscovery())
     registry = ModelRegistry(runtime)
-    await registry.add(registration("chat", "m", "ns.Worker.generate"))
-    assert await registry.live() == ()
+    await registry.add_model(parse_registration("chat", "m", "ns.Worker.generate"))
+    assert await registry.read_live() == ()
     worker = Instance(namespace="ns", component="Worker", id=new_id(), address="a", endpoints=("generate",))
     lease = await runtime.discovery.register(worker)
-    assert [model.name for model in await registry.live()] == ["m"]
+    assert [model.name for model in await registry.read_live()] == ["m"]
     await lease.close()
-    assert await registry.live() == ()
+    assert await registry.read_live() == ()
 
 
 async def test_announced() -> None:
     """What a process announced is gone with it; several may announce the same, but not another endpoint."""
     runtime = await running(Words)
     registry = ModelRegistry(runtime)
-    model = registration("chat", "m", "test.Words.plain")
-    one, two = await registry.announce(model), await registry.announce(model)
+    model = parse_registration("chat", "m", "test.Words.plain")
+    one, two = await registry.announce_model(model), await registry.announce_model(model)
     with pytest.raises(BadRequest):
-        await registry.announce(registration("chat", "m", "test.Words.other"))
+        await registry.announce_model(parse_registration("chat", "m", "test.Words.other"))
     await one.close()
-    assert await registry.find("chat", "m") is not None
+    assert await registry.find_model("chat", "m") is not None
     await two.close()
     await registry.refresh()
-    assert await registry.find("chat", "m") is None
+    assert await registry.find_model("chat", "m") is None
 
 
 @pytest.mark.nats
@@ -132,15 +132,15 @@ def test_llmctl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 async def test_known_models_outlive_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """While NATS is away, models that are known are found at once; those that are not are not made up."""
     registry = ModelRegistry(await running(Words))
-    await registry.add(registration("chat", "m", "test.Words.plain"))
-    assert await registry.find("chat", "m")
+    await registry.add_model(parse_registration("chat", "m", "test.Words.plain"))
+    assert await registry.find_model("chat", "m")
 
     async def away() -> dict[str, bytes]:
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(registry._records, "all", away)
+    monkeypatch.setattr(registry._records, "read_all", away)
     async with asyncio.timeout(60):
         for seconds in (1, 60):  # since it was read: a little stale, and long
             registry._until = asyncio.get_running_loop().time() - seconds
-            assert await registry.find("chat", "m")
+            assert await registry.find_model("chat", "m")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.http.openai.errors import Failure
-from dynamo.http.openai.requests import parsed
+from dynamo.http.openai.requests import parse_request
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -21,7 +21,7 @@ def body(**members: object) -> bytes:
 def test_unchanged() -> None:
     """A request reaches the worker as it was written, unknown members included."""
     request = {**CHAT, "x_other": {"a": [1, 2.5, None]}, "temperature": 1, "stop": ["a"]}
-    assert parsed("chat", json.dumps(request).encode()) == request
+    assert parse_request("chat", json.dumps(request).encode()) == request
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_unchanged() -> None:
 def test_wrong_member(members: dict[str, object], param: str) -> None:
     """A wrong type or range is refused with the member's name."""
     with pytest.raises(Failure) as refused:
-        parsed("chat", body(**members))
+        parse_request("chat", body(**members))
     assert refused.value.status == 400
     assert refused.value.param == param
     assert json.loads(refused.value.body)["error"]["type"] == "invalid_request_error"
@@ -85,34 +85,34 @@ def test_wrong_member(members: dict[str, object], param: str) -> None:
 def test_not_json(text: bytes) -> None:
     """What is not JSON, or no object, is refused in the same form."""
     with pytest.raises(Failure) as refused:
-        parsed("chat", text)
+        parse_request("chat", text)
     assert refused.value.status == 400
 
 
 def test_missing_members() -> None:
     """A missing member is named."""
     with pytest.raises(Failure) as refused:
-        parsed("chat", b'{"model": "m"}')
+        parse_request("chat", b'{"model": "m"}')
     assert refused.value.param == "messages"
 
 
 @pytest.mark.parametrize("prompt", ["a", "", ["a", "b"], [1, 2], [[1], [2, 3]]])
 def test_prompts(prompt: object) -> None:
     """All four forms of prompts are taken."""
-    assert parsed("completion", json.dumps({"model": "m", "prompt": prompt}).encode())["prompt"] == prompt
+    assert parse_request("completion", json.dumps({"model": "m", "prompt": prompt}).encode())["prompt"] == prompt
 
 
 @pytest.mark.parametrize("prompt", [None, [], ["a", 1], [1, [2]], [-1], [1 << 40], {"a": 1}])
 def test_wrong_prompts(prompt: object) -> None:
     """Mixed, empty and impossible prompts are refused."""
     with pytest.raises(Failure):
-        parsed("completion", json.dumps({"model": "m", "prompt": prompt}).encode())
+        parse_request("completion", json.dumps({"model": "m", "prompt": prompt}).encode())
 
 
 def test_huge_prompt() -> None:
     """Ten megabytes of prompt are a request like any other."""
     text = "word " * 2_000_000
-    assert parsed("chat", body(messages=[{"role": "user", "content": text}]))["messages"][0]["content"] == text
+    assert parse_request("chat", body(messages=[{"role": "user", "content": text}]))["messages"][0]["content"] == text
 
 
 json_values = st.recursive(
@@ -145,6 +145,6 @@ json_values = st.recursive(
 def test_any_json(kind: str, request: dict[str, object]) -> None:
     """Any JSON object is either passed unchanged or refused with 400."""
     try:
-        assert parsed(kind, json.dumps(request).encode()) == request
+        assert parse_request(kind, json.dumps(request).encode()) == request
     except Failure as failure:
         assert failure.status == 400

@@ -92,7 +92,7 @@ def test_long_prompts_go_away_and_come_back_computed():
             assert len(tokens(hit)) == 5
             assert worker.done == 1 and graph.remote.counts["local"] == 2
             assert loop.time() - before < 0.2
-            stored = [event for event in graph.engine.batcher.pool.events() if isinstance(event, Stored)]
+            stored = [event for event in graph.engine.batcher.pool.drain_events() if isinstance(event, Stored)]
             assert not stored  # they were told as they came
 
     run(body())
@@ -250,6 +250,6 @@ def test_a_caller_that_leaves():
             assert not graph.remote._waiting
             async with graph.prefill_worker():
                 await asyncio.sleep(1)
-            assert graph.engine.batcher.pool.active == 0
+            assert graph.engine.batcher.pool.active_blocks == 0
 
     run(body())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, decide
+from dynamo.llm.disagg.policy import DisaggregatedRouter, DisaggSettings, decide_place
 
 RULE = DisaggSettings(max_local_prefill_length=100, max_prefill_queue_size=2)
 
@@ -22,19 +22,19 @@ RULE = DisaggSettings(max_local_prefill_length=100, max_prefill_queue_size=2)
 )
 def test_the_rule(tokens, hit, depth, place, reason):
     """Remote when more than the bound is missing after the prefix hit, and fewer than the bound wait."""
-    choice = decide(RULE, tokens, hit, depth)
+    choice = decide_place(RULE, tokens, hit, depth)
     assert (choice.place, choice.reason) == (place, reason)
 
 
 def test_what_overrules_it():
     """Without the condition always remote; never to nobody, nor for a busy decode worker."""
-    assert decide(DisaggSettings(conditional=False), 1, 1.0, 99).place == "remote"
-    assert decide(RULE, 1000, 0, 0, prefill_workers=0).place == "local"
-    assert decide(RULE, 1000, 0, 0, decode_busy=True).place == "local"
-    assert decide(DisaggSettings(most_local_share=0.7), 100, 0.2, 0).place == "remote"
-    assert decide(DisaggSettings(most_local_share=0.7), 100, 0.4, 0).place == "local"
+    assert decide_place(DisaggSettings(conditional=False), 1, 1.0, 99).place == "remote"
+    assert decide_place(RULE, 1000, 0, 0, prefill_workers=0).place == "local"
+    assert decide_place(RULE, 1000, 0, 0, decode_busy=True).place == "local"
+    assert decide_place(DisaggSettings(most_local_share=0.7), 100, 0.2, 0).place == "remote"
+    assert decide_place(DisaggSettings(most_local_share=0.7), 100, 0.4, 0).place == "local"
     with pytest.raises(ValueError, match="share"):
-        decide(RULE, 10, 1.5, 0)
+        decide_place(RULE, 10, 1.5, 0)
 
 
 def test_thresholds_change_while_it_runs():

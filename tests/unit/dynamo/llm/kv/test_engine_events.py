@@ -106,21 +106,21 @@ def test_events_that_do_not_add_up_are_refused(fields):
 def test_engine_names_become_chained_hashes():
     """Children follow their parents whatever the engine calls them; removals are told in our names."""
     blocks = EngineBlocks(2)
-    assert blocks.apply(STORED) == Stored(block_hashes([1, 2, 3, 4], 2))
+    assert blocks.apply_event(STORED) == Stored(block_hashes([1, 2, 3, 4], 2))
     child = BlocksStored(hashes=(b"c",), parent=12, tokens=(5, 6), block_size=2)
     whole = block_hashes([1, 2, 3, 4, 5, 6], 2)
-    assert blocks.apply(child) == Stored(whole[2:])
-    assert blocks.apply(BlocksRemoved(hashes=(b"c", 99))) == Removed(whole[2:])
-    assert sorted(blocks.held()) == sorted(whole[:2])
+    assert blocks.apply_event(child) == Stored(whole[2:])
+    assert blocks.apply_event(BlocksRemoved(hashes=(b"c", 99))) == Removed(whole[2:])
+    assert sorted(blocks.list_hashes()) == sorted(whole[:2])
     adapted = BlocksStored(hashes=(20,), parent=None, tokens=(1, 2), block_size=2, adapter="a")
-    assert blocks.apply(adapted) == Stored(block_hashes([1, 2], 2, parent=root_of("a")))
-    assert blocks.apply(AllCleared()) == Cleared() and len(blocks) == 0
+    assert blocks.apply_event(adapted) == Stored(block_hashes([1, 2], 2, parent=root_of("a")))
+    assert blocks.apply_event(AllCleared()) == Cleared() and len(blocks) == 0
 
 
 def test_lost_events_and_other_block_sizes_are_noticed():
     """A child without its parent means that events were lost; another block size means a wrong configuration."""
     blocks = EngineBlocks(2)
     with pytest.raises(UnknownParent, match="1 blocks follow"):
-        blocks.apply(BlocksStored(hashes=(2,), parent=1, tokens=(1, 2), block_size=2))
+        blocks.apply_event(BlocksStored(hashes=(2,), parent=1, tokens=(1, 2), block_size=2))
     with pytest.raises(ValueError, match="blocks of 4 tokens, the router of 2"):
-        blocks.apply(BlocksStored(hashes=(2,), parent=None, tokens=(1, 2, 3, 4), block_size=4))
+        blocks.apply_event(BlocksStored(hashes=(2,), parent=None, tokens=(1, 2, 3, 4), block_size=4))

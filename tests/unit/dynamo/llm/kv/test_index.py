@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dynamo.llm.kv import block_rows
 from dynamo.llm.kv import index as indexer
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.kv.held_blocks import HeldBlocks, parts
+from dynamo.llm.kv.held_blocks import HeldBlocks, split_removal
 from dynamo.llm.kv.index import KvIndexer
 from support.effort import examples
 
@@ -64,19 +64,19 @@ def test_it_answers_as_a_naive_index_would(steps, prompts, slowness, anchors):
             hashes = block_hashes(prompt, 1)
             if action == "stored":
                 index.stored(worker, hashes[where:])
-                said[worker].stored(hashes[where:])
+                said[worker].store_blocks(hashes[where:])
                 naive.held[worker] |= set(hashes[where:])
             elif action == "cleared":
                 index.cleared(worker)
-                said[worker].cleared()
+                said[worker].clear_blocks()
                 naive.held[worker].clear()
             else:
                 gone = hashes[where:] if action == "evicted" else [hashes[at] for at in where if at < len(hashes)]
                 if worker % 2:
                     index.removed(worker, gone[::-1] if len(prompt) % 2 else gone)
                 else:
-                    for event in said[worker].removed(reversed(gone)):
-                        for part in parts(event, 3):
+                    for event in said[worker].remove_blocks(reversed(gone)):
+                        for part in split_removal(event, 3):
                             index.removed(worker, part.hashes, part.after)
                 naive.held[worker] -= set(gone)
             for asked in prompts:

@@ -44,49 +44,49 @@ def test_silent_workers_are_forgotten():
 def test_messages_travel():
     """What is decoded is what was encoded; anything else is a ValueError."""
     message = LoadMessage(worker=2**47, session=5, number=6, metrics=ForwardPassMetrics(kv_active_blocks=9))
-    assert load.decode(load.encode(message)) == message
+    assert load.decode_message(load.encode_message(message)) == message
     with pytest.raises(ValueError):
-        load.decode(b"\xc0")
+        load.decode_message(b"\xc0")
 
 
 def test_prediction_follows_a_request():
     """Work is there when a request is routed, less after its first token, none at its end; twice is no matter."""
     prediction = Prediction(lambda: 0.0)
-    prediction.routed("a", 1, 100, 7)
-    assert prediction.of(1) == Work(100, 7, 1, recent=1)
-    prediction.prefilled("a")
-    prediction.prefilled("a")
-    assert prediction.of(1) == Work(0, 7, 1, recent=1)
-    prediction.finished("a")
-    prediction.finished("a")
-    assert prediction.of(1) == Work(recent=1)
-    prediction.prefilled("never")
+    prediction.add_request("a", 1, 100, 7)
+    assert prediction.get_work(1) == Work(100, 7, 1, recent=1)
+    prediction.end_prefill("a")
+    prediction.end_prefill("a")
+    assert prediction.get_work(1) == Work(0, 7, 1, recent=1)
+    prediction.remove_request("a")
+    prediction.remove_request("a")
+    assert prediction.get_work(1) == Work(recent=1)
+    prediction.end_prefill("never")
 
 
 def test_requests_that_never_end_are_forgotten():
     """A request whose end was lost does not weigh on its worker for ever."""
     now = 0.0
     prediction = Prediction(lambda: now, patience=10)
-    prediction.routed("lost", 1, 100, 7)
+    prediction.add_request("lost", 1, 100, 7)
     now = 11.0
-    prediction.routed("next", 2, 1, 1)
-    assert prediction.of(1) == Work(recent=1)
+    prediction.add_request("next", 2, 1, 1)
+    assert prediction.get_work(1) == Work(recent=1)
 
 
 def test_what_was_routed_lately_counts_longest_ago_least():
     """A worker that got all of it once is not the busier one for ever, and one that left leaves nothing."""
     prediction = Prediction(lambda: 0.0)
     for worker in [1] * 200 + [2] * 60:
-        prediction.routed("a", worker, 1, 1)
-    assert 0 < prediction.of(1).recent < prediction.of(2).recent <= 2 * RECENT
+        prediction.add_request("a", worker, 1, 1)
+    assert 0 < prediction.get_work(1).recent < prediction.get_work(2).recent <= 2 * RECENT
     prediction.gone(2)
-    prediction.routed("b", 2, 1, 1)
-    assert prediction.of(2).recent == 1
+    prediction.add_request("b", 2, 1, 1)
+    assert prediction.get_work(2).recent == 1
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["routed", "prefilled", "finished", "gone"]),
+        st.sampled_from(["add_request", "end_prefill", "remove_request", "gone"]),
         st.sampled_from("abcd"),
         st.integers(1, 3),
         st.integers(0, 50),
@@ -100,15 +100,17 @@ def test_nothing_is_left_over(steps):
     """However requests and workers come and go, the count is never negative and ends at nothing."""
     prediction = Prediction(lambda: 0.0)
     for action, request, worker, amount in steps:
-        if action == "routed":
-            prediction.routed(request, worker, amount, amount)
+        if action == "add_request":
+            prediction.add_request(request, worker, amount, amount)
         elif action == "gone":
             prediction.gone(worker)
         else:
             getattr(prediction, action)(request)
-        assert all(min(work.prefill_tokens, work.blocks, work.requests) >= 0 for work in prediction.all([1, 2, 3]))
-        assert sum(work.recent for work in prediction.all([1, 2, 3])) == prediction._recent
+        assert all(
+            min(work.prefill_tokens, work.blocks, work.requests) >= 0 for work in prediction.list_work([1, 2, 3])
+        )
+        assert sum(work.recent for work in prediction.list_work([1, 2, 3])) == prediction._recent
     for request in "abcd":
-        prediction.finished(request)
-    for work in prediction.all([1, 2, 3]):
+        prediction.remove_request(request)
+    for work in prediction.list_work([1, 2, 3]):
         assert work == Work(recent=work.recent)

@@ -22,7 +22,7 @@ from dynamo.rpc.runtime import DistributedRuntime
 from dynamo.rpc.server import Dispatcher
 from dynamo.sdk.errors import BadRequest, Overloaded, RemoteError, Unavailable
 
-PATH = naming.path("ns", "Worker", "generate")
+PATH = naming.format_path("ns", "Worker", "generate")
 SIZE = 4
 ENGINE = SimulationSettings(block_size=SIZE, blocks=64, slots=8, pass_tokens=64)
 
@@ -62,7 +62,7 @@ class Worker:
         await self.blocks.start()
         await self.metrics.start()
         dispatcher = Dispatcher()
-        dispatcher.add(PATH, "generate", self.generate)
+        dispatcher.add_method(PATH, "generate", self.generate)
         serving = await self.runtime.transport.serve(dispatcher)
         self.lease = await self.runtime.discovery.register(
             Instance(
@@ -121,7 +121,7 @@ def test_turns_of_one_talk_go_to_one_worker():
             assert steps[0].cached_tokens == 24
             (met,) = [worker for worker in workers if len(worker.asked) == 2]
             assert met.asked[1].prefix_hit_rate == 24 / 32
-            work = client.service.router.prediction.of(met.number)
+            work = client.service.router.prediction.get_work(met.number)
             assert (work.requests, work.blocks, work.prefill_tokens) == (0, 0, 0)
 
     run(body())
@@ -139,8 +139,8 @@ def test_a_stream_goes_on_elsewhere(dies):
                 asked = EngineRequest(id=str(number), tokens=tuple(range(number, number + 20)), max_tokens=8)
                 assert await answer(client, asked) == await alone(asked)
             assert sum(len(worker.asked) for worker in workers[:2]) > 1
-            assert all(client.service.router.prediction.of(worker.number).requests == 0 for worker in workers)
-            assert all(worker.engine.batcher.pool.active == 0 for worker in workers)
+            assert all(client.service.router.prediction.get_work(worker.number).requests == 0 for worker in workers)
+            assert all(worker.engine.batcher.pool.active_blocks == 0 for worker in workers)
 
     run(body())
 
@@ -152,7 +152,7 @@ def test_a_closing_worker_hands_over():
         async with graph(2) as (client, workers):
             gathered = asyncio.ensure_future(answer(client, request(limit=60)))
             await asyncio.sleep(0.15)
-            (busy,) = [worker for worker in workers if worker.engine.batcher.busy]
+            (busy,) = [worker for worker in workers if worker.engine.batcher.is_busy]
             await busy.engine.close()
             assert await gathered == await alone(request(limit=60))
 
@@ -203,11 +203,11 @@ def test_a_caller_that_leaves_frees_everything():
         async with graph(1) as (client, (worker,)):
             stream = client.generate(request(limit=60))
             await anext(stream)
-            assert worker.engine.batcher.pool.active > 0
+            assert worker.engine.batcher.pool.active_blocks > 0
             await stream.aclose()
             await asyncio.sleep(0.5)
-            assert worker.engine.batcher.pool.active == 0
-            assert client.service.router.prediction.of(1).requests == 0
+            assert worker.engine.batcher.pool.active_blocks == 0
+            assert client.service.router.prediction.get_work(1).requests == 0
 
     run(body())
 
@@ -222,7 +222,7 @@ def test_an_answer_that_is_none():
         async def generate(request):
             yield {"text": "hello"}
 
-        dispatcher.add(PATH, "generate", generate)
+        dispatcher.add_method(PATH, "generate", generate)
         serving = await runtime.transport.serve(dispatcher)
         await runtime.discovery.register(
             Instance(namespace="ns", component="Worker", id=1, address=serving.address, endpoints=("generate",))

@@ -8,7 +8,7 @@ import pytest
 
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.load import ForwardPassMetrics, Work
-from dynamo.llm.kv_routing.cost import linear, logit
+from dynamo.llm.kv_routing.cost import build_linear_cost, compute_logit_cost
 from dynamo.llm.kv_routing.router import KvRouter, NoWorkers, RouterSettings
 
 TOKENS = list(range(64))
@@ -20,7 +20,7 @@ def router(seed=1, **settings):
 
 def test_the_worker_that_holds_the_prefix_is_chosen():
     """With equal load the longest overlap wins, and the decision says so."""
-    kv = router(cost=linear(1.0))
+    kv = router(cost=build_linear_cost(1.0))
     hashes = block_hashes(TOKENS, 16)
     kv.index.stored(1, hashes[:1])
     kv.index.stored(2, hashes[:3])
@@ -29,12 +29,12 @@ def test_the_worker_that_holds_the_prefix_is_chosen():
     assert decision.reason == "cost 5, 3 of 4 blocks held"
     assert decision.costs == {1: 7.0, 2: 5.0, 3: 8.0}
     assert str(decision) == "2_0.75"
-    assert kv.prediction.of(2) == Work(16, 4, 1, recent=1)
+    assert kv.prediction.get_work(2) == Work(16, 4, 1, recent=1)
 
 
 def test_a_loaded_worker_loses_its_advantage():
     """What was just routed counts at once: with enough of it another worker is cheaper, until it is done."""
-    kv = router(cost=linear(1.0))
+    kv = router(cost=build_linear_cost(1.0))
     kv.index.stored(1, block_hashes(TOKENS, 16))
     chosen = [kv.route(f"r{number}", TOKENS, [1, 2]).worker for number in range(3)]
     assert chosen == [1, 2, 1]
@@ -47,7 +47,7 @@ def test_a_loaded_worker_loses_its_advantage():
 def test_ties_go_to_the_least_loaded_and_then_to_chance():
     """Equal costs: fewest requests; then any, by the request's name: two routers with one seed agree."""
     kv = router(cost=lambda prompt, candidates: [0.0] * len(candidates))
-    kv.prediction.routed("x", 1, 0, 0)
+    kv.prediction.add_request("x", 1, 0, 0)
     assert {kv.decide(TOKENS, [1, 2], [], str(number)).worker for number in range(20)} == {2}
     spread = Counter(kv.decide(TOKENS, [2, 3, 4], [], str(number)).worker for number in range(300))
     assert set(spread) == {2, 3, 4} and min(spread.values()) > 60
@@ -64,17 +64,17 @@ def test_ties_go_to_who_was_sent_the_least_lately():
     for number in range(20):
         kv.route(str(number), list(range(1000 * number, 1000 * number + 64)), [1, 2])
         kv.finished(str(number))
-    assert [kv.prediction.of(worker).recent for worker in (1, 2)] == [10, 10]
+    assert [kv.prediction.get_work(worker).recent for worker in (1, 2)] == [10, 10]
 
 
 def test_the_guard_overrules_the_prefix():
     """With far too many requests on one worker the next goes elsewhere, whatever it holds."""
-    kv = router(imbalance_requests=3, cost=logit)
+    kv = router(imbalance_requests=3, cost=compute_logit_cost)
     kv.index.stored(1, block_hashes(TOKENS, 16))
     chosen = [kv.route(str(number), TOKENS, [1, 2]) for number in range(5)]
     assert [decision.worker for decision in chosen] == [1, 1, 1, 1, 2]
     assert chosen[-1].reason == "imbalance: 4 requests on one worker, 0 on another"
-    off = router(imbalance_requests=0, cost=logit)
+    off = router(imbalance_requests=0, cost=compute_logit_cost)
     off.index.stored(1, block_hashes(TOKENS, 16))
     assert {off.route(str(number), TOKENS, [1, 2]).worker for number in range(200)} == {1}
 
@@ -104,7 +104,7 @@ def test_round_robin_and_random_know_the_overlap_too():
 
 def test_metrics_and_temperature_have_their_say():
     """The early formula reads the workers' numbers; temperature draws also from the dearer ones."""
-    kv = router(cost=logit)
+    kv = router(cost=compute_logit_cost)
     kv.aggregator.heard(1, ForwardPassMetrics(gpu_cache_usage_perc=0.9))
     assert kv.decide(TOKENS, [1, 2], []).worker == 2
     warm = router(temperature=1.0)

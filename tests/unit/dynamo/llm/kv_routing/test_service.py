@@ -126,7 +126,7 @@ def test_evictions_of_one_turn_are_told_in_the_order_of_the_prompt():
         events = LossyEvents()
         told: list[KvMessage] = []
         async with worker(events, 1) as (blocks, _):
-            blocks._send = told.append
+            blocks._send_message = told.append
             hashes = blocks.stored(TOKENS)
             blocks.removed(hashes[3:])
             blocks.removed(hashes[1:3])
@@ -156,7 +156,7 @@ def test_losses_heal(seed):
                 await asyncio.sleep(0.05)
             for _ in range(40):
                 await asyncio.sleep(0.5)
-                if routing.feed.complete and (known(routing, 1), known(routing, 2)) == (blocks.held, other.held):
+                if routing.feed.is_complete and (known(routing, 1), known(routing, 2)) == (blocks.held, other.held):
                     break
             assert routing.router.index.match(block_hashes(range(64, 128), 16)) == {1: 4}
             assert (known(routing, 1), known(routing, 2)) == (180, 19)
@@ -221,25 +221,25 @@ def test_routers_agree():
                 await asyncio.sleep(0.1)
                 chosen = first.route("a", TOKENS).worker
                 await asyncio.sleep(0.1)
-                assert second.router.prediction.of(chosen) == first.router.prediction.of(chosen)
+                assert second.router.prediction.get_work(chosen) == first.router.prediction.get_work(chosen)
                 assert [first.router.decide(TOKENS, [1, 2], [], str(n)).worker for n in range(20)] == [
                     second.router.decide(TOKENS, [1, 2], [], str(n)).worker for n in range(20)
                 ]
                 first.first_token("a")
                 await asyncio.sleep(0.1)
-                assert second.router.prediction.of(chosen).prefill_tokens == 0
+                assert second.router.prediction.get_work(chosen).prefill_tokens == 0
                 async with service(events) as third:
                     await asyncio.sleep(0.5)
-                    assert third.router.prediction.of(chosen).requests == 1
-                    assert third.replicas.others == 2
+                    assert third.router.prediction.get_work(chosen).requests == 1
+                    assert third.replicas.other_count == 2
                 first.finished("a")
                 await asyncio.sleep(0.1)
-                assert second.router.prediction.of(chosen).requests == 0
+                assert second.router.prediction.get_work(chosen).requests == 0
                 lost = first.route("b", TOKENS).worker
                 await asyncio.sleep(0.1)
-                assert second.router.prediction.of(lost).requests == 1
+                assert second.router.prediction.get_work(lost).requests == 1
             await asyncio.sleep(8)
-            assert second.router.prediction.of(lost).requests == 0
+            assert second.router.prediction.get_work(lost).requests == 0
 
     run(body())
 

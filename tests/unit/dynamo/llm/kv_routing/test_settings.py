@@ -6,7 +6,7 @@ import pytest
 
 from dynamo import llm
 from dynamo.llm.kv.load import ForwardPassMetrics, Work
-from dynamo.llm.kv_routing.cost import Candidate, Prompt, logit
+from dynamo.llm.kv_routing.cost import Candidate, Prompt, compute_logit_cost
 from dynamo.llm.kv_routing.router import RouterSettings
 from dynamo.llm.kv_routing.settings import router_settings
 from dynamo.sdk.errors import CannotStart
@@ -35,7 +35,7 @@ def test_all_of_it():
     assert found == RouterSettings(
         block_size=32,
         mode="approximate",
-        cost=logit,
+        cost=compute_logit_cost,
         temperature=1,
         imbalance_requests=0,
         imbalance_ratio=2.5,

@@ -20,9 +20,9 @@ from dynamo.llm.kv.publisher import WorkerMetricsPublisher
 from dynamo.llm.kv_routing.router import RouterSettings
 from dynamo.llm.kv_routing.service import RoutingService
 from dynamo.llm.kv_routing.timings import RequestTimings
-from dynamo.llm.planner.plan import Observation, PlannerSettings, plan
+from dynamo.llm.planner.plan import Observation, PlannerSettings, plan_workers
 from dynamo.llm.planner.scalers import CannotScale, KubernetesScaler, SupervisorScaler
-from dynamo.llm.planner.service import Planner, planner_settings, scaler_of
+from dynamo.llm.planner.service import Planner, create_scaler, planner_settings
 
 SETTINGS = PlannerSettings(first_token_seconds=0.5, token_seconds=0.05)
 
@@ -56,7 +56,7 @@ def seen(decode=2, prefill=2, kv=0.7, **more):
 )
 def test_one_step_at_a_time(observed, decode, prefill, reason):
     """By KV use, queue, and the target for first tokens; within the bound of GPUs."""
-    found = plan(SETTINGS, [observed, observed])
+    found = plan_workers(SETTINGS, [observed, observed])
     assert (found.decode_workers, found.prefill_workers) == (decode, prefill)
     assert any(reason in line for line in found.reasons) if reason else not found.reasons
 
@@ -64,8 +64,8 @@ def test_one_step_at_a_time(observed, decode, prefill, reason):
 def test_requests_that_always_wait():
     """Waiting once is nothing; waiting at every moment is a worker more."""
     busy = Observation(decode_workers=2, prefill_workers=0, kv_usage=0.6, waiting=9)
-    assert plan(SETTINGS, [busy, busy]).decode_workers == 3
-    assert plan(SETTINGS, [busy, seen(prefill=0), busy]).decode_workers == 2
+    assert plan_workers(SETTINGS, [busy, busy]).decode_workers == 3
+    assert plan_workers(SETTINGS, [busy, seen(prefill=0), busy]).decode_workers == 2
 
 
 @given(
@@ -86,7 +86,7 @@ def test_requests_that_always_wait():
 )
 def test_never_more_than_one_step_nor_more_gpus_than_there_are(observed):
     """Whatever is seen: at most one worker more or less of each kind, and no step over the bound."""
-    last, found = observed[-1], plan(SETTINGS, observed)
+    last, found = observed[-1], plan_workers(SETTINGS, observed)
     assert abs(found.decode_workers - last.decode_workers) <= 1
     assert abs(found.prefill_workers - last.prefill_workers) <= 1
     before = last.decode_workers + last.prefill_workers
@@ -101,8 +101,8 @@ def test_settings_from_a_configuration():
         with pytest.raises(ValueError, match=r"cannot be|not below|above zero"):
             planner_settings(wrong)
     with pytest.raises(ValueError, match="`local` or `kubernetes`"):
-        scaler_of({"environment": "moon"})
-    assert isinstance(scaler_of({"environment": "local"}), SupervisorScaler)
+        create_scaler({"environment": "moon"})
+    assert isinstance(create_scaler({"environment": "local"}), SupervisorScaler)
 
 
 class Recorder:
@@ -182,8 +182,8 @@ def test_requests_of_a_router_that_is_alone_are_timed():
                 routing.finished(name, tokens=101 if name != "cut" else 0)
             await asyncio.sleep(1)
             timings.on_message(b"nothing")
-            assert timings.taken() == ([pytest.approx(3, abs=0.01)], [pytest.approx(0.1, abs=0.001)])
-            assert timings.taken() == ([], [])
+            assert timings.drain_times() == ([pytest.approx(3, abs=0.01)], [pytest.approx(0.1, abs=0.001)])
+            assert timings.drain_times() == ([], [])
             await timings.close()
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:

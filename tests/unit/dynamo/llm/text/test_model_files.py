@@ -17,8 +17,8 @@ HI = [{"role": "user", "content": "hello wörld 42"}]
 
 def test_folder_and_gguf_agree(tmp_path):
     """The same model as a folder and as a GGUF file gives the same tokens for the same text."""
-    folder = model_files.read(str(small_models.folder(tmp_path / "m")))
-    single = model_files.read(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.pre": "gpt-2"})))
+    folder = model_files.read_model(str(small_models.folder(tmp_path / "m")))
+    single = model_files.read_model(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.pre": "gpt-2"})))
     text = folder.template.render(HI)
     assert text == single.template.render(HI)
     assert folder.tokenizer.encode(text) == single.tokenizer.encode(text)
@@ -28,30 +28,32 @@ def test_folder_and_gguf_agree(tmp_path):
 
 def test_beginning(tmp_path):
     """A model that wants a mark at the beginning gets it, once."""
-    files = model_files.read(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.add_bos_token": True})))
+    files = model_files.read_model(
+        str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.add_bos_token": True}))
+    )
     assert files.tokenizer.encode("hello")[0] == 1
     assert files.tokenizer.encode("hello", begun=True)[0] != 1
 
 
 def test_no_model():
     """Without a model, bytes are tokens."""
-    files = model_files.read("bytes")
+    files = model_files.read_model("bytes")
     assert files.tokenizer.decode(files.tokenizer.encode("é")) == "é"
 
 
 def test_wrong_files(tmp_path):
     """What is missing or unknown is said in one line."""
     with pytest.raises(model_files.ModelMissing, match="no model is at"):
-        model_files.read(str(tmp_path / "absent"))
+        model_files.read_model(str(tmp_path / "absent"))
     with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
-        model_files.read(str(tmp_path))
+        model_files.read_model(str(tmp_path))
     with pytest.raises(TokenizerError, match="bert"):
-        model_files.read(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.model": "bert"})))
+        model_files.read_model(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.model": "bert"})))
     with pytest.raises(TokenizerError, match="pre-tokenizer `odd`"):
-        model_files.read(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.pre": "odd"})))
+        model_files.read_model(str(small_models.gguf(tmp_path / "m.gguf", **{"tokenizer.ggml.pre": "odd"})))
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(TokenizerError, match="cannot be read"):
-        model_files.read(str(tmp_path))
+        model_files.read_model(str(tmp_path))
 
 
 @settings(max_examples=40, deadline=None)
@@ -67,7 +69,7 @@ def test_damaged_gguf(tmp_path_factory, data):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
-        gguf.metadata(path)
+        gguf.read_metadata(path)
     except gguf.NotGguf:
         pass
 
@@ -77,10 +79,10 @@ def test_claims_too_much(tmp_path):
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 60))
     with pytest.raises(gguf.NotGguf):
-        gguf.metadata(path)
+        gguf.read_metadata(path)
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 1, 0, 0))
     with pytest.raises(gguf.NotGguf, match="version 1"):
-        gguf.metadata(path)
+        gguf.read_metadata(path)
 
 
 def test_cache(tmp_path):
@@ -90,7 +92,7 @@ def test_cache(tmp_path):
     (folder / "refs").mkdir()
     (folder / "refs/main").write_text("abc")
     environment = {"HF_HOME": str(tmp_path)}
-    assert model_files.locate("org/name", environment) == folder / "snapshots/abc"
+    assert model_files.locate_model("org/name", environment) == folder / "snapshots/abc"
     for name in ("org/other", "../hub/models--org--name", "org/../x", "name"):
         with pytest.raises(model_files.ModelMissing):
-            model_files.locate(name, environment)
+            model_files.locate_model(name, environment)

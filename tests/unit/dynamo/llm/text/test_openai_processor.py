@@ -10,7 +10,7 @@ import pytest
 
 from dynamo.engines.echo import EchoEngine
 from dynamo.llm.generation import EngineStep
-from dynamo.llm.text.model_files import bytes_alone, read
+from dynamo.llm.text.model_files import create_byte_model, read_model
 from dynamo.llm.text.openai_processor import OpenAIProcessor
 from dynamo.llm.text.preprocessor import ContextLengthExceeded, Preprocessor
 from dynamo.sdk.errors import BadRequest, Unavailable
@@ -38,7 +38,7 @@ class Scripted:
 
 
 def processor(engine, context=0):
-    return OpenAIProcessor(Preprocessor(bytes_alone(context)), engine.generate)
+    return OpenAIProcessor(Preprocessor(create_byte_model(context)), engine.generate)
 
 
 async def chat(engine, context=0, **request):
@@ -148,7 +148,7 @@ async def test_left_early():
 
 async def test_end_token():
     """An engine that does not know where answers end is told by its tokens."""
-    files = replace(bytes_alone(), ends=frozenset({0}))
+    files = replace(create_byte_model(), ends=frozenset({0}))
     engine = Scripted(steps=[EngineStep(tokens=(97, 0, 98))])
     made = OpenAIProcessor(Preprocessor(files), engine.generate).chat({"messages": HI})
     chunks = [chunk async for chunk in made]
@@ -171,7 +171,7 @@ async def test_a_long_prompt_holds_nobody_up():
 
 async def test_a_model_s_tokenizer_lets_others_run(tmp_path):
     """Its tokens are made outside of the interpreter, so that a long prompt takes nobody's turn away."""
-    files = read(str(small_models.folder(tmp_path, context=0)))
+    files = read_model(str(small_models.folder(tmp_path, context=0)))
     engine = Scripted("x")
     made = OpenAIProcessor(Preprocessor(files), engine.generate).completions({"prompt": "wörd " * 200_000})
     long = asyncio.ensure_future(anext(made))
@@ -187,7 +187,7 @@ async def test_a_model_s_tokenizer_lets_others_run(tmp_path):
 
 async def test_what_cannot_fit_is_not_counted(tmp_path, monkeypatch):
     """A prompt that is too long whatever its tokens are is refused by its length alone."""
-    files = read(str(small_models.folder(tmp_path, context=512)))
+    files = read_model(str(small_models.folder(tmp_path, context=512)))
     processor = OpenAIProcessor(Preprocessor(files), Scripted("x").generate)
     long = "word " * 4_000_000  # to make its tokens takes half a minute
     with monkeypatch.context() as patched:
@@ -204,7 +204,7 @@ async def test_what_cannot_fit_is_not_counted(tmp_path, monkeypatch):
 async def test_unknown_tokens(tmp_path, prompt):
     """Numbers that are no tokens of the model are the client's mistake, and no engine hears of them."""
     engine = Scripted("x")
-    made = OpenAIProcessor(Preprocessor(read(str(small_models.folder(tmp_path)))), engine.generate)
+    made = OpenAIProcessor(Preprocessor(read_model(str(small_models.folder(tmp_path)))), engine.generate)
     with pytest.raises(BadRequest):
         await anext(made.completions({"prompt": prompt}))
     assert not engine.asked

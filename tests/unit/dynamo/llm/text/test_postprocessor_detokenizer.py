@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.llm.text.postprocessor import Detokenizer
-from dynamo.llm.text.tokenizer import ByteTokenizer, of_folder
+from dynamo.llm.text.tokenizer import ByteTokenizer, load_folder
 from support import small_models
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd"), max_size=40)
@@ -16,12 +16,12 @@ BYTES = ByteTokenizer()
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    return of_folder(small_models.folder(tmp_path_factory.mktemp("model")))
+    return load_folder(small_models.folder(tmp_path_factory.mktemp("model")))
 
 
 def pieces(tokenizer, tokens):
     text = Detokenizer(tokenizer)
-    return [*(text.add([token]) for token in tokens), text.end()]
+    return [*(text.add_tokens([token]) for token in tokens), text.flush_text()]
 
 
 @given(texts)
@@ -44,8 +44,8 @@ def test_model(tokenizer, text):
 def test_any_bytes(tokens, size):
     """Bytes that are no text lose nothing that is one, in whatever portions they come."""
     text = Detokenizer(BYTES)
-    parts = [text.add(tokens[start : start + size]) for start in range(0, len(tokens), size)]
-    told = "".join(parts) + text.end()
+    parts = [text.add_tokens(tokens[start : start + size]) for start in range(0, len(tokens), size)]
+    told = "".join(parts) + text.flush_text()
     whole = BYTES.decode(tokens)
     assert told.replace("\ufffd", "") == whole.replace("\ufffd", "")
 
@@ -54,9 +54,9 @@ def test_end_in_the_middle(tokenizer):
     """An answer that ends in the middle of a character says so at the end, not before."""
     tokens = tokenizer.encode("a日")[:-1]
     text = Detokenizer(tokenizer)
-    assert text.add(tokens) == "a"
-    assert text.end() == "\ufffd"
-    assert text.end() == ""
+    assert text.add_tokens(tokens) == "a"
+    assert text.flush_text() == "\ufffd"
+    assert text.flush_text() == ""
 
 
 def test_special_tokens_are_silent(tokenizer):

@@ -25,8 +25,8 @@ def cut(text, stops):
 
 def told(pieces, stops, **options):
     reader = StopStrings(stops, **options)
-    parts = [reader.add(piece) for piece in pieces]
-    return "".join(parts) + reader.end(), reader.found
+    parts = [reader.add_text(piece) for piece in pieces]
+    return "".join(parts) + reader.flush_text(), reader.found
 
 
 @given(letters, stops, st.lists(st.integers(0, 30), max_size=6))
@@ -43,7 +43,7 @@ def test_nothing_is_told_too_early(text, stops):
     reader, sent = StopStrings(stops), ""
     result, _ = cut(text, stops)
     for letter in text:
-        sent += reader.add(letter)
+        sent += reader.add_text(letter)
         assert result.startswith(sent)
 
 
@@ -55,5 +55,5 @@ def test_kept():
 def test_none():
     """Without stop strings nothing is held back."""
     reader = StopStrings([])
-    assert reader.add("abc") == "abc"
-    assert StopStrings([""]).add("abc") == "abc"
+    assert reader.add_text("abc") == "abc"
+    assert StopStrings([""]).add_text("abc") == "abc"

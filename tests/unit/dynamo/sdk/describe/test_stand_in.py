@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-SETUP = "from dynamo.sdk.describe.stand_in import install\nfinder = install(['torch', 'json'])\n"
+SETUP = "from dynamo.sdk.describe.stand_in import install_finder\nfinder = install_finder(['torch', 'json'])\n"
 
 
 def run(tmp_path, code):

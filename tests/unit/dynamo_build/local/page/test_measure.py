@@ -14,20 +14,22 @@ from dynamo_build.local.page.measure import Look, compute_quantile, compute_rate
 
 def look(metrics: Metrics, seconds: float, *, worker: str = "Backend", pid: int = 1) -> Look:
     """A look at what a worker really writes."""
-    return Look(worker=worker, pid=pid, seconds=seconds, values=parse_samples(metrics.text({"service": "Backend"})))
+    return Look(
+        worker=worker, pid=pid, seconds=seconds, values=parse_samples(metrics.render_text({"service": "Backend"}))
+    )
 
 
 def test_rates_between_two_looks() -> None:
     """Requests and failures a second, what runs, and percentiles of what ended in between, not before."""
     metrics = Metrics()
     for _ in range(1000):
-        metrics.began("generate")
-        metrics.ended("generate", "ok", 4.0)
+        metrics.count_started("generate")
+        metrics.count_ended("generate", "ok", 4.0)
     first = look(metrics, 10.0)
     for number in range(100):
-        metrics.began("generate")
-        metrics.ended("generate", "deadline" if number < 10 else "ok", 0.003)
-    metrics.began("generate")
+        metrics.count_started("generate")
+        metrics.count_ended("generate", "deadline" if number < 10 else "ok", 0.003)
+    metrics.count_started("generate")
     (rate,) = compute_rates([first], [look(metrics, 12.0)])
     assert (rate.service, rate.endpoint) == ("Backend", "generate")
     assert rate.requests == pytest.approx(50)
@@ -42,10 +44,10 @@ def test_workers_are_summed_and_a_restart_counts_from_zero() -> None:
     before = [look(one, 0.0, worker="1"), look(two, 0.0, worker="2", pid=7)]
     for metrics in (one, two):
         for _ in range(10):
-            metrics.began("e")
-            metrics.ended("e", "ok", 0.02)
+            metrics.count_started("e")
+            metrics.count_ended("e", "ok", 0.02)
     fresh = Metrics()
-    fresh.began("e")
+    fresh.count_started("e")
     (both,) = compute_rates(before, [look(one, 1.0, worker="1"), look(two, 1.0, worker="2", pid=7)])
     assert both.requests == pytest.approx(20)
     (rest,) = compute_rates(before, [look(one, 1.0, worker="1"), look(fresh, 1.0, worker="2", pid=8)])
@@ -80,8 +82,8 @@ def test_nothing_ended() -> None:
 def test_labels_come_back_as_they_were(endpoint: str) -> None:
     """An endpoint's name survives the text form, whatever is in it but a line break of its own kind."""
     metrics = Metrics()
-    metrics.began(endpoint)
-    text = metrics.text({"service": "s"})
+    metrics.count_started(endpoint)
+    text = metrics.render_text({"service": "s"})
     if len((endpoint + "x").splitlines()) > 1:
         return
     (rate,) = compute_rates([], [Look(worker="w", pid=1, seconds=0.0, values=parse_samples(text))])

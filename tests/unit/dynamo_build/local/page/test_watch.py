@@ -25,7 +25,7 @@ class Played:
     def read_metrics(self, worker: Mapping[str, Any]) -> str:
         if worker["worker"] in self.deaf:
             raise TimeoutError
-        return self.counted[worker["worker"]].text({"service": "A"}) + 'kv_hit_rate{service="A"} 0.5\n'
+        return self.counted[worker["worker"]].render_text({"service": "A"}) + 'kv_hit_rate{service="A"} 0.5\n'
 
     def read_logs(self, lines: int) -> Sequence[str]:
         return ["one", "two"][-lines:]
@@ -39,8 +39,8 @@ def test_rates_grow_over_the_window() -> None:
     assert watch.state.rates == () and watch.state.logs == ("one", "two")
     assert [gauge.value for gauge in watch.state.gauges] == [0.5, 0.5]
     for metrics in graph.counted.values():
-        metrics.began("e")
-        metrics.ended("e", "ok", 0.01)
+        metrics.count_started("e")
+        metrics.count_ended("e", "ok", 0.01)
     now[0] = 2.0
     watch.poll_graph()
     (rate,) = watch.state.rates
@@ -50,7 +50,7 @@ def test_rates_grow_over_the_window() -> None:
 def test_a_worker_that_does_not_answer_is_shown_without_numbers() -> None:
     """The others keep theirs."""
     graph = Played()
-    graph.counted["A.2"].began("e")
+    graph.counted["A.2"].count_started("e")
     graph.deaf.add("A.1")
     watch = Watch(graph, clock=lambda: 0.0)
     watch.poll_graph()
