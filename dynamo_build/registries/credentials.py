@@ -53,7 +53,7 @@ def store_credentials(host: str, credentials: Credentials, environment: Mapping[
     name = _HUB if host == "docker.io" else host
     if helper := _find_helper(config, host):
         entry = {"ServerURL": name, "Username": credentials.user, "Secret": credentials.secret}
-        _told(helper, "store", json.dumps(entry), environment)
+        _run_helper(helper, "store", json.dumps(entry), environment)
         return f"docker-credential-{helper}"
     auths = config.get("auths")
     auths = dict(auths) if isinstance(auths, dict) else {}
@@ -66,9 +66,9 @@ def remove_credentials(host: str, environment: Mapping[str, str]) -> bool:
     """Remove a login; False when there was none. Raises as `remember` does."""
     path, config = _own_config(environment)
     if helper := _find_helper(config, host):
-        found = any(_from_helper(helper, name, environment, required=True) for name in _registry_names(host))
+        found = any(_ask_helper(helper, name, environment, required=True) for name in _registry_names(host))
         for name in _registry_names(host) if found else ():
-            _told(helper, "erase", name, environment)
+            _run_helper(helper, "erase", name, environment)
         return found
     auths = config.get("auths")
     kept = (
@@ -86,7 +86,7 @@ def _own_config(environment: Mapping[str, str]) -> tuple[Path, Mapping[str, Any]
     home = environment.get("DOCKER_CONFIG") or str(Path(environment.get("HOME") or "/nonexistent", ".docker"))
     path = Path(home, "config.json")
     try:
-        return path, _parse(path.read_text(), f"`{path}`")
+        return path, _parse_config(path.read_text(), f"`{path}`")
     except FileNotFoundError:
         return path, {}
     except (OSError, UnicodeDecodeError) as error:
@@ -117,7 +117,7 @@ def _write_config(path: Path, config: Mapping[str, Any]) -> None:
         raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def _told(helper: str, verb: str, text: str, environment: Mapping[str, str]) -> None:
+def _run_helper(helper: str, verb: str, text: str, environment: Mapping[str, str]) -> None:
     program = f"docker-credential-{helper}"
     found = shutil.which(program, path=environment.get("PATH")) if "/" not in helper else None
     if found is None:
@@ -135,12 +135,12 @@ def _told(helper: str, verb: str, text: str, environment: Mapping[str, str]) -> 
 def _list_configs(environment: Mapping[str, str]) -> list[Mapping[str, Any]]:
     found = []
     if text := environment.get("DOCKER_AUTH_CONFIG", ""):
-        found.append(_parse(text, "DOCKER_AUTH_CONFIG"))
+        found.append(_parse_config(text, "DOCKER_AUTH_CONFIG"))
     found.append(_own_config(environment)[1])
     return found
 
 
-def _parse(text: str, what: str) -> Mapping[str, Any]:
+def _parse_config(text: str, what: str) -> Mapping[str, Any]:
     try:
         config = json.loads(text)
     except ValueError:
@@ -156,12 +156,12 @@ def _find_in_config(config: Mapping[str, Any], host: str, environment: Mapping[s
     helper = next((helpers[name] for name in names if name in helpers), "") if isinstance(helpers, dict) else ""
     if helper or config.get("credsStore"):
         for name in names:
-            if found := _from_helper(str(helper or config["credsStore"]), name, environment, required=bool(helper)):
+            if found := _ask_helper(str(helper or config["credsStore"]), name, environment, required=bool(helper)):
                 return found
     entries = config.get("auths")
     for name in names:
         entry = entries.get(name) if isinstance(entries, dict) else None
-        if isinstance(entry, dict) and (found := _from_entry(entry)):
+        if isinstance(entry, dict) and (found := _parse_entry(entry)):
             return found
     return None
 
@@ -171,7 +171,7 @@ def _registry_names(host: str) -> list[str]:
     return [_HUB, "index.docker.io", *names] if host in ("docker.io", "registry-1.docker.io") else names
 
 
-def _from_entry(entry: Mapping[str, Any]) -> Credentials | None:
+def _parse_entry(entry: Mapping[str, Any]) -> Credentials | None:
     token = str(entry.get("identitytoken") or "")
     user, secret = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
@@ -184,7 +184,7 @@ def _from_entry(entry: Mapping[str, Any]) -> Credentials | None:
     return Credentials(user=user, secret=secret.rstrip("\0"), identity_token=token) if token or user else None
 
 
-def _from_helper(helper: str, name: str, environment: Mapping[str, str], *, required: bool) -> Credentials | None:
+def _ask_helper(helper: str, name: str, environment: Mapping[str, str], *, required: bool) -> Credentials | None:
     program = f"docker-credential-{helper}"
     found = shutil.which(program, path=environment.get("PATH")) if "/" not in helper else None
     if found is None:
