@@ -1,4 +1,4 @@
-"""What the library says while it works. A listener renders; nothing below the command line prints."""
+"""Events that the library emits while it works. A listener renders them; nothing below the command line prints."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "image": Entry("image.group", "Inspect, compare, copy, rebase, sign and verify images.", "group"),
     "deploy": Entry("deploy", "Render manifests for a bento, and optionally apply them."),
     "resolve": Entry("resolve", "Replace service names in YAML by image digests."),
-    "deployment": Entry("deployment", "Inspect and change deployments on a cluster.", "group"),
+    "deployment": Entry("deployment.commands", "Inspect and change deployments on a cluster.", "group"),
     "list": Entry("bento.list", "List the bentos in the store."),
     "get": Entry("bento.get", "Show one bento."),
     "delete": Entry("bento.delete", "Delete bentos from the store."),

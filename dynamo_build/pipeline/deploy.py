@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dynamo_build import catalog
 from dynamo_build.deploy import place as placing
-from dynamo_build.deploy.image_fit import check_images
+from dynamo_build.deploy.image_compatibility import check_images
 from dynamo_build.deploy.kubernetes.objects import files
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, parse_named_images
 from dynamo_build.errors import DeployError, UsageError
@@ -125,6 +125,8 @@ def _complete_options(bento: Bento, options: DeployOptions, target: DeployTarget
         raise UsageError(f"the target `{name}` has no checks", ["Leave out --check."])
     if options.until == "diff" and not isinstance(target, ComparesManifests):
         raise UsageError(f"the target `{name}` has nothing to compare with", ["Leave out --diff."])
+    if options.applying.dry_run and not isinstance(target, ComparesManifests):
+        raise UsageError(f"the target `{name}` has no server to ask", ["Use --dry-run, which shows the plan."])
     if options.form in files.TREES and options.form not in _trees_of(target):
         raise UsageError(f"the target `{name}` has no form `{options.form}`", ["Leave out --format."])
     config = resolve_configuration(bento.manifest.graph, options.config_file, options.arguments, on)

@@ -112,6 +112,7 @@ def test_it_applies(dynamo: object, tmp_path: Path) -> None:
     [
         (["--check"], "the target `plain` has no checks"),
         (["--diff"], "the target `plain` has nothing to compare with"),
+        (["--server-dry-run"], "the target `plain` has no server to ask"),
         (["--format", "helm", "--output-dir", "out"], "the target `plain` has no form `helm`"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whether an object on the cluster already is what should be applied."""
+"""Comparison of an object on the cluster with the one to apply."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ PAGE = "500"
 _MOST_PAGES = 10_000
 APPLY_PATCH = "application/apply-patch+yaml"
 
+_DEFAULT_KUBECONFIG = "~/.kube/config"
+
 
 class Unreachable(DeployError):
     """The API server gives no answer. Asking later may help."""
@@ -50,7 +52,10 @@ class Connection:
         configuration.retries = False
         try:
             config.load_kube_config(
-                config_file=kubeconfig or None, context=context or None, client_configuration=configuration
+                # The client reads the default once, when it is imported; ours is that of the moment.
+                config_file=kubeconfig or _DEFAULT_KUBECONFIG,
+                context=context or None,
+                client_configuration=configuration,
             )
         except config.ConfigException as error:
             self._load_incluster_config(config, configuration, str(error))

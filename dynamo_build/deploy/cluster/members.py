@@ -1,4 +1,4 @@
-"""What a deployment holds on the cluster, found by the labels of its set rather than by what was rendered."""
+"""The objects of a deployment on the cluster, found by the labels of its set, not by the manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a workload runs what was applied, and the reason why it does not.
+"""Readiness of a workload: whether it runs the applied version, and the reason if it does not.
 
 Source: Kubernetes "Deployment status": observedGeneration first, then the counts; the reasons stand in conditions,
 in the states of containers, and in events.

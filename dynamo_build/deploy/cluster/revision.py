@@ -1,4 +1,4 @@
-"""What was applied, kept on the cluster: manifests that differ make a revision, and the last few can be had again.
+"""Revisions kept on the cluster: each different set of manifests is one, and the last few can be restored.
 
 A revision is an immutable ConfigMap, owned by the parent object of the deployment, so that it goes with it.
 """

@@ -1,4 +1,4 @@
-"""How deployments stand on the cluster: what they are, and of each workload whether it runs."""
+"""The status of deployments on the cluster, with the state of each workload."""
 
 from __future__ import annotations
 

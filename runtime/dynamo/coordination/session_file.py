@@ -1,4 +1,4 @@
-"""What `dynamo serve` leaves for stand-alone clients: where its graph is, in a file that only its user can read."""
+"""The session file of `dynamo serve`: the address of its graph for clients, readable by its user alone."""
 
 from __future__ import annotations
 

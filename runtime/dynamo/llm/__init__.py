@@ -1,4 +1,4 @@
-"""What serving language models adds to the runtime: KV events and their index, routing, disaggregation.
+"""Language models: KV events and their index, routing, disaggregation, planning, tokens and text.
 
 The names below are for authors of workers, routers and cost functions; each is loaded when it is first used.
 """

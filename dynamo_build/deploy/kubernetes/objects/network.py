@@ -1,4 +1,4 @@
-"""What reaches a service: Services, the NetworkPolicy of the graph's edges, Ingress.
+"""Network objects of a service: Services, the NetworkPolicy of the graph's edges, Ingress.
 
 Source: Kubernetes "Network Policies"; a policy that limits egress must let DNS through.
 """

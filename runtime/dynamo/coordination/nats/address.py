@@ -1,4 +1,4 @@
-"""What NATS_SERVER says: one server, or those of a cluster; read without the library, and shown without secrets."""
+"""The addresses in NATS_SERVER, parsed without the client library and shown without secrets."""
 
 from __future__ import annotations
 

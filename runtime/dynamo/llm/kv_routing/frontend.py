@@ -1,4 +1,4 @@
-"""What the front half of an LLM graph is made of: a client of the workers that routes, and a Processor's pieces."""
+"""The parts of a Processor: a routing client of the workers, the steps of a call, and OpenAI's requests."""
 
 from __future__ import annotations
 

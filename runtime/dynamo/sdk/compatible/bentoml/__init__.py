@@ -1,4 +1,4 @@
-"""What a project imports as `bentoml`: the names of its SDK (1.4) that have a counterpart here.
+"""The module `bentoml` for projects written for its SDK (1.4): the names that have a counterpart here.
 
 Source: BentoML 1.4, "Create online API Services", "Run distributed Services", "Lifecycle hooks".
 """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.deployment_changes import delete, restart, rollback, scale
-from dynamo_build.cli.deployment_options import (
+from dynamo_build.cli.deployment.changes import delete, restart, rollback, scale
+from dynamo_build.cli.deployment.options import (
     Context,
     Name,
     Namespace,

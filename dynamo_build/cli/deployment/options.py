@@ -1,4 +1,4 @@
-"""What the commands of `dynamo deployment` share: their options, the cluster, and tables."""
+"""Options, the cluster and tables shared by the commands of `dynamo deployment`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the images of a deployment fit what they will run on: architecture, GPUs, and bases that are for trying out.
+"""Compatibility of images with their nodes: architecture, GPUs, and bases that are not for production.
 
 A base says in the label `dynamo.platform` what compiled code rests on; an image has the labels of its base.
 """

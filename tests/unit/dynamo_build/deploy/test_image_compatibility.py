@@ -10,7 +10,7 @@ import pytest
 
 from dynamo.sdk.graph import Resources
 from dynamo_build import catalog
-from dynamo_build.deploy.image_fit import check_images
+from dynamo_build.deploy.image_compatibility import check_images
 from dynamo_build.model.plan import Lock, LockedPackage
 from dynamo_build.model.reference import ImageReference
 from support import handmade

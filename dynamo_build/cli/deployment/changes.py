@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynamo_build.cli import console
-from dynamo_build.cli.deployment_options import Context, Name, Namespace, Services, Timeout, Wait, find_deployment
+from dynamo_build.cli.deployment.options import Context, Name, Namespace, Services, Timeout, Wait, find_deployment
 from dynamo_build.cli.options import OutputForm, Quiet, check_output, parse_seconds
 
 if TYPE_CHECKING:
