@@ -12,8 +12,8 @@ from dynamo.llm import (
     RoutedClient,
     WorkerMetricsPublisher,
     block_hashes,
-    kv_routing,
     router_settings,
+    routing,
 )
 from dynamo.sdk import api, async_on_start, depends, dynamo_context, endpoint, on_shutdown, service
 from dynamo.sdk.lib.config import ServiceConfig
@@ -92,7 +92,7 @@ class Frontend:
     async def start(self) -> None:
         runtime = dynamo_context["runtime"]
         settings = router_settings({"block-size": BLOCK, **ServiceConfig.get_instance().get("Frontend", {})})
-        self.routing = await kv_routing(runtime, "demo", "Worker", "generate", settings)
+        self.routing = await routing(runtime, "demo", "Worker", "generate", settings)
         client = await runtime.namespace("demo").component("Worker").endpoint("generate").client()
         self.decisions: dict[str, str] = {}
         self.client = RoutedClient(

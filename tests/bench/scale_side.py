@@ -51,7 +51,7 @@ async def simulated(count: int) -> None:
             )
             for n in range(count)
         ]
-        await runtime.discovery.put(made[0])  # makes the bucket
+        await runtime.discovery.write_instance(made[0])  # makes the bucket
         first = True
         while True:
             begun = time.monotonic()

@@ -49,7 +49,7 @@ async def test_a_silent_instance_is_forgotten(server):
     """Nobody has to say that an instance died: its heartbeats stop."""
     async with await connect(environment(server)) as one:
         watch = await one.discovery.watch("n s", "Silent")
-        await one.discovery.put(instance("Silent"))
+        await one.discovery.write_instance(instance("Silent"))
         await eventually(lambda: len(watch.list_instances()) == 1)
         await eventually(lambda: not watch.list_instances())
 

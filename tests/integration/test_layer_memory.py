@@ -25,7 +25,7 @@ from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
 
 folder, to = Path(sys.argv[1]), ImageReference.parse(sys.argv[2])
-layer = LayerCache(folder / "cache", create_compressor("gzip")).keep("k", [Entry(path="weights", content=folder / "weights")], "w")
+layer = LayerCache(folder / "cache", create_compressor("gzip")).make_layer("k", [Entry(path="weights", content=folder / "weights")], "w")
 image = OciImage.compose({"os": "linux", "architecture": "amd64", "config": {}}, [layer])
 registry = catalog.default_surroundings(cache=folder / "cache").registry(to)
 registry.prepare(layer, to, ignore)
