@@ -5,17 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from dynamo.sdk.errors import NotBound
 from dynamo.sdk.graph import Position
 
-if TYPE_CHECKING:
-    from dynamo.sdk.decorators import Service
-
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _CLIENTS = "__dynamo_clients__"
+
+
+class Decorated(Protocol[T_co]):
+    """A service as its decorator leaves it: `inner` is the author's class."""
+
+    @property
+    def inner(self) -> type[T_co]: ...
 
 
 class Dependency(Generic[T]):
@@ -46,7 +51,7 @@ class Dependency(Generic[T]):
 
 
 @overload
-def depends(on: Service[T]) -> T: ...
+def depends(on: Decorated[T]) -> T: ...
 @overload
 def depends(on: type[T]) -> T: ...
 @overload
