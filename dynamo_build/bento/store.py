@@ -19,8 +19,7 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo_build.bento import bento_yaml, listing
-from dynamo_build.bento.listing import SIDE as SIDE
-from dynamo_build.bento.listing import BentoSummary
+from dynamo_build.bento.listing import SIDE, BentoSummary
 from dynamo_build.errors import StoreError, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.model.bento import Bento, BentoManifest

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dynamo.sdk import codec
 from dynamo_build.bento import archive, bento_yaml
+from dynamo_build.bento.listing import SIDE
 from dynamo_build.bento.stat_cache import Reading, Stamps
-from dynamo_build.bento.store import SIDE, compute_identity
+from dynamo_build.bento.store import compute_identity
 from dynamo_build.errors import StoreError
 from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS

@@ -7,7 +7,8 @@ import socket
 import sys
 
 from dynamo.http.server import open_listener
-from dynamo.process.run_service import CANNOT_START, FAILED, Assignment, StartError, print_line, read_bento, run_worker
+from dynamo.process.run_service import CANNOT_START, Assignment, StartError, print_line, read_bento, run_worker
+from dynamo.sdk.errors import EXIT_FAILED
 from dynamo.sdk.graph import ServiceSpec
 
 
@@ -27,9 +28,9 @@ def main(arguments: list[str]) -> int:
         http, system = _open_sockets(graph.service(arguments[0]))
     except StartError as error:
         print_line(f"error: {error}")
-        return FAILED
+        return EXIT_FAILED
     code = run_worker(Assignment(service=arguments[0], http=http, system=system))
-    return FAILED if code == CANNOT_START else code
+    return EXIT_FAILED if code == CANNOT_START else code
 
 
 def _open_sockets(service: ServiceSpec) -> tuple[socket.socket | None, socket.socket | None]:

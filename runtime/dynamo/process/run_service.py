@@ -35,15 +35,14 @@ from dynamo.sdk import codec, compatible, config, lifecycle, references
 from dynamo.sdk.context import dynamo_context
 from dynamo.sdk.decorators import load_service
 from dynamo.sdk.depends import bind
-from dynamo.sdk.errors import BadRequest, CannotStart, RemoteError
+from dynamo.sdk.errors import EXIT_FAILED, BadRequest, CannotStart, RemoteError
 from dynamo.sdk.graph import ServiceGraph
 
 logger = logging.getLogger("dynamo.worker")
 DRAIN_SECONDS = 20.0
 DRAIN, NODE_RANK = "DYNAMO_DRAIN_SECONDS", "DYNAMO_NODE_RANK"
 CANNOT_START = 78
-"""Exit code of a worker that would fail again in the same way; 17, as the toolchain counts, for one that failed."""
-FAILED = 17
+"""Exit code of a worker that would fail again in the same way."""
 DEFAULT_CHECKS = "DYNAMO_SYSTEM_APP_USE_DEFAULT_HEALTH_CHECKS"
 
 
@@ -265,7 +264,7 @@ def run_worker(assignment: Assignment) -> int:
         return CANNOT_START
     except RemoteError as error:
         print_line(f"error: {error.message}")
-        return FAILED
+        return EXIT_FAILED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except asyncio.CancelledError:

@@ -29,8 +29,8 @@ from dynamo.process.nats_server import Broker, BrokerError, wait_reachable
 from dynamo.process.placement import Lineup
 from dynamo.process.rolling_restart import DRAIN_SECONDS, Replacing
 from dynamo.process.worker_process import WAKING, Slot, die_with_parent, format_address
+from dynamo.sdk.errors import EXIT_FAILED
 
-FAILED = 17
 STEADY_SECONDS = 10.0
 """A worker that was ready for longer did not fail at its start."""
 FAST_FAILURES = 5
@@ -331,9 +331,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_line(f"error: {verdict}")
         for hint in verdict.hints:
             print_line(f"  hint: {hint}")
-        return FAILED
+        return EXIT_FAILED
     except BrokerError as error:
         print_line(f"error: {error}")
         print_line(f"  hint: {error.hint}")
-        return FAILED
+        return EXIT_FAILED
     return 0

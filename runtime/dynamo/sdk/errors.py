@@ -93,12 +93,16 @@ def from_code(code: str, message: str = "", *, kind: str = "") -> RemoteError:
     return CODES.get(code, Internal)(message, kind=kind)
 
 
+#: Exit code of a worker, a supervisor or a server that failed; the toolchain's `ServeError` has the same.
+EXIT_FAILED = 17
+
+
 class CannotStart(RuntimeError):
     """A service cannot be started as it is, however often one tries. Its text is one line for the user."""
 
 
 class BadConfiguration(CannotStart, ValueError):
-    """A configuration has a value that is none."""
+    """A configuration value is invalid."""
 
 
 class NotBound(RuntimeError):

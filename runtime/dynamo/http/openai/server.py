@@ -20,12 +20,11 @@ from dynamo.http.openai.models import ModelRegistry
 from dynamo.http.openai.service import OpenAIService
 from dynamo.http.server import HttpServer, open_listener
 from dynamo.rpc.runtime import DistributedRuntime, connect
-from dynamo.sdk.errors import RemoteError, Unavailable
+from dynamo.sdk.errors import EXIT_FAILED, RemoteError, Unavailable
 
 logger = logging.getLogger("dynamo.openai")
 DRAIN_SECONDS = 20.0
 LOOK_SECONDS = 1.0
-FAILED = 17
 
 
 class Graph:
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         sys.stderr.write(f"error: cannot listen on {options.host}:{options.port}: {reason}\n")
-        return FAILED
+        return EXIT_FAILED
     host, port = listening.getsockname()[:2]
     sys.stderr.write(f"serving OpenAI's API on http://{f'[{host}]' if ':' in host else host}:{port}/v1\n")
     sys.stderr.flush()
@@ -107,5 +106,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runner.run(run_server(listening, os.environ, options.timeout))
     except RemoteError as error:
         sys.stderr.write(f"error: {error.message}\n")
-        return FAILED
+        return EXIT_FAILED
     return 0
