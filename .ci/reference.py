@@ -120,7 +120,7 @@ def signature(thing: Any) -> str:
 
 def targets() -> str:
     """The options of the Kubernetes targets."""
-    from dynamo_build.deploy.kubernetes.objects.layout import Autoscaling, KubernetesOptions
+    from dynamo_build.deploy.kubernetes.objects.object_layout import Autoscaling, KubernetesOptions
 
     lines = [
         "# Options of the targets\n",

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from dynamo_build.model.image import Destination, Image, ImagePlan
     from dynamo_build.model.plan import Lock, Requirements
     from dynamo_build.model.reference import Digest, ImageReference
-    from dynamo_build.oci.image import OciImage
     from dynamo_build.oci.layer import Layer, Readable
+    from dynamo_build.oci.oci_image import OciImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

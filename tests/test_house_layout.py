@@ -22,6 +22,7 @@ SHARED_STEMS = {
     "runtime/dynamo/coordination/nats/": "implements the modules of coordination/, name for name",
     "runtime/dynamo/rpc/nats.py": "implements the transport with the tool of its name",
     "runtime/dynamo/sdk/lib/": "import paths that authors of services know",
+    "runtime/dynamo/llm/serving.py": "a former place, for one version",
     "runtime/dynamo/supervisor.py": "the entry point that packed runtimes are started by",
 }
 
@@ -32,7 +33,7 @@ PRIVATE_NAMES = {
     "_raise_for_status": "dynamo_build/builders/docker/build_request.py",
     "_stream_helper": "dynamo_build/builders/docker/build_request.py",
     "_url": "dynamo_build/builders/docker/build_request.py",
-    "server_state": "runtime/dynamo/http/server.py",
+    "server_state": "runtime/dynamo/http/http_server.py",
     "typer._click": "dynamo_build/cli/click_errors.py",
 }
 #: Their public names are modules, as those of the package that they stand for.

@@ -22,7 +22,7 @@ from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import WHEELS, BuildPlan, Lock, PlannedFile
 from dynamo_build.packages import lockfile, runtime_wheel
 from dynamo_build.system import atomic
-from dynamo_build.system.copy import copy_file
+from dynamo_build.system.copy_file import copy_file
 from dynamo_build.system.digest import digest_bytes, format_digests
 
 _CHUNK = 1 << 20

@@ -16,8 +16,8 @@ from dynamo_build.events import Listener, ignore
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import documents
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Registry
 from dynamo_build.system import atomic
 from dynamo_build.system.digest import digest_file

@@ -27,8 +27,8 @@ from dynamo_build.model.image import (
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layout
 from dynamo_build.oci.budget import explain_excess
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import STAMP
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
 from dynamo_build.system import process

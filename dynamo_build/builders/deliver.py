@@ -10,8 +10,8 @@ from types import MappingProxyType
 from dynamo_build.events import Event, LayerPushed, Listener
 from dynamo_build.model.image import BuiltLayer, Destination, Image, ImagePlan, ToEngine, ToFolder, ToRegistry
 from dynamo_build.model.reference import LAYOUT, ImageReference
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries import docker_engine
 from dynamo_build.seams import Surroundings
 

@@ -85,7 +85,7 @@ def deploy(
     Example: dynamo deploy frontend --registry registry.example/team > frontend.yaml
     """
     from dynamo_build.bento.store import select_bento
-    from dynamo_build.deploy.kubernetes.objects import files
+    from dynamo_build.deploy.kubernetes.objects import manifest_files
     from dynamo_build.deploy.place import PlaceOptions
     from dynamo_build.pipeline.deploy import DeployOptions
     from dynamo_build.pipeline.deploy import deploy as run
@@ -93,7 +93,7 @@ def deploy(
     from dynamo_build.seams import ApplyOptions
 
     check_output(output)
-    files.check_form(form, output_dir)
+    manifest_files.check_form(form, output_dir)
     listener = console.create_listener(quiet)
     limit = parse_seconds(timeout) if timeout else 0.0
     given = {"target": target, "name": name, "namespace": namespace, "registry": registry, "nats": nats}
@@ -145,7 +145,7 @@ def deploy(
             name=manifests.deployment,
         )
     elif output == "text" and done.state == "rendered":
-        print(f"{output_dir}\n" if output_dir else files.render_manifests(manifests, form), end="")
+        print(f"{output_dir}\n" if output_dir else manifest_files.render_manifests(manifests, form), end="")
     else:
         console.print_result(_build_result(done), output, text=manifests.deployment, name=manifests.deployment)
 

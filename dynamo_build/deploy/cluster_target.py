@@ -27,20 +27,20 @@ class ClusterTarget:
 
     def apply(self, manifests: Manifests, on: Listener) -> str:
         """Apply, prune what the deployment no longer has, wait when asked. Raises DeployError or ToolMissing."""
-        from dynamo_build.deploy.cluster.deploy import apply_manifests
+        from dynamo_build.deploy.cluster.apply import apply_manifests
 
         return apply_manifests(manifests, self.surroundings, on)
 
     def check(self, manifests: Manifests, *, strict: bool, version: str) -> tuple[Finding, ...]:
         """Mistakes in the objects. `strict` adds the API's schema, which takes a second to load. Raises UsageError."""
         from dynamo_build.deploy.kubernetes.checks.version_rules import parse_minor_version
-        from dynamo_build.deploy.kubernetes.objects.files import find_token_secrets
+        from dynamo_build.deploy.kubernetes.objects.manifest_files import find_token_secrets
 
         minor = parse_minor_version(version)
         documents = [item.document for item in manifests.items]
         provided = {("Secret", name) for name in find_token_secrets(documents)}
         if strict:
-            from dynamo_build.deploy.cluster.check import check_documents
+            from dynamo_build.deploy.cluster.strict_check import check_documents
 
             return tuple(check_documents(documents, manifests.namespace, provided, minor))
         from dynamo_build.deploy.kubernetes.checks.rules import collect_findings
@@ -49,16 +49,16 @@ class ClusterTarget:
 
     def reach(self) -> None:
         """Ask the cluster for its version. Raises DeployError or ToolMissing."""
-        from dynamo_build.deploy.cluster.deploy import connect_cluster
+        from dynamo_build.deploy.cluster.apply import connect_cluster
 
         connect_cluster(self.surroundings).get_version()
 
     def diff(self, manifests: Manifests) -> tuple[str, ...]:
         """One line for each field that an apply would change. Raises DeployError or ToolMissing."""
-        from dynamo_build.deploy.cluster import diff
-        from dynamo_build.deploy.cluster.deploy import connect_cluster
+        from dynamo_build.deploy.cluster import field_diff
+        from dynamo_build.deploy.cluster.apply import connect_cluster
 
-        return tuple(diff.diff_manifests(manifests, connect_cluster(self.surroundings)))
+        return tuple(field_diff.diff_manifests(manifests, connect_cluster(self.surroundings)))
 
     def write_tree(self, form: str, manifests: Manifests, deployment: Deployment) -> Mapping[str, str]:
         """A Helm chart, or a kustomize base with an overlay for each environment."""

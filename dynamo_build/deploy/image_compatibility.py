@@ -15,7 +15,7 @@ from dynamo_build.model.bento import Bento
 from dynamo_build.model.deployment import Deployment, Finding, Workload
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.documents import PlatformMissing
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Surroundings
 
 PLATFORM = "dynamo.platform"

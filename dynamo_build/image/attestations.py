@@ -15,7 +15,7 @@ from urllib.parse import quote
 from dynamo_build.errors import UsageError
 from dynamo_build.model.image import ImagePlan, PackagesLayer, WheelLayer
 from dynamo_build.model.report import ImageReport, LayerReport, Part
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.packages.base_labels import list_provided_packages
 
 CYCLONEDX = "application/vnd.cyclonedx+json"

@@ -10,8 +10,8 @@ from dynamo_build.events import Listener, ignore
 from dynamo_build.image.referrers import derive_tag, read_document_blob
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import documents
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Registry, Surroundings
 
 #: What cosign and `attach` put beside an image; "" is the list of what refers to it.

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.image.report import OURS, count_own_layers, read_annotations
+from dynamo_build.image.image_report import OURS, count_own_layers, read_annotations
 from dynamo_build.model.image import PACKAGES
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.packages.base_labels import list_provided_packages
 
 _BASE = "org.opencontainers.image.base.digest"

@@ -18,8 +18,8 @@ from dynamo_build.events import Listener, ignore
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.model.report import Document
 from dynamo_build.oci import documents
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer, Verified
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Registry
 
 EMPTY = "application/vnd.oci.empty.v1+json"

@@ -20,7 +20,7 @@ from dynamo_build.events import Listener, ignore
 from dynamo_build.image.referrers import derive_tag, make_document_layer, read_document_blob
 from dynamo_build.model.reference import LAYOUT, ImageReference
 from dynamo_build.oci import documents
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Registry
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"

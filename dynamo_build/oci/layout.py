@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 from dynamo.sdk import codec
 from dynamo_build.errors import RegistryError
 from dynamo_build.oci import documents
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import CHUNK
+from dynamo_build.oci.oci_image import OciImage
 
 NAME = "org.opencontainers.image.ref.name"
 _MARK = b'{"imageLayoutVersion":"1.0.0"}'

@@ -13,7 +13,7 @@ from dynamo.sdk.config import near_misses, parse_arguments
 from dynamo.sdk.graph import ServiceGraph
 from dynamo_build import catalog
 from dynamo_build.bento.pack import pack
-from dynamo_build.bento.plan import plan_bento
+from dynamo_build.bento.plan_bento import plan_bento
 from dynamo_build.bento.stat_cache import Stamps
 from dynamo_build.bento.store import Store, open_store
 from dynamo_build.errors import GraphError
@@ -195,7 +195,7 @@ def _render_dockerfile(bento: Bento) -> str:
     from dynamo_build.builders.dockerfile import (
         render_dockerfile,  # Jinja2 and the model of images are loaded for a new bento only
     )
-    from dynamo_build.image.plan import plan_image
+    from dynamo_build.image.plan_image import plan_image
     from dynamo_build.model.reference import ImageReference
 
     planned = plan_image(bento, ImageReference("", "base"), bento.manifest.platforms[0])

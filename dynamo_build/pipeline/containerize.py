@@ -14,7 +14,7 @@ from dynamo_build.errors import ImageBuildError, ToolMissing, UsageError
 from dynamo_build.events import Listener, Noted, ignore
 from dynamo_build.image.destination import choose_cache_sources, choose_destination
 from dynamo_build.image.index import derive_destination, join_images
-from dynamo_build.image.plan import group_images, plan_image, resolve_bases
+from dynamo_build.image.plan_image import group_images, plan_image, resolve_bases
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import (
     ContainerizeOptions,
@@ -93,7 +93,7 @@ def attach_attestations(
     image: Image, plan_: ImagePlan, to: Destination, surroundings: Surroundings, on: Listener
 ) -> None:
     """Put what the image consists of and how it was made beside it. Raises UsageError for an engine, RegistryError."""
-    from dynamo_build.image import attestations, referrers, report
+    from dynamo_build.image import attestations, image_report, referrers
 
     match to:
         case ToRegistry():
@@ -104,7 +104,7 @@ def attach_attestations(
             raise UsageError("a Docker Engine cannot store documents of an image", ["Give `--push` or `--output-dir`."])
     registry = surroundings.registry(subject)
     found = registry.pull(subject, plan_.platform)
-    said = attestations.add_planned_packages(plan_, report.build_report(found, str(subject), read="none"))
+    said = attestations.add_planned_packages(plan_, image_report.build_report(found, str(subject), read="none"))
     kind, bill = attestations.build_image_sbom("cyclonedx", found, said)
     referrers.attach_document(subject, attestations.encode_document(bill), kind, "sbom", registry, on)
     made = attestations.encode_document(attestations.build_provenance(found, said))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from dynamo_build import catalog
 from dynamo_build.deploy import place as placing
 from dynamo_build.deploy.image_compatibility import check_images
-from dynamo_build.deploy.kubernetes.objects import files
+from dynamo_build.deploy.kubernetes.objects import manifest_files
 from dynamo_build.deploy.place import UNBUILT, PlaceOptions, parse_named_images
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Finished, Listener, Noted, Warned, ignore
-from dynamo_build.image.plan import resolve_bases
+from dynamo_build.image.plan_image import resolve_bases
 from dynamo_build.model.deployment import Deployment, Finding, Manifests
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
@@ -78,7 +78,7 @@ def deploy(
     Images that are not named are built and pushed, but never for a plan. Raises UsageError, DeployError, RegistryError,
     ImageBuildError, StoreError or ToolMissing.
     """
-    files.check_form(options.form, options.output_dir)
+    manifest_files.check_form(options.form, options.output_dir)
     surroundings = replace(surroundings or catalog.default_surroundings(), applying=options.applying)
     target = catalog.find_target(options.place.target, surroundings)
     options = _complete_options(bento, options, target, on)
@@ -104,7 +104,9 @@ def deploy(
         return Deployed(state="compared", deployment=deployment, manifests=manifests, changes=changes)
     written: tuple[Path, ...] = ()
     if options.output_dir:
-        written = files.write_files(format_files(target, manifests, deployment, options.form), Path(options.output_dir))
+        written = manifest_files.write_files(
+            format_files(target, manifests, deployment, options.form), Path(options.output_dir)
+        )
         if written:
             on(Noted(text=f"wrote {len(written)} files"))
     done = Deployed(state="rendered", deployment=deployment, manifests=manifests, files=written)
@@ -127,7 +129,7 @@ def _complete_options(bento: Bento, options: DeployOptions, target: DeployTarget
         raise UsageError(f"the target `{name}` has nothing to compare with", ["Leave out --diff."])
     if options.applying.dry_run and not isinstance(target, ComparesManifests):
         raise UsageError(f"the target `{name}` has no server to ask", ["Use --dry-run, which shows the plan."])
-    if options.form in files.TREES and options.form not in _trees_of(target):
+    if options.form in manifest_files.TREES and options.form not in _trees_of(target):
         raise UsageError(f"the target `{name}` has no form `{options.form}`", ["Leave out --format."])
     config = resolve_configuration(bento.manifest.graph, options.config_file, options.arguments, on)
     pins = bool(getattr(target, "pins_architecture", False))
@@ -232,8 +234,8 @@ def _refuse_mistakes(found: tuple[Finding, ...], what: str) -> tuple[Finding, ..
 
 def format_files(target: DeployTarget, manifests: Manifests, deployment: Deployment, form: str) -> Mapping[str, str]:
     """Names and texts of files in a form: one for each object, or a tree of the target's. Raises UsageError."""
-    if form not in files.TREES:
-        return files.render_per_object(manifests, form)
+    if form not in manifest_files.TREES:
+        return manifest_files.render_per_object(manifests, form)
     if not isinstance(target, WritesTrees) or form not in target.trees:
         raise UsageError(f"the target `{deployment.target}` has no form `{form}`", ["Leave out --format."])
     return target.write_tree(form, manifests, deployment)

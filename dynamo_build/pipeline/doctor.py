@@ -181,7 +181,7 @@ def _check_cluster(settings: Settings, surroundings: Surroundings, online: bool)
     if not online:
         yield Finding(**what, state=GOOD, seen=f"{', '.join(files)}, not asked (see --online)")
         return
-    from dynamo_build.deploy.cluster.deploy import connect_cluster
+    from dynamo_build.deploy.cluster.apply import connect_cluster
 
     try:
         context = str(settings.values["deploy.context"])

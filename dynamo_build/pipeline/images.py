@@ -9,11 +9,11 @@ from pathlib import Path
 from dynamo_build import catalog
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.events import Listener, ignore
-from dynamo_build.image import attestations, copy, diff, rebase, referrers, report, signatures
+from dynamo_build.image import attestations, copy, image_diff, image_report, rebase, referrers, signatures
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.model.report import ImageDiff, ImageReport
 from dynamo_build.oci.budget import explain_excess
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.pipeline.containerize import detect_platform
 from dynamo_build.seams import Registry, Surroundings
 
@@ -74,7 +74,7 @@ def inspect_image(reference: str, platform: str = "", surroundings: Surroundings
     """The settings, layers and attached documents of an image; no layer is fetched. Raises RegistryError."""
     pulled = pull_image(reference, platform, surroundings)
     documents = referrers.list_documents(pulled.reference, pulled.registry)
-    found = report.build_report(pulled.image, str(pulled.reference), read="none")
+    found = image_report.build_report(pulled.image, str(pulled.reference), read="none")
     return replace(found, documents=documents)
 
 
@@ -83,7 +83,7 @@ def measure_image(
 ) -> ImageReport:
     """The sizes of layers and packages; with `every` those of the base too. Raises UsageError or RegistryError."""
     pulled = pull_image(reference, platform, surroundings)
-    return report.build_report(pulled.image, str(pulled.reference), read="all" if every else "own")
+    return image_report.build_report(pulled.image, str(pulled.reference), read="all" if every else "own")
 
 
 def check_budget(measured: ImageReport, budget: int) -> None:
@@ -95,7 +95,7 @@ def check_budget(measured: ImageReport, budget: int) -> None:
 
 def compare_images(before: PulledImage, after: PulledImage) -> ImageDiff:
     """What differs between two images, and what a pull of the second transfers. Raises RegistryError."""
-    return diff.diff_images(before.image, after.image, (str(before.reference), str(after.reference)))
+    return image_diff.diff_images(before.image, after.image, (str(before.reference), str(after.reference)))
 
 
 def copy_image(
@@ -131,7 +131,7 @@ def describe_materials(
     """The bill of materials of an image, as `cyclonedx` or `spdx`. Raises UsageError or RegistryError."""
     pulled = pull_image(reference, platform, surroundings)
     kind, content = attestations.build_image_sbom(
-        form, pulled.image, report.build_report(pulled.image, str(pulled.reference))
+        form, pulled.image, image_report.build_report(pulled.image, str(pulled.reference))
     )
     return Described(image=pulled, content=content, kind=kind, suffix="sbom" if form == "cyclonedx" else "spdx")
 
@@ -139,7 +139,9 @@ def describe_materials(
 def describe_provenance(reference: str, platform: str = "", surroundings: Surroundings | None = None) -> Described:
     """How an image was made, as a SLSA statement. Raises UsageError or RegistryError."""
     pulled = pull_image(reference, platform, surroundings)
-    content = attestations.build_provenance(pulled.image, report.build_report(pulled.image, str(pulled.reference)))
+    content = attestations.build_provenance(
+        pulled.image, image_report.build_report(pulled.image, str(pulled.reference))
+    )
     return Described(image=pulled, content=content, kind=attestations.IN_TOTO, suffix="att")
 
 

@@ -21,9 +21,9 @@ from urllib.parse import quote, urlsplit
 from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import Finished, Listener, Noted, Output, Progress, Started, ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import archive
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import docker_archive
 from dynamo_build.oci.layer import CHUNK
+from dynamo_build.oci.oci_image import OciImage
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 #: How many of the engine's images are asked for their layers before the whole archive is sent.
@@ -130,7 +130,9 @@ def _shared_layers(wanted: list[str], has: list[str]) -> int:
 def _send_archive(engine: _Engine, image: OciImage, name: str, without: frozenset[str], on: Listener) -> str:
     """The id after loading (of the config; with containerd's store of the manifest), or "" when it is not there."""
     total = sum(layer.size for layer in image.layers if layer.digest not in without)
-    pieces = _count_bytes(archive.iterate_pieces(image, (name,), without), f"load {name} into the engine", total, on)
+    pieces = _count_bytes(
+        docker_archive.iterate_pieces(image, (name,), without), f"load {name} into the engine", total, on
+    )
     for message in engine.post("/images/load", pieces, "application/x-tar"):
         if message.get("error"):
             raise _Refused(str(message["error"]))

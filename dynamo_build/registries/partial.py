@@ -5,8 +5,8 @@ from __future__ import annotations
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Listener
 from dynamo_build.model.reference import Digest, ImageReference
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer, Readable
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import ImageRegistry
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from dynamo.http.app import Receive, Scope, Send
-from dynamo.rpc import context
+from dynamo.rpc import call_context
 from dynamo.rpc.transport import Answer, Handler
 from dynamo.rpc.wire import Request
 from dynamo.sdk.graph import ServiceSpec
@@ -78,7 +78,7 @@ class Tracing:
                 "rpc.system": "dynamo",
                 "rpc.service": f"{namespace}/{component}",
                 "rpc.method": endpoint,
-                "dynamo.request_id": request.headers.get(context.REQUEST_ID, ""),
+                "dynamo.request_id": request.headers.get(call_context.REQUEST_ID, ""),
             }
             span, headers = self._start_span(f"{component}/{endpoint}", request.headers, attributes)
             try:
@@ -98,7 +98,7 @@ class Tracing:
             given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             attributes = {"http.request.method": scope["method"], "url.path": scope["path"]}
             span, headers = self._start_span(f"{scope['method']} {scope['path']}", given, attributes)
-            scope[TRACEPARENT] = headers[context.TRACE]
+            scope[TRACEPARENT] = headers[call_context.TRACE]
 
             async def noting(message: Any) -> None:
                 if message["type"] == "http.response.start":

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 
-from dynamo.http.server import open_listener
+from dynamo.http.http_server import open_listener
 from dynamo.process.run_service import CANNOT_START, Assignment, StartError, print_line, read_bento, run_worker
 from dynamo.sdk.errors import EXIT_FAILED
 from dynamo.sdk.graph import ServiceSpec

@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dynamo.sdk.graph import Edge, EndpointSpec, ServiceGraph, ServiceSpec  # noqa: E402
 from dynamo_build.bento import bento_yaml  # noqa: E402
-from dynamo_build.deploy.cluster.connection import Connection  # noqa: E402
-from dynamo_build.deploy.cluster.deploy import apply_manifests  # noqa: E402
+from dynamo_build.deploy.cluster.api_client import Connection  # noqa: E402
+from dynamo_build.deploy.cluster.apply import apply_manifests  # noqa: E402
 from dynamo_build.deploy.targets.k8s import KubernetesTarget  # noqa: E402
 from dynamo_build.model.deployment import Manifests  # noqa: E402
 from dynamo_build.seams import Surroundings  # noqa: E402

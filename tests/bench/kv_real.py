@@ -29,9 +29,9 @@ from bench.kv_prompts import LENGTHS, REQUESTS, SHAPES, SLOTS, TALKING, WORKERS,
 from dynamo.engines.batching import SimulationSettings  # noqa: E402
 from dynamo.llm.generation import EngineRequest  # noqa: E402
 from dynamo.llm.kv.hashing import block_hashes  # noqa: E402
-from dynamo.llm.kv_routing.client import RoutedClient  # noqa: E402
+from dynamo.llm.kv_routing.routed_client import RoutedClient  # noqa: E402
 from dynamo.llm.kv_routing.router import Mode, RouterSettings  # noqa: E402
-from dynamo.llm.kv_routing.service import routing  # noqa: E402
+from dynamo.llm.kv_routing.routing_service import routing  # noqa: E402
 from dynamo.rpc.runtime import DistributedRuntime, connect  # noqa: E402
 from support.nats import nats_server  # noqa: E402
 from support.routing_simulation import Arrival, Simulation, Workload  # noqa: E402

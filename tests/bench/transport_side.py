@@ -87,7 +87,7 @@ def ours(role: str) -> None:
 
     from dynamo.coordination.discovery import Instance, new_id
     from dynamo.messages import naming
-    from dynamo.rpc import context
+    from dynamo.rpc import call_context
     from dynamo.rpc import runtime as distributed
     from dynamo.rpc.server import Dispatcher
 
@@ -122,7 +122,9 @@ def ours(role: str) -> None:
     async def caller() -> None:
         async with await distributed.connect({**os.environ, "DYNAMO_TRANSPORT_TOKEN": "shared"}) as runtime:
             client = runtime.service("bench", component, {name: name for name in names}, 30.0)
-            context.current.set(context.CallContext(request_id="bench-1", traceparent=context.new_trace()))
+            call_context.current.set(
+                call_context.CallContext(request_id="bench-1", traceparent=call_context.new_trace())
+            )
 
             async def unary() -> tuple[int, float]:
                 answer = await client.unary(Question(text=TEXT))

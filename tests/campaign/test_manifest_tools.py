@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.deploy.kubernetes.objects.files import write_files
+from dynamo_build.deploy.kubernetes.objects.manifest_files import write_files
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.pipeline import deploy
 from dynamo_build.seams import Surroundings

@@ -13,9 +13,9 @@ import pytest
 
 from dynamo.engines.engine import EngineRequest
 from dynamo.engines.simulated import SimulatedEngine
-from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.routed_client import RoutedClient
 from dynamo.llm.kv_routing.router import RouterSettings
-from dynamo.llm.kv_routing.service import routing
+from dynamo.llm.kv_routing.routing_service import routing
 from dynamo.rpc.runtime import connect
 from support import simulated_worker
 from support.effort import points

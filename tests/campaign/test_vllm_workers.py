@@ -16,9 +16,9 @@ import pytest
 
 from dynamo.llm.generation import EngineRequest
 from dynamo.llm.kv.hashing import block_hashes
-from dynamo.llm.kv_routing.client import RoutedClient
+from dynamo.llm.kv_routing.routed_client import RoutedClient
 from dynamo.llm.kv_routing.router import RouterSettings
-from dynamo.llm.kv_routing.service import RoutingService, routing
+from dynamo.llm.kv_routing.routing_service import RoutingService, routing
 from dynamo.rpc.endpoint_client import Client
 from dynamo.rpc.runtime import connect
 from support import vllm_environment

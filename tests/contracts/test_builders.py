@@ -17,11 +17,11 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.errors import DynamoError
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import Destination, ImagePlan, SetupCommand, ToEngine, ToRegistry
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import validate
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import ImageBuilder, Surroundings
 from support import handmade
 
@@ -97,7 +97,7 @@ def test_the_image_is_where_it_was_sent(
     image = builder.build(plan, to, ignore)
     found = pulled(around, to, image.reference)
     assert (found.digest, found.config_digest) == (image.digest, image.config_digest)
-    assert check.find_image_problems(found) == ()
+    assert validate.find_image_problems(found) == ()
     assert found.layers[0].diff_id == around.registry(plan.base).pull(plan.base, "linux/amd64").layers[0].diff_id
     assert [layer.digest for layer in image.layers] in ([], [layer.digest for layer in found.layers])
     assert image.size > 0 and image.services == plan.services and image.platform == "linux/amd64"

@@ -16,9 +16,9 @@ from dynamo_build import catalog
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, Progress, ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check, documents
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import documents, validate
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Registry
 from support import handmade
 from support import registry as in_process
@@ -86,7 +86,7 @@ def test_what_is_pushed_is_pulled(place: str) -> None:
     assert str(of(to).push(image, (to,), ignore)) == image.digest
     pulled = of(to).pull(to, "linux/amd64")
     assert (pulled.manifest, pulled.config) == (image.manifest, image.config)
-    assert check.find_image_problems(pulled) == ()
+    assert validate.find_image_problems(pulled) == ()
 
 
 def test_tags_and_digests_resolve(place: str) -> None:
@@ -138,7 +138,7 @@ def test_a_layer_may_come_before_its_image(place: str) -> None:
     with pytest.raises(RegistryError):
         of(to).resolve(to)
     assert str(registry.push(image, (to,), ignore)) == image.digest
-    assert check.find_image_problems(of(to).pull(to, "linux/amd64")) == ()
+    assert validate.find_image_problems(of(to).pull(to, "linux/amd64")) == ()
 
 
 def test_progress_ends_at_the_total(place: str) -> None:

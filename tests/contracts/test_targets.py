@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo_build import catalog
-from dynamo_build.deploy.kubernetes.objects.files import render_manifests
+from dynamo_build.deploy.kubernetes.objects.manifest_files import render_manifests
 from dynamo_build.model.deployment import SecretReference
 from support.deployments import DIGEST, deployment, disaggregated_graph, hello_graph
 

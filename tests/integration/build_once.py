@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dynamo_build import catalog
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from support import handmade

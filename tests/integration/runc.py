@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 
 _MOUNTS = (
     ("/proc", "proc", ()),

@@ -23,7 +23,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import Image
-from dynamo_build.oci import check, layout
+from dynamo_build.oci import layout, validate
 from dynamo_build.seams import Surroundings
 from support import hello, nats
 
@@ -203,7 +203,7 @@ def test_copied_by_another_tool(image: Image, tmp_path: Path) -> None:
     assert told["Digest"] == image.digest and "dynamo.python" in told["Labels"]
     skopeo("copy", "--src-tls-verify=false", f"docker://{exact}", f"oci:{tmp_path / 'copy'}:v1")
     copied = layout.read_image(tmp_path / "copy", "linux/amd64", "v1")
-    assert copied.digest == image.digest and check.find_image_problems(copied) == ()
+    assert copied.digest == image.digest and validate.find_image_problems(copied) == ()
     again = f"{tagged.rpartition(':')[0]}-copied:v1"
     skopeo("copy", "--dest-tls-verify=false", f"oci:{tmp_path / 'copy'}:v1", f"docker://{again}")
     raw = skopeo("inspect", "--tls-verify=false", "--raw", f"docker://{again}")

@@ -21,7 +21,7 @@ from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.cache import LayerCache
 from dynamo_build.oci.compression import create_compressor
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.oci.layer import Entry
 
 folder, to = Path(sys.argv[1]), ImageReference.parse(sys.argv[2])

@@ -13,7 +13,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check, layout
+from dynamo_build.oci import layout, validate
 from dynamo_build.seams import Surroundings
 from support import chroot, hello
 
@@ -50,7 +50,7 @@ def test_the_image_runs_and_answers(
     """Unpacked in order and run as its user over a real NATS server, the whole graph answers as the README says."""
     hello.built(bento, around, base, folder=str(home / "image"))
     image = layout.read_image(home / "image", "linux/amd64")
-    assert check.find_image_problems(image) == ()
+    assert validate.find_image_problems(image) == ()
     chroot.unpack(image, tmp_path / "root")
     http, system = hello.free_port(), hello.free_port()
     environment: Mapping[str, str] = {
@@ -79,7 +79,7 @@ def test_a_push_to_a_real_registry(
     again = hello.built(bento, around, base, references=(name,), push=True)
     assert again.digest == first.digest and not any(layer.sent for layer in again.layers)
     reference = ImageReference.parse(first.reference)
-    assert check.find_image_problems(around.registry(reference).pull(reference, "linux/amd64")) == ()
+    assert validate.find_image_problems(around.registry(reference).pull(reference, "linux/amd64")) == ()
     changed = hello.bento_made(tmp_path, around, more="# changed\n")
     third = hello.built(changed, around, base, references=(name,), push=True)
     assert [layer.name for layer in third.layers if layer.sent] == ["code"]

@@ -15,7 +15,7 @@ from support.waiting import PATIENCE
 pytestmark = pytest.mark.skipif(not binary(), reason="needs nats-server")
 GRAPH = """
 from dynamo.llm import ForwardPassMetrics, WorkerMetricsPublisher
-from dynamo.llm.planner.service import planner
+from dynamo.llm.planner.planner_service import planner
 from dynamo.sdk import api, async_on_start, depends, dynamo_context, endpoint, service
 
 

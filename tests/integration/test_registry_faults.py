@@ -19,9 +19,9 @@ import pytest
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import validate
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries.http import HttpRegistry, _describe_blob
 from dynamo_build.seams import Surroundings
 from support import handmade, hello
@@ -130,7 +130,7 @@ def test_cut_in_mid_blob(registry: str, tmp_path: Path) -> None:
         image, to = large(8 << 20), at(relay.address)
         client(tmp_path).push(image, (to,), ignore)
         pulled = client(tmp_path).pull(to, "linux/amd64")
-        assert pulled.digest == image.digest and check.find_image_problems(pulled) == ()
+        assert pulled.digest == image.digest and validate.find_image_problems(pulled) == ()
         assert relay.times == 0
     finally:
         relay.close()
@@ -167,4 +167,4 @@ def test_a_run_that_died_between_pieces_goes_on(registry: str, tmp_path: Path) -
     assert second._open_upload(to).send_blob(_describe_blob(blob, to), sent.append) == "sent"
     assert sent[0] == 5 * PIECE and sum(sent) == blob.size
     client(tmp_path).push(image, (to,), ignore)
-    assert check.find_image_problems(client(tmp_path).pull(to, "linux/amd64")) == ()
+    assert validate.find_image_problems(client(tmp_path).pull(to, "linux/amd64")) == ()

@@ -17,7 +17,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.events import ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check, layout
+from dynamo_build.oci import layout, validate
 from support import handmade
 from support.registry import running
 
@@ -143,4 +143,4 @@ def test_a_kill_leaves_the_cache_whole(place: Path, expected: str, tmp_path: Pat
         assert done.stdout == expected
         held = ImageReference.parse(reference)
         image = catalog.default_surroundings({}, tmp_path / "other").registry(held).pull(held, "linux/amd64")
-        assert check.find_image_problems(image) == ()
+        assert validate.find_image_problems(image) == ()

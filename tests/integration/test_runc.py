@@ -13,7 +13,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.model.bento import Bento
 from dynamo_build.oci import layout
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Surroundings
 from integration import runc
 from support import chroot, hello

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dynamo_build.deploy.cluster.answer import Answer
-from dynamo_build.deploy.cluster.connection import APPLY_PATCH, Connection
+from dynamo_build.deploy.cluster.api_client import APPLY_PATCH, Connection
 from dynamo_build.deploy.cluster.resource import Resources
 from support.cluster import cluster
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dynamo_build.deploy.cluster.answer import build_answer_error
-from dynamo_build.deploy.cluster.check import check_documents
+from dynamo_build.deploy.cluster.strict_check import check_documents
 
 FOLDER = Path(__file__).parent / "observed"
 CASES = json.loads((FOLDER / "expected.json").read_text())

@@ -182,7 +182,7 @@ def test_a_server_that_goes_away_while_waiting(double: Cluster, capsys: Captured
 def test_a_list_that_expires_is_begun_again(double: Cluster, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     """410 in the middle of the pages."""
     run(capsys, *DEPLOY)
-    monkeypatch.setattr("dynamo_build.deploy.cluster.connection.PAGE", "1")
+    monkeypatch.setattr("dynamo_build.deploy.cluster.api_client.PAGE", "1")
     path = r"deployments$"
     double.faults.clear()
     seen = len(double.requests)
@@ -205,9 +205,9 @@ def test_a_log_that_is_cut(double: Cluster, capsys: Captured) -> None:
 
 def test_a_server_that_never_answers(double: Cluster, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given up after a while, with the address."""
-    monkeypatch.setattr("dynamo_build.deploy.cluster.connection._PATIENCE", 0.3)
+    monkeypatch.setattr("dynamo_build.deploy.cluster.api_client._PATIENCE", 0.3)
     double.fail("GET", "version", 200, times=99, hang=2)
-    from dynamo_build.deploy.cluster.connection import Connection, Unreachable
+    from dynamo_build.deploy.cluster.api_client import Connection, Unreachable
 
     connection = Connection(kubeconfig=os.environ["KUBECONFIG"], timeout=0.2, sleep=lambda seconds: None)
     with pytest.raises(Unreachable, match=r"no answer from the cluster at http://127\.0\.0\.1"):

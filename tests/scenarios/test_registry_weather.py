@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, Progress, ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import validate
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries.http import HttpRegistry
 from dynamo_build.seams import Surroundings
 from support import handmade
@@ -64,9 +64,9 @@ def test_pushes_in_any_weather(faults: list[Fault]) -> None:
         assert all(event.done <= event.total for event in seen)
         content.faults = []
         if ("team/app", "v1") in content.manifests:
-            assert check.find_image_problems(client(cache).pull(to, "linux/amd64")) == ()
+            assert validate.find_image_problems(client(cache).pull(to, "linux/amd64")) == ()
         assert str(client(cache).push(IMAGE, (to,), ignore)) == IMAGE.digest
-        assert check.find_image_problems(client(cache).pull(to, "linux/amd64")) == ()
+        assert validate.find_image_problems(client(cache).pull(to, "linux/amd64")) == ()
         assert not list((cache / "uploads").glob("*"))
 
 

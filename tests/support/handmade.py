@@ -18,8 +18,8 @@ from dynamo_build.model.bento import Bento, BentoManifest
 from dynamo_build.model.plan import Lock
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci import layer, layout
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.packages import lockfile
 from dynamo_build.system.digest import digest_bytes
 

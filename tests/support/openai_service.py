@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from types import MappingProxyType
 from typing import Any
 
+from dynamo.http.http_server import HttpServer, open_listener
 from dynamo.http.openai.access import Access
 from dynamo.http.openai.models import ModelRegistry, parse_registration
 from dynamo.http.openai.service import OpenAIService
-from dynamo.http.server import HttpServer, open_listener
 from dynamo.sdk import dynamo_endpoint, service
 from support.in_process import running
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamo.sdk.graph import EndpointSpec, Position, ServiceGraph, ServiceSpec
-from dynamo_build.bento.plan import plan_bento
+from dynamo_build.bento.plan_bento import plan_bento
 from dynamo_build.events import Listener
 from dynamo_build.model.plan import BuildOptions, BuildPlan, Lock, LockedPackage, Requirements
 

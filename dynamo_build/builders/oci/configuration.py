@@ -10,7 +10,7 @@ from typing import Any
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.model.image import HEALTHCHECK, PACKAGES, ImagePlan, PackagesLayer
 from dynamo_build.oci.compression import Compressor
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 
 #: The annotation that says what made the compressed bytes.
 COMPRESSOR = "dynamo.compressor"

@@ -16,8 +16,8 @@ from dynamo_build.events import Listener, Noted
 from dynamo_build.model.image import ImagePlan
 from dynamo_build.oci import documents
 from dynamo_build.oci.compression import Compressor
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Surroundings
 
 LABEL = "dynamo.layers"

@@ -12,7 +12,7 @@ from dynamo_build.cli.deployment.options import Context, Name, Namespace, Servic
 from dynamo_build.cli.options import OutputForm, Quiet, check_output, parse_seconds
 
 if TYPE_CHECKING:
-    from dynamo_build.deploy.cluster.connection import Connection
+    from dynamo_build.deploy.cluster.api_client import Connection
     from dynamo_build.events import Listener
     from dynamo_build.model.deployment import Manifests
 
@@ -145,7 +145,7 @@ def _apply_manifests(
     wait: float,
     dry_run: bool = False,
 ) -> None:
-    from dynamo_build.deploy.cluster.deploy import apply_manifests
+    from dynamo_build.deploy.cluster.apply import apply_manifests
     from dynamo_build.seams import ApplyOptions, Surroundings
 
     options = ApplyOptions(force=force, wait=wait, dry_run=dry_run)

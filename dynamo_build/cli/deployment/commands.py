@@ -86,13 +86,13 @@ def get(
     """
     from dynamo_build.deploy.cluster.revision import read_manifests
     from dynamo_build.deploy.cluster.status import read_status
-    from dynamo_build.deploy.kubernetes.objects import files
+    from dynamo_build.deploy.kubernetes.objects import manifest_files
 
     check_output(output)
-    files.check_form(form)
+    manifest_files.check_form(form)
     connection, parent = find_deployment(name, namespace, context)
     if manifests or revision:
-        print(files.render_manifests(read_manifests(connection, parent, revision), form), end="")
+        print(manifest_files.render_manifests(read_manifests(connection, parent, revision), form), end="")
         return
     found = read_status(connection, parent, objects=True)
 
@@ -162,7 +162,7 @@ def diff(
 
     Example: dynamo deployment diff frontend --revision 3
     """
-    from dynamo_build.deploy.cluster.diff import diff_manifests as against
+    from dynamo_build.deploy.cluster.field_diff import diff_manifests as against
     from dynamo_build.deploy.cluster.revision import read_manifests
 
     check_output(output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from dynamo_build.deploy.cluster.connection import Connection
+    from dynamo_build.deploy.cluster.api_client import Connection
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The deployment.")]
 Services = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these. Default: all.")]
@@ -23,7 +23,7 @@ def open_connection(namespace: str, context: str) -> tuple[Connection, str]:
     """The cluster, and the namespace: as given, else as the project says. Raises DeployError or ToolMissing."""
     import os
 
-    from dynamo_build.deploy.cluster.connection import Connection
+    from dynamo_build.deploy.cluster.api_client import Connection
     from dynamo_build.project import settings
 
     flags = {"deploy.namespace": namespace or None, "deploy.context": context or None}

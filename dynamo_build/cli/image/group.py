@@ -97,7 +97,7 @@ def diff(
     found = compare_images(first, second)
     if form == "html":
         from dynamo_build.image.diff_page import render_diff_page
-        from dynamo_build.image.report import build_report
+        from dynamo_build.image.image_report import build_report
 
         reports = [build_report(each.image, str(each.reference), read="own") for each in (first, second)]
         print(render_diff_page(found, reports[0], reports[1], console.format_size), end="")

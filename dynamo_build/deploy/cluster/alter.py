@@ -10,7 +10,7 @@ from typing import Any
 from dynamo.sdk import codec
 from dynamo_build.deploy.cluster import applyset, members, revision
 from dynamo_build.deploy.cluster.answer import build_answer_error
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.readiness import KINDS
 from dynamo_build.deploy.cluster.resource import Resource, Resources
 from dynamo_build.errors import DeployError, UsageError

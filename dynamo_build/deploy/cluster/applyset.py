@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dynamo_build.deploy.cluster.answer import build_answer_error
-from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.kubernetes.objects.layout import MANAGER, TOKEN_KEY
+from dynamo_build.deploy.cluster.api_client import Connection
+from dynamo_build.deploy.kubernetes.objects.object_layout import MANAGER, TOKEN_KEY
 
 PART_OF = "applyset.kubernetes.io/part-of"
 ID = "applyset.kubernetes.io/id"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.logs import list_pods
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.events import Listener, Warned

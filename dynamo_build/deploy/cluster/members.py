@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dynamo_build.deploy.cluster import applyset
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.resource import Resource, Resources
-from dynamo_build.deploy.kubernetes.objects.layout import MANAGER
+from dynamo_build.deploy.kubernetes.objects.object_layout import MANAGER
 from dynamo_build.errors import DeployError
 
 CONFIG_MAPS = "/api/v1/namespaces/{}/configmaps"

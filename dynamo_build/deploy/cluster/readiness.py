@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 
 #: What runs pods of ours.
 KINDS = ("Deployment", "StatefulSet", "LeaderWorkerSet", "DynamoGraphDeployment")

@@ -8,9 +8,9 @@ from typing import Any
 
 from dynamo_build.deploy.cluster import applyset, members
 from dynamo_build.deploy.cluster.answer import build_answer_error
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.resource import Resource, Resources
-from dynamo_build.deploy.kubernetes.objects.layout import MANAGER, NATS
+from dynamo_build.deploy.kubernetes.objects.object_layout import MANAGER, NATS
 from dynamo_build.deploy.kubernetes.objects.order import sort_key
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Finished, Listener, Noted, Started

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.errors import DeployError
 
 _USUAL: Mapping[tuple[str, str], str] = {

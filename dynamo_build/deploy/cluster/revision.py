@@ -16,9 +16,9 @@ from typing import Any
 
 from dynamo.sdk import codec
 from dynamo_build.deploy.cluster.answer import build_answer_error
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.members import CONFIG_MAPS
-from dynamo_build.deploy.kubernetes.objects.layout import MANAGER
+from dynamo_build.deploy.kubernetes.objects.object_layout import MANAGER
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import DEFAULT_TARGET, Manifest, Manifests
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamo_build.deploy.cluster import applyset, members
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.readiness import KINDS, Reasons, count_replicas, has_failed, is_workload_ready
 from dynamo_build.deploy.cluster.resource import Resource, Resources
 

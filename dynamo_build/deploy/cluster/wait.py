@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dynamo_build.deploy.cluster.connection import Connection, Unreachable
+from dynamo_build.deploy.cluster.api_client import Connection, Unreachable
 from dynamo_build.deploy.cluster.readiness import KINDS, Reasons, count_replicas, has_failed, is_workload_ready
 from dynamo_build.deploy.cluster.resource import Resources
 from dynamo_build.errors import DeployError

@@ -10,7 +10,7 @@ from typing import Any
 
 from dynamo_build.deploy.cluster_target import ClusterTarget
 from dynamo_build.deploy.kubernetes.objects.graph import overridden_pod, shared_objects
-from dynamo_build.deploy.kubernetes.objects.layout import Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import Layout
 from dynamo_build.deploy.kubernetes.objects.order import sort_key
 from dynamo_build.deploy.kubernetes.objects.pod import count_nodes
 from dynamo_build.errors import DeployError

@@ -12,8 +12,8 @@ from dynamo_build.errors import RegistryError
 from dynamo_build.events import LayerPushed, Listener, Progress
 from dynamo_build.model.reference import Digest, ImageReference
 from dynamo_build.oci import documents
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Layer, Readable
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries.http.client import Client
 from dynamo_build.registries.http.connection import Answer
 from dynamo_build.registries.http.download import Download

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dynamo.bench import workloads
-from dynamo.bench.load import Load, run_load
+from dynamo.bench.generator import Load, run_load
 from dynamo.bench.report import build_report, draw_charts, format_table
 from dynamo.bench.stream import Endpoint, Measured
 

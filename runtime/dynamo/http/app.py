@@ -15,7 +15,7 @@ import msgspec
 
 from dynamo.http import answers, openapi
 from dynamo.http.health import Health
-from dynamo.rpc import context
+from dynamo.rpc import call_context
 from dynamo.rpc.server import Method
 from dynamo.sdk.endpoints import stream_form
 from dynamo.sdk.errors import BadRequest, Deadline, Internal, Overloaded, RemoteError, Unavailable
@@ -140,7 +140,7 @@ class App:
 
     async def _serve_route(self, route: Route, exchange: Exchange) -> None:
         deadline = time.monotonic() + self._timeout if self._timeout else 0.0
-        context.current.set(exchange.build_context(deadline))
+        call_context.current.set(exchange.build_context(deadline))
         metrics, name = self._health.metrics, "/" + route.method.name
         metrics.count_started(name)
         began, outcome = time.perf_counter(), "cancelled"
@@ -200,12 +200,12 @@ class Exchange:
         self._headers = headers
         self._form = ""
         self.gone = False
-        self.request_id = headers.get("x-request-id", "")[:128] or context.new_request_id()
+        self.request_id = headers.get("x-request-id", "")[:128] or call_context.new_request_id()
 
-    def build_context(self, deadline: float) -> context.CallContext:
+    def build_context(self, deadline: float) -> call_context.CallContext:
         """What the calls made for this request carry."""
-        trace = self._scope.get("dynamo.traceparent") or context.child_trace(self._headers.get("traceparent", ""))
-        return context.CallContext(request_id=self.request_id, traceparent=trace, deadline=deadline)
+        trace = self._scope.get("dynamo.traceparent") or call_context.child_trace(self._headers.get("traceparent", ""))
+        return call_context.CallContext(request_id=self.request_id, traceparent=trace, deadline=deadline)
 
     def parse_query(self) -> dict[str, str]:
         """The query's keys; the last value of each."""

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from dynamo.llm.kv.index import KvIndexer
     from dynamo.llm.kv.load import ForwardPassMetrics, KvMetricsAggregator
     from dynamo.llm.kv.publisher import KvEventPublisher, WorkerMetricsPublisher
-    from dynamo.llm.kv_routing.client import RoutedClient
     from dynamo.llm.kv_routing.cost import Candidate, Cost, Prompt
-    from dynamo.llm.kv_routing.frontend import processor, routed, steps
     from dynamo.llm.kv_routing.migration import resumed
+    from dynamo.llm.kv_routing.processor_parts import processor, routed, steps
+    from dynamo.llm.kv_routing.routed_client import RoutedClient
     from dynamo.llm.kv_routing.router import Decision, KvRouter, RouterSettings
-    from dynamo.llm.kv_routing.service import RoutingService, routing
+    from dynamo.llm.kv_routing.routing_service import RoutingService, routing
     from dynamo.llm.kv_routing.settings import router_settings
 
 _HOME = {
@@ -41,19 +41,19 @@ _HOME = {
     "KvMetricsAggregator": "kv.load",
     "KvRouter": "kv_routing.router",
     "Prompt": "kv_routing.cost",
-    "RoutedClient": "kv_routing.client",
+    "RoutedClient": "kv_routing.routed_client",
     "RouterSettings": "kv_routing.router",
-    "RoutingService": "kv_routing.service",
+    "RoutingService": "kv_routing.routing_service",
     "WorkerMetricsPublisher": "kv.publisher",
     "block_hashes": "kv.hashing",
     "decode_batch": "kv.engine_events",
-    "processor": "kv_routing.frontend",
+    "processor": "kv_routing.processor_parts",
     "resumed": "kv_routing.migration",
-    "routed": "kv_routing.frontend",
+    "routed": "kv_routing.processor_parts",
     "router_settings": "kv_routing.settings",
-    "routing": "kv_routing.service",
+    "routing": "kv_routing.routing_service",
     "set_thresholds": "disagg.policy",
-    "steps": "kv_routing.frontend",
+    "steps": "kv_routing.processor_parts",
 }
 __all__ = [
     "ApproxKvIndexer",

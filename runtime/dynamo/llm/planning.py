@@ -1,10 +1,10 @@
-"""The former place of `dynamo.llm.planner.service`, for one version."""
+"""The former place of `dynamo.llm.planner.planner_service`, for one version."""
 
 from __future__ import annotations
 
 import warnings
 
-from dynamo.llm.planner.service import Planner, create_scaler, planner, planner_settings
+from dynamo.llm.planner.planner_service import Planner, create_scaler, planner, planner_settings
 
 __all__ = ["Planner", "create_scaler", "planner", "planner_settings"]
 

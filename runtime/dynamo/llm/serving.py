@@ -1,10 +1,10 @@
-"""The former place of `dynamo.llm.kv_routing.frontend`, for one version."""
+"""The former place of `dynamo.llm.kv_routing.processor_parts`, for one version."""
 
 from __future__ import annotations
 
 import warnings
 
-from dynamo.llm.kv_routing.frontend import processor, routed, steps
+from dynamo.llm.kv_routing.processor_parts import processor, routed, steps
 
 __all__ = ["processor", "routed", "steps"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dynamo.process.errors import Verdict
+from dynamo.process.fatal import Verdict
 from dynamo.sdk.graph import ServiceSpec
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

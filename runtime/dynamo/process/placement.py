@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 
 from dynamo.process import gpus
-from dynamo.process.errors import Verdict
+from dynamo.process.fatal import Verdict
 from dynamo.process.logs import Journal
 from dynamo.process.worker_process import Slot
 from dynamo.sdk.graph import ServiceGraph, ServiceSpec
@@ -97,7 +97,7 @@ class Lineup:
         return self.sockets[kind, name]
 
     def _open_socket(self, host: str, port: int) -> socket.socket:
-        from dynamo.http.server import open_listener
+        from dynamo.http.http_server import open_listener
 
         try:
             return open_listener(host, port)

@@ -24,9 +24,9 @@ from dynamo.coordination.discovery import Instance, new_id
 from dynamo.engines import moved
 from dynamo.http.app import App
 from dynamo.http.health import Health, system_app
-from dynamo.http.server import HttpServer
+from dynamo.http.http_server import HttpServer
 from dynamo.messages import naming
-from dynamo.rpc.arguments import Arguments
+from dynamo.rpc.call_arguments import Arguments
 from dynamo.rpc.metrics import Metrics
 from dynamo.rpc.runtime import DistributedRuntime, connect
 from dynamo.rpc.select import parse_seconds

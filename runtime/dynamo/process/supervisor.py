@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dynamo.process.control_commands import Answering, Telling
 from dynamo.process.control_socket import Control
-from dynamo.process.errors import Verdict
+from dynamo.process.fatal import Verdict
 from dynamo.process.logs import Journal, print_line
 from dynamo.process.nats_server import Broker, BrokerError, wait_reachable
 from dynamo.process.placement import Lineup

@@ -10,7 +10,7 @@ import msgspec
 
 from dynamo.coordination.discovery import Instance, Watch
 from dynamo.messages import naming, payload
-from dynamo.rpc import context
+from dynamo.rpc import call_context
 from dynamo.rpc.balancing import Component, Pick
 from dynamo.rpc.transport import END, ITEM, ITEMS, VALUE, Exchange
 from dynamo.rpc.wire import Request, items_of
@@ -84,7 +84,7 @@ class Call:
         """
         component = self._component
         now = asyncio.get_running_loop().time()
-        headers, left = context.build_outgoing_headers()
+        headers, left = call_context.build_outgoing_headers()
         timeout = self._timeout
         if left and (left < timeout or not timeout):
             timeout = left

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from dynamo.messages import payload
-from dynamo.rpc import context
-from dynamo.rpc.arguments import Arguments
+from dynamo.rpc import call_context
+from dynamo.rpc.call_arguments import Arguments
 from dynamo.rpc.client import Call
 from dynamo.rpc.deadlines import get_deadlines
 from dynamo.rpc.metrics import Metrics
@@ -105,7 +105,7 @@ class Dispatcher:
         if method is None:
             answer.send_error("not_found", f"this worker has no endpoint `{request.path[:SHOWN]}`", "")
             return
-        context.current.set(context.parse_incoming_context(request.headers, request.timeout))
+        call_context.current.set(call_context.parse_incoming_context(request.headers, request.timeout))
         name, metrics = method.name, self.metrics
         metrics.count_started(name)
         began, outcome = time.perf_counter(), "cancelled"

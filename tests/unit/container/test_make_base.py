@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.oci import check, layout
+from dynamo_build.oci import layout, validate
 
 SCRIPT = Path(__file__).resolve().parents[3] / "container" / "make_base.py"
 
@@ -31,7 +31,7 @@ def test_it_is_a_whole_image(base: Path) -> None:
 
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     image = layout.read_image(base, f"linux/{architecture}", "t")
-    assert check.find_image_problems(image) == ()
+    assert validate.find_image_problems(image) == ()
     said = json.loads(image.labels["dynamo.python"])
     assert said["version"] == platform.python_version()
     assert said["executable"] == f"/usr/local/bin/python{sysconfig.get_python_version()}"

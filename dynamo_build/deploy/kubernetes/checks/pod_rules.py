@@ -16,7 +16,7 @@ from dynamo_build.deploy.kubernetes.checks.finding import (
     pod_path,
 )
 from dynamo_build.deploy.kubernetes.objects import names, quantity
-from dynamo_build.deploy.kubernetes.objects.layout import NATS
+from dynamo_build.deploy.kubernetes.objects.object_layout import NATS
 from dynamo_build.model.deployment import Finding
 
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9](?:[a-z0-9]|-(?!-)){0,13}[a-z0-9]|[a-z]")

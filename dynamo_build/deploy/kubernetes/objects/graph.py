@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynamo_build.deploy.kubernetes.objects import nats, network
-from dynamo_build.deploy.kubernetes.objects.layout import CONFIG_KEY, Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import CONFIG_KEY, Layout
 from dynamo_build.deploy.kubernetes.objects.order import sort_key
 from dynamo_build.deploy.kubernetes.objects.pod import CONTAINER, claim_name
 from dynamo_build.deploy.kubernetes.objects.workload import (

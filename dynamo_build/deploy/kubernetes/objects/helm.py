@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dynamo.sdk import codec
-from dynamo_build.deploy.kubernetes.objects.files import format_heading
+from dynamo_build.deploy.kubernetes.objects.manifest_files import format_heading
 from dynamo_build.deploy.kubernetes.objects.writer import quote_text, yaml_document
 from dynamo_build.model.deployment import Deployment, Manifests
 

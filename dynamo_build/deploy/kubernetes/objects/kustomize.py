@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.objects.files import format_heading
+from dynamo_build.deploy.kubernetes.objects.manifest_files import format_heading
 from dynamo_build.deploy.kubernetes.objects.names import is_subdomain
 from dynamo_build.deploy.kubernetes.objects.writer import yaml_document
 from dynamo_build.errors import UsageError

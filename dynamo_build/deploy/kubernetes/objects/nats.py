@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.objects.layout import NATS, NATS_PORT, TOKEN_KEY, Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import NATS, NATS_PORT, TOKEN_KEY, Layout
 
 _USER = 10001
 _MONITOR = 8222

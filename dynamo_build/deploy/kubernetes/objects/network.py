@@ -8,7 +8,14 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.objects.layout import HTTP_PORT, NATS, NATS_PORT, RPC_PORT, SYSTEM_PORT, Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import (
+    HTTP_PORT,
+    NATS,
+    NATS_PORT,
+    RPC_PORT,
+    SYSTEM_PORT,
+    Layout,
+)
 from dynamo_build.deploy.kubernetes.objects.pod import ROLE, count_nodes
 from dynamo_build.errors import DeployError
 from dynamo_build.model.broker import parse_brokers

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from dynamo_build.deploy.kubernetes.objects import quantity
-from dynamo_build.deploy.kubernetes.objects.layout import (
+from dynamo_build.deploy.kubernetes.objects.object_layout import (
     CONFIG_KEY,
     HTTP_PORT,
     RPC_PORT,

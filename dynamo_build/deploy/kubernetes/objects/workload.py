@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dynamo_build.deploy.kubernetes.objects.layout import Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import Layout
 from dynamo_build.deploy.kubernetes.objects.pod import count_gpus, count_nodes, leader_worker_set, pod_spec
 from dynamo_build.model.deployment import Workload
 

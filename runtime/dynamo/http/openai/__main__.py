@@ -2,6 +2,6 @@
 
 import sys
 
-from dynamo.http.openai.server import main
+from dynamo.http.openai.standalone import main
 
 sys.exit(main())

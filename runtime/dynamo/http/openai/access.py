@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 
 Header = tuple[bytes, bytes]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 from dynamo.messages import payload
 
 _encode = msgspec.json.Encoder().encode

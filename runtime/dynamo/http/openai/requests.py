@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 
 _Number = float
 _Penalty = Annotated[_Number, Meta(ge=-2, le=2)]

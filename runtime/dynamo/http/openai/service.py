@@ -17,11 +17,11 @@ from dynamo.http.app import Exchange, Receive, Refused, Scope, Send, StreamBroke
 from dynamo.http.health import Health
 from dynamo.http.openai.access import Access, Header
 from dynamo.http.openai.chunks import DONE, Chunks, format_event
-from dynamo.http.openai.errors import Failure, convert_error, unknown_model
+from dynamo.http.openai.error_body import Failure, convert_error, unknown_model
 from dynamo.http.openai.models import ModelRegistry, Registration, format_path
 from dynamo.http.openai.requests import parse_request
 from dynamo.http.openai.whole import Whole, format_embeddings
-from dynamo.rpc import context
+from dynamo.rpc import call_context
 from dynamo.rpc.server import Method
 from dynamo.sdk.errors import RemoteError, Unavailable
 
@@ -79,7 +79,7 @@ class OpenAIService:
     async def _serve_route(self, kind: str, place: str, exchange: _Answer) -> None:
         name = "/v1/models" if kind == "models" else place
         deadline = time.monotonic() + self._timeout if self._timeout else 0.0
-        context.current.set(exchange.build_context(deadline))
+        call_context.current.set(exchange.build_context(deadline))
         self.health.metrics.count_started(name)
         began, outcome = time.perf_counter(), "cancelled"
         try:

@@ -7,7 +7,7 @@ import sys
 from array import array
 from typing import Any
 
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 
 
 class Whole:

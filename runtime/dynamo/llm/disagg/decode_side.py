@@ -14,7 +14,7 @@ from dynamo.coordination.topics import Events
 from dynamo.llm.disagg.jobs import Generates, Prefilled, PrefillJob, decode_reply, prefill_queue
 from dynamo.llm.disagg.policy import DisaggregatedRouter, KvHandoff, Thresholds, decide_place
 from dynamo.llm.generation import EngineRequest, EngineStep
-from dynamo.llm.kv.topics import Listener, open_topic
+from dynamo.llm.kv.kv_topics import Listener, open_topic
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")

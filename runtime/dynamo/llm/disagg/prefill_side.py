@@ -23,7 +23,7 @@ from dynamo.llm.disagg.jobs import (
 )
 from dynamo.llm.disagg.policy import KvHandoff
 from dynamo.llm.generation import EngineRequest
-from dynamo.llm.kv.topics import open_topic
+from dynamo.llm.kv.kv_topics import open_topic
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")

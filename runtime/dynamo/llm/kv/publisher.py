@@ -15,8 +15,8 @@ from dynamo.llm.kv.engine_events import EngineEvent
 from dynamo.llm.kv.events import Cleared, KvEvent, KvMessage, Removed, Snapshot, Stored
 from dynamo.llm.kv.hashing import block_hashes
 from dynamo.llm.kv.held_blocks import EngineBlocks, HeldBlocks, UnknownParent, join_removals, split_removal
+from dynamo.llm.kv.kv_topics import Listener, open_topic
 from dynamo.llm.kv.load import ForwardPassMetrics, LoadMessage
-from dynamo.llm.kv.topics import Listener, open_topic
 from dynamo.sdk.errors import RemoteError
 
 logger = logging.getLogger("dynamo.llm")

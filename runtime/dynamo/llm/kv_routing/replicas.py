@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from dynamo.coordination.topics import Events
-from dynamo.llm.kv.topics import Listener, open_topic
+from dynamo.llm.kv.kv_topics import Listener, open_topic
 from dynamo.llm.kv_routing.router import KvRouter
 from dynamo.sdk.errors import RemoteError
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 
 from dynamo.coordination.topics import Events
-from dynamo.llm.kv.topics import Listener, open_topic
+from dynamo.llm.kv.kv_topics import Listener, open_topic
 from dynamo.llm.kv_routing.replicas import (
     HEARTBEAT_SECONDS,
     Prefilled,

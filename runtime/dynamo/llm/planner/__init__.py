@@ -1,5 +1,5 @@
 """The planner: how many workers a graph needs, and who makes them."""
 
-from dynamo.llm.planner.service import planner
+from dynamo.llm.planner.planner_service import planner
 
 __all__ = ["planner"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.process import gpus as devices
-from dynamo.process.errors import Verdict
+from dynamo.process.fatal import Verdict
 from dynamo.sdk.graph import Resources, ServiceSpec
 from support import nvml
 

@@ -9,7 +9,7 @@ import pytest
 
 from dynamo_build.bento.diff import Change, diff_bentos
 from dynamo_build.bento.pack import pack
-from dynamo_build.bento.plan import plan_bento
+from dynamo_build.bento.plan_bento import plan_bento
 from dynamo_build.bento.store import Store
 from dynamo_build.errors import StoreError
 from dynamo_build.model.plan import BuildOptions, LockedPackage

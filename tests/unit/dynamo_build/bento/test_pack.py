@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dynamo.sdk import codec
 from dynamo_build.bento import bento_yaml
 from dynamo_build.bento.pack import pack
-from dynamo_build.bento.plan import plan_bento
+from dynamo_build.bento.plan_bento import plan_bento
 from dynamo_build.bento.stat_cache import Stamps
 from dynamo_build.bento.store import Store, compute_version
 from dynamo_build.errors import GraphError

@@ -12,12 +12,12 @@ from dynamo_build import catalog
 from dynamo_build.builders.buildah import BuildahBuilder, PodmanBuilder, _read_identity, _replace_base
 from dynamo_build.errors import ImageBuildError, ToolMissing
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import HEALTHCHECK, ImagePlan, ToFolder
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import validate
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Surroundings
 from support import handmade
 
@@ -70,7 +70,7 @@ def test_what_is_changed_of_the_result() -> None:
         [packed_anew, handmade.packed([Entry(path="app/a", content=b"a")])],
     )
     image = _replace_base(base, built)
-    assert image.layers[0].digest == base.layers[0].digest and check.find_image_problems(image) == ()
+    assert image.layers[0].digest == base.layers[0].digest and validate.find_image_problems(image) == ()
     assert image.document["history"][1] == {"created_by": "COPY"}
     assert image.settings["Healthcheck"]["Test"] == HEALTHCHECK["Test"]
 

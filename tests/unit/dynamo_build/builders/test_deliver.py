@@ -12,7 +12,7 @@ from dynamo_build.builders.deliver import deliver_image
 from dynamo_build.events import Event, LayerPushed, Listener, Started
 from dynamo_build.model.image import ContainerizeOptions, ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.pipeline import containerize
 from dynamo_build.registries.folder import FolderRegistry
 from dynamo_build.seams import Surroundings

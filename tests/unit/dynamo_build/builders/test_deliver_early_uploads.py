@@ -14,7 +14,7 @@ from dynamo_build import catalog
 from dynamo_build.builders.deliver import EarlyUploads
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, LayerPushed, Listener, ignore
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import ImagePlan, ToFolder, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.layer import Entry, Layer

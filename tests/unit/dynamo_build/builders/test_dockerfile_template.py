@@ -11,7 +11,7 @@ from dynamo_build.bento import bento_yaml
 from dynamo_build.bento.store import compute_version
 from dynamo_build.builders.dockerfile import render_dockerfile
 from dynamo_build.errors import UsageError
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.project import settings

@@ -11,7 +11,7 @@ import pytest
 
 from dynamo_build.bento import bento_yaml
 from dynamo_build.cli import app
-from dynamo_build.oci import check, layout
+from dynamo_build.oci import layout, validate
 from support import handmade
 
 
@@ -40,7 +40,7 @@ def test_into_a_folder(stored: str, capsys: pytest.CaptureFixture[str], tmp_path
     code, out, _ = run(capsys, *wanted, "-o", "json")
     image = json.loads(out)
     assert code == 0
-    assert check.find_image_problems(layout.read_image(tmp_path / "out", "linux/amd64", "abc")) == ()
+    assert validate.find_image_problems(layout.read_image(tmp_path / "out", "linux/amd64", "abc")) == ()
     assert json.loads(run(capsys, *wanted, "-o", "json")[1])["digest"] == image["digest"]
     assert run(capsys, *wanted, "-o", "name")[1] == f"oci:{tmp_path}/out:abc\n"
 

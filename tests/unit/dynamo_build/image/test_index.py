@@ -13,7 +13,7 @@ from dynamo_build.errors import UsageError
 from dynamo_build.model.bento import Bento
 from dynamo_build.model.image import ContainerizeOptions
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check, documents, layout
+from dynamo_build.oci import documents, layout, validate
 from dynamo_build.pipeline.containerize import containerize
 from dynamo_build.seams import Surroundings
 from support import handmade
@@ -61,7 +61,7 @@ def test_an_index_in_a_registry(tmp_path: Path, bento: Bento, around: Surroundin
         registry = around.registry(held)
         assert str(registry.resolve(held)) == image.digest
         found = {platform: registry.pull(held, platform) for platform in BOTH}
-        assert [check.find_image_problems(one) for one in found.values()] == [(), ()]
+        assert [validate.find_image_problems(one) for one in found.values()] == [(), ()]
         alone = replace(options, platform="linux/arm64", references=(f"{address}/team/app:arm",))
         assert containerize(bento, alone, around)[0].digest == found["linux/arm64"].digest
         content.requests.clear()
@@ -79,7 +79,7 @@ def test_an_index_in_a_folder(tmp_path: Path, bento: Bento, around: Surroundings
     assert layout.resolve_digest(folder, "v1") == image.digest
     for platform in BOTH:
         found = layout.read_image(folder, platform, "v1")
-        assert found.platform == platform and check.find_image_problems(found) == ()
+        assert found.platform == platform and validate.find_image_problems(found) == ()
         assert found.digest == layout.resolve_digest(folder, f"v1-{platform.rpartition('/')[2]}")
 
 

@@ -10,9 +10,9 @@ import pytest
 from dynamo_build.errors import ImageBuildError
 from dynamo_build.image.rebase import find_misfits, rebase_image
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci import check
-from dynamo_build.oci.image import OciImage
+from dynamo_build.oci import validate
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from support import handmade
 
 NEW = ImageReference.parse("registry.example/base:2")
@@ -48,7 +48,7 @@ def test_only_what_is_below_changes() -> None:
     image = over(old)
     made = rebase_image(image, new, NEW.with_digest(new.digest), old)
     assert [layer.digest for layer in made.layers] == [new.layers[0].digest, image.layers[1].digest]
-    assert check.find_image_problems(made) == ()
+    assert validate.find_image_problems(made) == ()
     environment = dict(item.partition("=")[::2] for item in made.settings["Env"])
     assert environment == {
         "PATH": "/app/packages/bin:/usr/bin", "LANG": "C", "PYTHONPATH": "/app/src", "CUDA": "new", "MORE": "1",

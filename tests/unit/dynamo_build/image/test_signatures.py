@@ -23,11 +23,11 @@ from dynamo_build.image.attestations import (
     encode_document,
 )
 from dynamo_build.image.copy import copy_image
+from dynamo_build.image.image_report import build_report
 from dynamo_build.image.referrers import attach_document, derive_tag
-from dynamo_build.image.report import build_report
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.seams import Surroundings
 from support import handmade, registry
 from support.referrers import attached

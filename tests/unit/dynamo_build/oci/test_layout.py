@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import RegistryError
-from dynamo_build.oci import check, layout
+from dynamo_build.oci import layout, validate
 from support import handmade
 
 
@@ -17,7 +17,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     made = handmade.image()
     assert layout.write_image(tmp_path / "x", made, ("a", "b")) == made.digest
     for tag in ("a", "b"):
-        assert check.find_image_problems(layout.read_image(tmp_path / "x", "linux/amd64", tag)) == ()
+        assert validate.find_image_problems(layout.read_image(tmp_path / "x", "linux/amd64", tag)) == ()
         assert layout.resolve_digest(tmp_path / "x", tag) == made.digest
     assert not list(tmp_path.rglob(".new-*"))
 
@@ -61,7 +61,7 @@ def test_damaged_blobs_are_noticed(tmp_path: Path) -> None:
             layout.read_image(folder, "linux/amd64", "a")
     layout.write_image(tmp_path / "l", made, ("a",))
     (tmp_path / "l/blobs" / made.layers[0].digest.replace(":", "/")).write_bytes(b"x" * made.layers[0].size)
-    assert check.find_image_problems(layout.read_image(tmp_path / "l", "linux/amd64", "a"))
+    assert validate.find_image_problems(layout.read_image(tmp_path / "l", "linux/amd64", "a"))
 
 
 def test_the_folder_is_the_same_bytes_twice(tmp_path: Path) -> None:

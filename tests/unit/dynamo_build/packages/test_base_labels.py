@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import PackagesLayer
 from dynamo_build.model.plan import LockedPackage
 from dynamo_build.model.reference import ImageReference

@@ -143,14 +143,14 @@ def test_every_compression_gives_the_same_image_inside(
     bento: Bento, options: ContainerizeOptions, around: Surroundings, tmp_path: Path
 ) -> None:
     """One config and one list of diff ids; the manifest says what compressed the layers, and all of them are whole."""
-    from dynamo_build.image.report import read_annotations
-    from dynamo_build.oci import check, layout
+    from dynamo_build.image.image_report import read_annotations
+    from dynamo_build.oci import layout, validate
 
     found = {}
     for name in ("gzip", "zlib", "zstd"):
         containerize(bento, replace(options, compression=name, folder=str(tmp_path / name)), around)
         found[name] = layout.read_image(tmp_path / name, "linux/amd64")
-        assert check.find_image_problems(found[name]) == ()
+        assert validate.find_image_problems(found[name]) == ()
     assert len({image.config_digest for image in found.values()}) == 1
     assert len({image.digest for image in found.values()}) == 3
     kinds = {name: read_annotations(image)["dynamo.compressor"].partition("-")[0] for name, image in found.items()}

@@ -14,8 +14,8 @@ import pytest
 from dynamo_build.errors import ImageBuildError, RegistryError, ToolMissing
 from dynamo_build.events import Event, Noted, Progress
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry, Layer, write_layer
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries import docker_engine
 from support import engine as double
 

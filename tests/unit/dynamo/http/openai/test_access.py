@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dynamo.http.openai.access import Access
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic right", "right", "Bearer right x"])

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from dynamo.http.openai.chunks import Chunks
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 from dynamo.http.openai.whole import Whole
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.http.openai.errors import Failure
+from dynamo.http.openai.error_body import Failure
 from dynamo.http.openai.requests import parse_request
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

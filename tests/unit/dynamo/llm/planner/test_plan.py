@@ -18,11 +18,11 @@ from dynamo.llm.disagg.jobs import prefill_queue
 from dynamo.llm.kv.load import ForwardPassMetrics
 from dynamo.llm.kv.publisher import WorkerMetricsPublisher
 from dynamo.llm.kv_routing.router import RouterSettings
-from dynamo.llm.kv_routing.service import RoutingService
+from dynamo.llm.kv_routing.routing_service import RoutingService
 from dynamo.llm.kv_routing.timings import RequestTimings
 from dynamo.llm.planner.plan import Observation, PlannerSettings, plan_workers
+from dynamo.llm.planner.planner_service import Planner, create_scaler, planner_settings
 from dynamo.llm.planner.scalers import CannotScale, KubernetesScaler, SupervisorScaler
-from dynamo.llm.planner.service import Planner, create_scaler, planner_settings
 
 SETTINGS = PlannerSettings(first_token_seconds=0.5, token_seconds=0.05)
 

@@ -8,7 +8,7 @@ import pytest
 
 from dynamo_build.builders.oci import configuration
 from dynamo_build.errors import ImageBuildError
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import ImagePlan, PackagesLayer
 from dynamo_build.model.reference import ImageReference
 from dynamo_build.oci.compression import DEFAULT

@@ -14,7 +14,7 @@ import pytest
 from dynamo_build import catalog
 from dynamo_build.builders.oci.groups import choose_group
 from dynamo_build.events import ignore
-from dynamo_build.image.plan import plan_image
+from dynamo_build.image.plan_image import plan_image
 from dynamo_build.model.image import Image, ImagePlan, ToRegistry
 from dynamo_build.model.reference import ImageReference
 from support import handmade

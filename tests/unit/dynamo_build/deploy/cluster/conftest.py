@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from support.cluster import Cluster, cluster
 
 

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.applyset import ensure_token
-from dynamo_build.deploy.cluster.connection import Connection
 from dynamo_build.errors import DeployError
 from support.cluster import Cluster
 

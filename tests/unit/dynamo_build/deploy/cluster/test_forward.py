@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.deploy import apply_manifests
+from dynamo_build.deploy.cluster.api_client import Connection
+from dynamo_build.deploy.cluster.apply import apply_manifests
 from dynamo_build.deploy.cluster.forward import open_forward
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.errors import DeployError, UsageError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dynamo_build.deploy.cluster.connection import Connection
+from dynamo_build.deploy.cluster.api_client import Connection
 from dynamo_build.deploy.cluster.resource import Resources
 from dynamo_build.errors import DeployError
 from support.cluster import Cluster

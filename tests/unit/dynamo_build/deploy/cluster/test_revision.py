@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dynamo_build.deploy.cluster import members, revision
-from dynamo_build.deploy.cluster.connection import Connection
-from dynamo_build.deploy.cluster.deploy import apply_manifests
+from dynamo_build.deploy.cluster.api_client import Connection
+from dynamo_build.deploy.cluster.apply import apply_manifests
 from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from dynamo_build.events import Event, Warned

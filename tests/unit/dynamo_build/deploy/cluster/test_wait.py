@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.cluster.connection import APPLY_PATCH, Connection
+from dynamo_build.deploy.cluster.api_client import APPLY_PATCH, Connection
 from dynamo_build.deploy.cluster.readiness import is_workload_ready
 from dynamo_build.deploy.cluster.wait import wait_until_ready
 from dynamo_build.deploy.kubernetes.objects.graph import build_objects

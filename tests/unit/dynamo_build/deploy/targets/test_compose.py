@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dynamo_build.deploy.kubernetes.objects.files import render_manifests as written
+from dynamo_build.deploy.kubernetes.objects.manifest_files import render_manifests as written
 from dynamo_build.deploy.targets.compose import ComposeTarget
 from dynamo_build.errors import DeployError, ToolMissing
 from dynamo_build.events import ignore

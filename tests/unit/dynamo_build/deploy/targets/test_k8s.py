@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dynamo.sdk.graph import ServiceGraph
-from dynamo_build.deploy.cluster.check import check_documents
-from dynamo_build.deploy.kubernetes.objects.files import render_manifests
+from dynamo_build.deploy.cluster.strict_check import check_documents
+from dynamo_build.deploy.kubernetes.objects.manifest_files import render_manifests
 from dynamo_build.deploy.targets.k8s import KubernetesTarget
 from dynamo_build.model.deployment import Deployment
 from dynamo_build.seams import Surroundings
@@ -146,7 +146,7 @@ def test_rendering_needs_no_client() -> None:
         "import sys\n"
         "from support.deployments import deployment, hello_graph\n"
         "from dynamo_build.deploy.targets.k8s import KubernetesTarget\n"
-        "from dynamo_build.deploy.kubernetes.objects.files import render_manifests\n"
+        "from dynamo_build.deploy.kubernetes.objects.manifest_files import render_manifests\n"
         "from dynamo_build.deploy.kubernetes.checks.rules import collect_findings\n"
         "from dynamo_build.seams import Surroundings\n"
         "made = KubernetesTarget(Surroundings()).render(deployment(hello_graph()))\n"

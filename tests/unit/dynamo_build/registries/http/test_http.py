@@ -12,8 +12,8 @@ import pytest
 from dynamo_build.errors import RegistryError
 from dynamo_build.events import Event, LayerPushed, ignore
 from dynamo_build.model.reference import ImageReference
-from dynamo_build.oci.image import OciImage
 from dynamo_build.oci.layer import Entry
+from dynamo_build.oci.oci_image import OciImage
 from dynamo_build.registries.http import HttpRegistry
 from dynamo_build.seams import Surroundings
 from support import handmade

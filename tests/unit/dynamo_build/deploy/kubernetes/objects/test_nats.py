@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynamo_build.deploy.kubernetes.objects import nats
-from dynamo_build.deploy.kubernetes.objects.layout import Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import Layout
 from support.deployments import deployment, hello_graph
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo_build.deploy.kubernetes.objects import network
-from dynamo_build.deploy.kubernetes.objects.layout import Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import Layout
 from dynamo_build.errors import DeployError
 from support.deployments import deployment, disaggregated_graph, hello_graph
 

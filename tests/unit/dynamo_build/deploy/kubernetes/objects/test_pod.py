@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dynamo.sdk.graph import Resources
-from dynamo_build.deploy.kubernetes.objects.layout import Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import Layout
 from dynamo_build.deploy.kubernetes.objects.pod import pod_spec
 from dynamo_build.errors import DeployError
 from dynamo_build.model.deployment import SecretReference

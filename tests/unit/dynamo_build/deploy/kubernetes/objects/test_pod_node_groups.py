@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dynamo_build.deploy.cluster.check import check_documents
+from dynamo_build.deploy.cluster.strict_check import check_documents
 from dynamo_build.deploy.kubernetes.objects.graph import build_objects
 from dynamo_build.errors import DeployError
 from support.deployments import deployment, multi_node_graph

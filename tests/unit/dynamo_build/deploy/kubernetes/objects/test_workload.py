@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dynamo_build.deploy.kubernetes.objects import workload
-from dynamo_build.deploy.kubernetes.objects.layout import Layout
+from dynamo_build.deploy.kubernetes.objects.object_layout import Layout
 from support.deployments import deployment, disaggregated_graph
 
 
