@@ -109,8 +109,8 @@ def test_label_selectors(server: Any) -> None:
     document["metadata"]["labels"] = {"x": "1"}
     server.apply(document)
     path = server.path(document, named=False)
-    assert len(list(server.connection.items(path, "x=1"))) == 1
-    assert list(server.connection.items(path, "x=2")) == []
+    assert len(list(server.connection.list_items(path, "x=1"))) == 1
+    assert list(server.connection.list_items(path, "x=2")) == []
 
 
 def test_create_twice_and_delete_twice(server: Any) -> None:
@@ -148,14 +148,14 @@ def test_a_dropped_list_item_goes_whole(server: Any) -> None:
 def test_a_list_does_not_say_what_its_items_are(server: Any) -> None:
     """Neither apiVersion nor kind, as typed lists of the built-in kinds come."""
     server.apply(config(server, a="1"))
-    for item in server.connection.items(server.path(config(server), named=False)):
+    for item in server.connection.list_items(server.path(config(server), named=False)):
         assert "kind" not in item and "apiVersion" not in item
 
 
 def events(server: Any, path: str, since: str) -> list[tuple[str, str]]:
     """Kinds and names of what a watch tells from a resource version on."""
     query = {"watch": "true", "resourceVersion": since, "timeoutSeconds": "2"}
-    found = [json.loads(line) for line in server.connection.lines(path, query)]
+    found = [json.loads(line) for line in server.connection.stream_lines(path, query)]
     return [(item["type"], item["object"]["metadata"]["name"]) for item in found if item["type"] != "BOOKMARK"]
 
 

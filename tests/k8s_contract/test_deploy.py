@@ -25,7 +25,7 @@ def deploy(server: Any, made: Deployment, said: list[Event] | None = None, **opt
 
 
 def names(server: Any, path: str) -> list[str]:
-    return [item["metadata"]["name"] for item in server.connection.items(path.format(server.namespace))]
+    return [item["metadata"]["name"] for item in server.connection.list_items(path.format(server.namespace))]
 
 
 def test_a_second_apply_changes_nothing(server: Any) -> None:

@@ -175,7 +175,10 @@ def test_one_flipped_bit_is_named(tmp_path: Path) -> None:
     """In any file of a bento: `verify` names the file, `export` refuses; of an archive: `import` refuses it."""
     store = Store(tmp_path / "home")
     bento = pack(
-        planned(write_project(tmp_path / "p", {"a/b": "x" * 500, "c": ""})), LOCK, store, dockerfile="FROM x\n"
+        planned(write_project(tmp_path / "p", {"a/b": "x" * 500, "c": ""})),
+        LOCK,
+        store,
+        dockerfile=lambda bento: "FROM x\n",
     )
     folder = Path(bento.folder)
     chance = random.Random(7)

@@ -4,6 +4,6 @@ from dynamo.sdk import service
 class Example:
     pass
 
-spec = Example.spec(".")
+spec = Example.build_spec(".")
 assert (spec.namespace, spec.workers, spec.dynamo) == ("dynamo", 1, True)
 assert (spec.resources.gpu, spec.resources.cpu, spec.resources.memory) == ("2", "10", "20Gi")

@@ -23,4 +23,4 @@ instance = await made(ServiceA, runtime)
 assert await instance.generate(ChatCompletionRequest(prompt="hi")) == "answer to HI"
 await ended(instance)
 assert instance.engine.ended
-assert ServiceA.spec(".").resources.gpu == "1"
+assert ServiceA.build_spec(".").resources.gpu == "1"

@@ -12,5 +12,5 @@ class ResponseType(BaseModel):
 
 # (block)
 
-spec = YourWorker.spec(".")
+spec = YourWorker.build_spec(".")
 assert (spec.namespace, spec.name, spec.endpoints[0].name) == ("your_namespace", "YourWorker", "your_endpoint")

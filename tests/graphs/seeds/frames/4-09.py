@@ -4,5 +4,5 @@ from dynamo.sdk import service
 class Worker:
     pass
 
-found = Worker.spec(".").resources
+found = Worker.build_spec(".").resources
 assert (found.cpu, found.memory, found.gpu) == ("10", "20Gi", "1")

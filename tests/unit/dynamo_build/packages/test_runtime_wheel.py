@@ -54,7 +54,7 @@ def test_only_what_an_image_needs_is_in_it() -> None:
     """The load generator never travels; a layer for another SDK does where the graph uses it."""
 
     def names(*layers: str) -> set[str]:
-        return set(zipfile.ZipFile(io.BytesIO(runtime_wheel.made(layers).content)).namelist())
+        return set(zipfile.ZipFile(io.BytesIO(runtime_wheel.build_runtime_wheel(layers).content)).namelist())
 
     plain, with_layer = names(), names("bentoml")
     assert not [name for name in with_layer if name.startswith("dynamo/bench/")]
