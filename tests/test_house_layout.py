@@ -162,3 +162,34 @@ def test_unit_tests_lie_path_for_path() -> None:
         ):
             lost.append(str(below))
     compare_known("unit tests", lost, "Move each test beside the path of the module that it tests:")
+
+
+#: Everything of the runtime that the toolchain may import: values and texts of the SDK, and the control socket's door.
+RUNTIME_NAMES = {
+    "dynamo",  # where the package lies, and its version
+    "dynamo.process.control_socket",
+    "dynamo.sdk.arguments",
+    "dynamo.sdk.codec",
+    "dynamo.sdk.compatible",
+    "dynamo.sdk.config",
+    "dynamo.sdk.graph",
+    "dynamo.sdk.references",
+    "dynamo.sdk.running",
+    "dynamo.sdk.suggestions",
+}
+
+
+def test_the_toolchain_imports_these_modules_of_the_runtime() -> None:
+    """The list is complete, and every line of it is needed."""
+    top = ROOT / "runtime"
+    used = set()
+    for path in modules("dynamo_build"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names if alias.name.split(".")[0] == "dynamo"}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "dynamo":
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    place = top / inner.replace(".", "/")
+                    used.add(inner if place.with_suffix(".py").is_file() or place.is_dir() else str(node.module))
+    assert used == RUNTIME_NAMES
