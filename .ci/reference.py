@@ -119,8 +119,9 @@ def signature(thing: Any) -> str:
 
 
 def targets() -> str:
-    """The options of the Kubernetes targets."""
+    """The options of the targets."""
     from dynamo_build.deploy.kubernetes.objects.object_layout import Autoscaling, KubernetesOptions
+    from dynamo_build.deploy.targets import compose
 
     lines = [
         "# Options of the targets\n",
@@ -138,6 +139,9 @@ def targets() -> str:
         lines.append(f"| `{field.name.replace('_', '-')}` | `{field.type}` | {shown} |")
     lines += ["", f"`Autoscaling`: {inspect.getdoc(Autoscaling)}", "", "| key | type | default |", "|---|---|---|"]
     lines += [f"| `{field.name}` | `{field.type}` | `{field.default}` |" for field in dataclasses.fields(Autoscaling)]
+    lines += ["", "The target `compose` takes these:", "", "| option | default |", "|---|---|"]
+    lines += [f"| `{name.replace('_', '-')}` | `{value}` |" for name, value in compose.OPTIONS.items()]
+    lines += ["", "A target from [another distribution](../how-to/extend.md) has options of its own."]
     return "\n".join(lines) + "\n"
 
 

@@ -14,7 +14,7 @@ from dynamo_build.seams import Surroundings
 
 _HTTP, _SYSTEM = 8000, 9090
 _TOKEN = "DYNAMO_TRANSPORT_TOKEN"  # noqa: S105 - the name of a variable
-_OPTIONS = {"nats_image": "nats:2", "host": "127.0.0.1", "port": str(_HTTP)}
+OPTIONS = {"nats_image": "nats:2", "host": "127.0.0.1", "port": str(_HTTP)}
 _HEALTH = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{_SYSTEM}/health', timeout=4)"
 
 
@@ -87,9 +87,9 @@ class ComposeTarget:
 
 def _read_options(deployment: Deployment) -> dict[str, str]:
     given = {str(key).replace("-", "_"): str(value) for key, value in deployment.options.items()}
-    if unknown := sorted(set(given) - set(_OPTIONS)):
-        raise DeployError(f"target option: compose has no `{unknown[0]}`", [f"There are {', '.join(_OPTIONS)}."])
-    return {**_OPTIONS, **given}
+    if unknown := sorted(set(given) - set(OPTIONS)):
+        raise DeployError(f"target option: compose has no `{unknown[0]}`", [f"There are {', '.join(OPTIONS)}."])
+    return {**OPTIONS, **given}
 
 
 def _build_nats(image: str) -> dict[str, Any]:
