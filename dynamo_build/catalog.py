@@ -99,7 +99,15 @@ def _make_implementation(kind: str, group: str, known: dict[str, str], name: str
 
     added = {entry.name: entry for entry in entry_points(group=group)}
     if name in added:
-        return added[name].load()(surroundings)
+        entry = added[name]
+        try:
+            factory = entry.load()
+        except Exception as error:  # whatever the other distribution raises while it is imported
+            raise UsageError(
+                f"the {kind} `{name}` (`{entry.value}`) cannot be loaded: {type(error).__name__}: {error}",
+                ["Install the distribution that provides it again, or uninstall it."],
+            ) from error
+        return factory(surroundings)
     names = sorted({*known, *added})
     from dynamo.sdk.suggestions import did_you_mean
 

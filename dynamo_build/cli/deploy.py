@@ -198,7 +198,9 @@ def _build_result(done: Deployed) -> dict[str, Any]:
 
 def _format_object(item: Manifest) -> str:
     document = item.document
-    return f"{document['kind']}/{document['metadata']['name']}" if "kind" in document else f"{item.file} file"
+    if "kind" not in document:
+        return f"{item.file} file"
+    return f"{document['kind']}/{document.get('metadata', {}).get('name', '?')}"
 
 
 def _format_plan(deployment: Deployment, manifests: Manifests) -> str:

@@ -68,7 +68,9 @@ def dynamo(tmp_path: Path) -> object:
     info.mkdir(parents=True)
     (site / "elsewhere.py").write_text(TARGET)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[dynamo.targets]\nplain = elsewhere:Plain\nfull = elsewhere:Full\n")
+    (info / "entry_points.txt").write_text(
+        "[dynamo.targets]\nplain = elsewhere:Plain\nfull = elsewhere:Full\nbroken = elsewhere:Absent\n"
+    )
     folder = tmp_path / "home/bentos/hello/abc"
     bento = handmade.bento(folder)
     (folder / bento_yaml.NAME).write_bytes(bento_yaml.format_manifest(bento.manifest))
@@ -131,6 +133,14 @@ def test_what_it_offers_is_used(dynamo: object, tmp_path: Path) -> None:
     assert dynamo("full", "--diff").stdout == "services.a: added\n"
     assert dynamo("full", "--format", "helm", "--output-dir", str(tmp_path / "out")).returncode == 0
     assert (tmp_path / "out/Chart.yaml").read_text() == "name: hello\n"
+
+
+def test_one_that_cannot_be_loaded_is_named(dynamo: object) -> None:
+    """One line with the entry point, and no traceback."""
+    done = dynamo("broken")
+    assert done.returncode == 2
+    assert "the target `broken` (`elsewhere:Absent`) cannot be loaded: AttributeError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_target_is_refused(dynamo: object) -> None:
