@@ -73,7 +73,7 @@ def default_home(environment: Mapping[str, str] | None = None) -> Path:
 
 
 def _reject_reference(reference: ImageReference) -> Registry:
-    raise RegistryError(f"nothing here knows where `{reference}` is")
+    raise RegistryError(f"no registry for `{reference}`")
 
 
 class Locker(Protocol):

@@ -176,7 +176,7 @@ def _read_delivered_images(path: Path) -> list[str]:
         raise UsageError(f"`{path}` cannot be read: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, KeyError, TypeError) as error:
         hint = "It holds what `dynamo containerize --push -o json` prints."
-        raise UsageError(f"`{path}` is no list of images", [hint]) from error
+        raise UsageError(f"`{path}` is not a list of images", [hint]) from error
     return found
 
 

@@ -34,7 +34,7 @@ class PatternError(ValueError):
     """A pattern that is none; `line` is where it stands, `file` the ignore file where there is one."""
 
     def __init__(self, pattern: str, line: int, file: str = "") -> None:
-        super().__init__(f"`{pattern}` is no pattern")
+        super().__init__(f"`{pattern}` is not a valid pattern")
         self.pattern, self.line, self.file = pattern, line, file
 
 

@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     timed = given.workload not in workloads.KINDS
     try:
         if timed and not Path(given.workload).is_file():
-            raise ValueError(f"`{given.workload}` is no workload or file; there are {', '.join(workloads.KINDS)}")
+            known = ", ".join(workloads.KINDS)
+            raise ValueError(f"unknown workload `{given.workload}`, and no file of that name; there are {known}")
         talks = workloads.read_trace(Path(given.workload)) if timed else workloads.make_talks(shape)
         endpoint = Endpoint(
             url=given.url,

@@ -84,7 +84,7 @@ class Answering:
             self._supervisor.reload = Telling(self._supervisor.journal, to)
         else:
             busy = wanted in ("restart", "reload", "scale")
-            to.send_line("error: the graph is being restarted" if busy else "error: what?")
+            to.send_line("error: the graph is being restarted" if busy else "error: unknown command")
             to.end()
 
     def _scale_service(self, service: str, workers: object, to: Conversation) -> None:

@@ -139,4 +139,4 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert asyncio.run(body("broken")) == 1
     assert "4 x 500: not for you now" in capsys.readouterr().out
     assert command.main(["--url", "http://127.0.0.1:1", "--model", "m", "--workload", "absent.jsonl"]) == 2
-    assert "no workload or file" in capsys.readouterr().err
+    assert "unknown workload" in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_images_that_were_delivered(tmp_path: Path) -> None:
     assert parse_named_images([f"@{path}"], ["A", "B"]) == {"A": IMAGE, "B": IMAGE}
     for text in ("", "[]x", '{"reference": 1}', '"a"', "[1]"):
         path.write_text(text)
-        with pytest.raises(UsageError, match="is no list of images"):
+        with pytest.raises(UsageError, match="is not a list of images"):
             parse_named_images([f"@{path}"], ["A"])
     with pytest.raises(UsageError, match="cannot be read"):
         parse_named_images([f"@{tmp_path}/none"], ["A"])
