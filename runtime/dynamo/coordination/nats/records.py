@@ -9,6 +9,9 @@ import nats.js.errors
 from dynamo.coordination.nats.connection import FAILURES, Nats
 from dynamo.sdk.errors import Unavailable
 
+#: How often a bucket that has entries and showed none is read.
+_LOOKS = 5
+
 
 class NatsRecords:
     """Records that last as long as the server's store."""
@@ -36,20 +39,34 @@ class NatsRecords:
         return True
 
     async def read_all(self) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
         try:
-            watching = await (await self._open_bucket()).watchall()
-            try:
-                async for entry in watching:
-                    if entry is None:
-                        break
-                    if not entry.operation:
-                        found[entry.key] = entry.value or b""
-            finally:
-                await watching.stop()
+            bucket = await self._open_bucket()
+            for _ in range(_LOOKS):
+                found, seen = await self._read_once(bucket)
+                # The client may mark the end before the first entry: its count of what is pending and the entries come
+                # on different ways. So a bucket is believed to be empty only when its status says so too.
+                if seen or not (await bucket.status()).values:
+                    break
         except FAILURES as error:
             raise self._to_unavailable(error) from error
         return found
+
+    @staticmethod
+    async def _read_once(bucket: Any) -> tuple[dict[str, bytes], int]:
+        """The records, and how many entries came, those of deleted records among them."""
+        found: dict[str, bytes] = {}
+        seen = 0
+        watching = await bucket.watchall()
+        try:
+            async for entry in watching:
+                if entry is None:
+                    break
+                seen += 1
+                if not entry.operation:
+                    found[entry.key] = entry.value or b""
+        finally:
+            await watching.stop()
+        return found, seen
 
     async def _open_bucket(self) -> Any:
         return await self._connection.open_bucket(self._name, history=1)
