@@ -43,6 +43,13 @@ class Plain:
         return manifests.deployment
 
 
+class Escaping(Plain):
+    def render(self, deployment):
+        found = super().render(deployment)
+        item = Manifest(document=found.items[0].document, file="../services")
+        return Manifests(deployment=found.deployment, namespace="", target=found.target, items=(item,))
+
+
 class Full(Plain):
     trees = ("helm",)
 
@@ -69,7 +76,7 @@ def dynamo(tmp_path: Path) -> object:
     (site / "elsewhere.py").write_text(TARGET)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[dynamo.targets]\nplain = elsewhere:Plain\nfull = elsewhere:Full\nbroken = elsewhere:Absent\n"
+        "[dynamo.targets]\nplain = elsewhere:Plain\nfull = elsewhere:Full\nescaping = elsewhere:Escaping\nbroken = elsewhere:Absent\n"
     )
     folder = tmp_path / "home/bentos/hello/abc"
     bento = handmade.bento(folder)
@@ -141,6 +148,14 @@ def test_one_that_cannot_be_loaded_is_named(dynamo: object) -> None:
     assert done.returncode == 2
     assert "the target `broken` (`elsewhere:Absent`) cannot be loaded: AttributeError" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_it_writes_nothing_outside_the_folder(dynamo: object, tmp_path: Path) -> None:
+    """A file name that leads out is one line, and nothing is written."""
+    done = dynamo("escaping", "--output-dir", str(tmp_path / "out"))
+    assert done.returncode == 14
+    assert "`../services.yaml`, which is outside the folder" in done.stderr
+    assert not (tmp_path / "services.yaml").exists()
 
 
 def test_an_unknown_target_is_refused(dynamo: object) -> None:

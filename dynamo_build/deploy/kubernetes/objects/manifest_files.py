@@ -12,6 +12,7 @@ from dynamo_build.deploy.kubernetes.objects.writer import json_documents, yaml_d
 from dynamo_build.errors import DeployError, UsageError
 from dynamo_build.model.deployment import Manifests
 from dynamo_build.system import signals
+from dynamo_build.system.atomic import is_safe_path
 from dynamo_build.system.scratch import create_scratch_folder
 
 FORMATS = ("yaml", "json")
@@ -70,6 +71,11 @@ def write_files(texts: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
 
     Raises UsageError for a folder of somebody else's, DeployError for one that cannot be written.
     """
+    for name in texts:  # a target of another distribution chooses the names
+        if not is_safe_path(name):
+            raise DeployError(
+                f"the target names a file `{name}`, which is outside the folder", ["Report it to its authors."]
+            )
     new = not folder.exists()
     try:
         before = _list_own_files(folder)
